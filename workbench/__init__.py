@@ -1,0 +1,39 @@
+"""Workbench: an optimization workbench for TensorFlow Lite (LiteRT).
+
+Importing this package loads neither TensorFlow nor dask nor plotly; every name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from workbench.api import bench, inspect, load_dataset, load_model, open_study, sweep
+    from workbench.errors import WorkbenchError
+    from workbench.study import Study
+
+_WHERE = {
+    "sweep": "workbench.api",
+    "open_study": "workbench.api",
+    "load_model": "workbench.api",
+    "load_dataset": "workbench.api",
+    "inspect": "workbench.api",
+    "bench": "workbench.api",
+    "Study": "workbench.study",
+    "WorkbenchError": "workbench.errors",
+}
+__all__ = ["Study", "WorkbenchError", "bench", "inspect", "load_dataset", "load_model", "open_study", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        import importlib
+
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

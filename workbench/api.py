@@ -1,0 +1,109 @@
+"""The Python surface: `workbench.sweep`, `load_model`, `load_dataset`, `inspect`, `bench`, `open_study`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.data.dataset import Dataset
+from workbench.engine.events import Listener, silent
+from workbench.engine.request import Request, make_grid
+from workbench.engine.sweep import run_sweep
+from workbench.errors import WorkbenchError
+from workbench.recipes.grid import Grid, load_grid, parse_runtimes
+from workbench.store.store import Store
+from workbench.study import Study, Work
+from workbench.values.settings import Measure
+from workbench.values.trial import Census, Measurement
+
+
+def sweep(
+    model: Any,
+    data: Any,
+    grid: Grid | dict[str, Any] | str | Path | None = None,
+    runtimes: Any = None,
+    study: str | None = None,
+    store: str | Path | Store | None = None,
+    wait: bool = True,
+    jobs: int | None = None,
+    cluster_address: str | None = None,
+    seed: int | None = None,
+    allow_code: bool = False,
+    retry_failed: bool = False,
+    listener: Listener = silent,
+    command: str = "",
+) -> Study:
+    """Try every recipe of a grid on a model and return the study.
+
+    `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
+    YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`.
+    Finished work of an earlier call is found in the store, not redone. Raises WorkbenchError for a mistake in the
+    arguments, before anything runs.
+
+    >>> study = workbench.sweep("model.h5", "digits", {"quantize": ["float32", "int8"]})  # doctest: +SKIP
+    """
+    parsed = load_grid(grid) if isinstance(grid, (str, Path)) else grid
+    checked = make_grid(parsed, runtimes, seed)
+    if jobs is not None and jobs < 1:
+        raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
+    opened = store if isinstance(store, Store) else Store(store)
+    request = Request(model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command)
+
+    def run(cancel: threading.Event, found: Callable[[str], None]) -> None:
+        run_sweep(request, listener, cancel, found)
+
+    result = Study(opened, study or "", Work(run))
+    if wait:
+        result.wait()
+    return result
+
+
+def open_study(name: str, store: str | Path | Store | None = None) -> Study:
+    """Return a stored study; raises WorkbenchError with the nearest names when there is none."""
+    opened = store if isinstance(store, Store) else Store(store)
+    return Study(opened, opened.study(name).name)
+
+
+def load_model(path: str | Path, allow_code: bool = False) -> Any:
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file; Lambda layers are refused unless `allow_code`."""
+    from workbench.sources.identify import identify
+    from workbench.sources.load import load_keras
+
+    info = identify(path, Path(), allow_code)
+    if info.kind != "keras":
+        raise WorkbenchError(f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep.")
+    return load_keras(Path(info.path), allow_code=allow_code)
+
+
+def load_dataset(data: Any) -> Dataset:
+    """Return a dataset by name or path: `.train .calibration .test`, each with `.x` and `.y`."""
+    from workbench.data.load import load_dataset as load
+
+    return load(data)
+
+
+def inspect(path: str | Path) -> Census:
+    """Return the census of a `.tflite` file: operators, tensors, types, sparsity, unique weights."""
+    from workbench.flatbuffer.census import read_census
+
+    return read_census(Path(path))
+
+
+def bench(path: str | Path, runtimes: Any = ("xnnpack",), budget: float | None = None, half_width: float = 0.02) -> list[Measurement]:
+    """Measure one `.tflite` on each runtime, each in a process of its own; `budget` is seconds of timing in all."""
+    from workbench.measure.session import Measured, Subject, measure
+
+    file = Path(path)
+    if not file.is_file():
+        raise WorkbenchError(f"model file {str(path)!r} does not exist")
+    found: list[Measurement] = []
+
+    def keep(measured: Measured) -> None:
+        found.append(measured.measurement)
+
+    chosen = list(parse_runtimes(runtimes))
+    settings = Measure(budget=5.0 * len(chosen) if budget is None else budget, half_width=half_width)
+    measure([Subject(file.name, file.resolve())], chosen, settings, None, keep)
+    return found

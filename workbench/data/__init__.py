@@ -1,0 +1,1 @@
+"""Datasets by name, path or arrays, stored once as memory-mapped `.npy` files."""

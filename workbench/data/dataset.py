@@ -1,0 +1,119 @@
+"""A dataset: named splits of arrays, with class names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.errors import WorkbenchError
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples `x` `(n, *input_shape)` (or a dict of such by input name) and labels `y` `(n,)`, or None."""
+
+    x: Array | dict[str, Array]
+    y: Array | None = None
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """The samples by input name; "" names a single unnamed input."""
+        return self.x if isinstance(self.x, dict) else {"": self.x}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, index: Any) -> Split:
+        """Return the samples at an index or slice."""
+        x = {k: v[index] for k, v in self.x.items()} if isinstance(self.x, dict) else self.x[index]
+        return Split(x, None if self.y is None else self.y[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Splits `train`, `calibration`, `test`; only `test` is always there.
+
+    `calibration_from` says where the calibration split came from: itself, train or test.
+    """
+
+    name: str
+    test: Split
+    train: Split | None = None
+    calibration: Split | None = None
+    class_names: tuple[str, ...] = ()
+    calibration_from: str = field(default="calibration")
+
+    @property
+    def labels(self) -> Literal["class", "value", "none"]:
+        """Whether labels are classes (integers), values (floats) or missing."""
+        if self.test.y is None:
+            return "none"
+        return "class" if np.issubdtype(self.test.y.dtype, np.integer) else "value"
+
+    def splits(self) -> dict[str, Split]:
+        """Return the splits that are there, a calibration split only where it is not train or test again."""
+        own = self.calibration if self.calibration_from == "calibration" else None
+        found = {"train": self.train, "calibration": own, "test": self.test}
+        return {k: v for k, v in found.items() if v is not None}
+
+
+def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
+    """Return a dataset of arrays: `x_train y_train x_test y_test` (`x_calibration` optional), or `x y`, which is split 3 to 1.
+
+    Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
+    """
+    arrays = {k: _checked(k, v) for k, v in data.items() if k != "class_names" and v is not None}
+    names = tuple(str(c) for c in np.asarray(data["class_names"]).tolist()) if data.get("class_names") is not None else ()
+    known = {f"{axis}_{split}" for axis in "xy" for split in ("train", "calibration", "test")} | {"x", "y"}
+    for key in arrays:
+        if key not in known:
+            raise WorkbenchError(f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y.")
+    if "x" in arrays:
+        whole = _split(name, "", arrays)
+        order = np.random.default_rng(0).permutation(len(whole))
+        cut = max(1, len(whole) // 4)
+        train, test = whole.take(np.sort(order[cut:])), whole.take(np.sort(order[:cut]))
+    elif "x_test" in arrays:
+        test = _split(name, "_test", arrays)
+        train = _split(name, "_train", arrays) if "x_train" in arrays else None
+    else:
+        raise WorkbenchError(f"dataset {name!r} has {', '.join(sorted(arrays)) or 'no arrays'}, but needs x_test (and x_train), or x. Labels are y_test, y_train, y.")
+    given = _split(name, "_calibration", arrays) if "x_calibration" in arrays else None
+    calibration, origin = (given, "calibration") if given else (train, "train") if train and len(train) else (test, "test")
+    return Dataset(name, test, train if train is not None and len(train) else None, calibration, names, origin)
+
+
+def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
+    x, y = arrays[f"x{suffix}"], arrays.get(f"y{suffix}")
+    lengths = {len(v) for v in x.values()} if isinstance(x, dict) else {len(x)}
+    if y is not None:
+        if isinstance(y, dict):
+            raise WorkbenchError(f"dataset {name!r}: y{suffix} is one array, not a dict")
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        elif y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+            y = y.argmax(axis=1)  # one-hot labels
+        lengths.add(len(y))
+    if len(lengths) != 1:
+        raise WorkbenchError(f"dataset {name!r}: x{suffix} and y{suffix} have different numbers of samples: {sorted(lengths)}")
+    if lengths == {0}:
+        raise WorkbenchError(f"dataset {name!r}: x{suffix} has no samples")
+    return Split(x, y.astype(np.int64) if y is not None and np.issubdtype(y.dtype, np.integer) else y)
+
+
+def _checked(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _checked(f"{key}[{k}]", v) for k, v in value.items()}
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise WorkbenchError(f"array {key!r} has type {array.dtype}; allowed are numbers")
+    if array.ndim == 0:
+        raise WorkbenchError(f"array {key!r} is a single number; samples go along the first axis")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise WorkbenchError(f"array {key!r} holds values that are not finite (NaN or infinity)")
+    return array

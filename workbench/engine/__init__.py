@@ -1,0 +1,1 @@
+"""Plan a sweep as a tree of stages, run it on workers, record what comes out."""

@@ -1,0 +1,194 @@
+"""Run a plan's stages on the pool: longest chains first, one stage per worker, failures kept to their trials."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.engine.events import Event, Listener
+from workbench.engine.plan import COST, Plan, Stage
+from workbench.engine.pool import Pool, threads_per_worker
+from workbench.engine.stages import run_stage
+from workbench.store.store import Store
+
+# A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
+VANISHED_SECONDS = 5.0
+STARTUP_SECONDS = 120.0
+
+
+class Cancelled(Exception):
+    """The sweep was asked to stop; finished work is in the store."""
+
+
+@dataclass
+class _Flight:
+    stage: Stage
+    future: Any
+    worker: str
+    started: float
+    missing_since: float | None = None
+
+
+class Builder:
+    """Runs the stages of a plan that are not in the store yet.
+
+    `on_end(key, result)` is called for every stage that ended, with its result or `{"error": ...}`.
+    """
+
+    def __init__(self, plan: Plan, store: Store, pool: Callable[[], Pool], jobs: int, stage_seconds: float, listener: Listener, cancel: threading.Event) -> None:
+        self.plan, self.store, self.jobs = plan, store, jobs
+        self.make_pool = pool
+        self.stage_seconds = stage_seconds
+        self.listener = listener
+        self.cancel = cancel
+        self.results: dict[str, dict[str, Any]] = {}
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+
+    def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: Callable[[str, dict[str, Any]], None]) -> dict[str, dict[str, Any]]:
+        """Run what the wanted stages need and return every result by stage key.
+
+        Raises Cancelled when asked to stop, WorkbenchError when no worker comes up.
+        """
+        self.results.update(self.store.stages(self.plan.stages))
+        todo = self._missing(wanted)
+        for key in wanted:
+            if key in self.results:
+                on_end(key, self.results[key])
+        if not todo:
+            return self.results
+        pool = self.make_pool()
+        flights: dict[str, _Flight] = {}
+        waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
+        priority = self.plan.priorities()
+        total, failed = len(todo), 0
+        begin = time.monotonic()
+        try:
+            while waiting or flights:
+                if self.cancel.is_set():
+                    raise Cancelled
+                workers = pool.workers()
+                if not workers and not flights and time.monotonic() - begin > STARTUP_SECONDS:
+                    from workbench.errors import WorkbenchError
+
+                    raise WorkbenchError(f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address.")
+                free = [w for w in workers if w not in {f.worker for f in flights.values()}]
+                ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
+                for worker, key in zip(free, ready, strict=False):
+                    waiting.pop(key)
+                    flights[key] = self._start(pool, worker, key)
+                    on_start(key)
+                for key, result in self._collect(pool, flights, set(workers)):
+                    flights.pop(key, None)
+                    ended = self._end(key, result, waiting)
+                    failed += sum("error" in self.results[k] for k in ended)
+                    for ended_key in ended:
+                        on_end(ended_key, self.results[ended_key])
+                    stage = self.plan.stages[key]
+                    kind = "stage-failed" if "error" in self.results[key] else "stage-done"
+                    left = [*waiting, *flights]
+                    self.listener(Event(kind, "build", stage.label, total - len(left), total, failed, self._eta(left)))
+        finally:
+            for flight in flights.values():
+                flight.future.release()
+        return self.results
+
+    def _missing(self, wanted: list[str]) -> set[str]:
+        """Return the stages that have to run: those wanted and not in the store, and what they start from."""
+        found: set[str] = set()
+        stack = [k for k in wanted if k not in self.results]
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found.add(key)
+                stack.extend(p for p in self.plan.stages[key].parents.values() if p not in self.results)
+        return found
+
+    def _start(self, pool: Pool, worker: str, key: str) -> _Flight:
+        stage = self.plan.stages[key]
+        inputs = {role: self.results[parent]["artifact"] for role, parent in stage.parents.items()}
+        name = f"{stage.kind}-{key[:12]}-{time.monotonic_ns()}"
+        future = pool.submit(worker, name, run_stage, stage.kind, stage.payload, inputs, str(self.store.root), threads_per_worker(self.jobs))
+        future.add_done_callback(lambda f, k=key: self.ended.put((k, f)))
+        self.listener(Event("stage-started", "build", stage.label))
+        return _Flight(stage, future, worker, time.monotonic())
+
+    def _collect(self, pool: Pool, flights: dict[str, _Flight], workers: set[str]) -> list[tuple[str, dict[str, Any]]]:
+        """Wait a moment and return the stages that ended: done, crashed, or over the time limit."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        try:
+            first = self.ended.get(timeout=0.1)
+            batch = [first]
+            while not self.ended.empty():
+                batch.append(self.ended.get_nowait())
+        except queue.Empty:
+            batch = []
+        for key, future in batch:
+            if key in flights and flights[key].future is future:
+                found.append((key, _outcome(future)))
+        now = time.monotonic()
+        done = {k for k, _ in found}
+        for key, flight in flights.items():
+            if key in done:
+                continue
+            if now - flight.started > self.stage_seconds:
+                flight.future.cancel(force=True)
+                pool.kill(flight.worker)
+                found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds."}))
+            elif flight.worker in workers:
+                flight.missing_since = None
+            elif flight.missing_since is None:
+                flight.missing_since = now
+            elif now - flight.missing_since > VANISHED_SECONDS:
+                flight.future.cancel(force=True)
+                found.append((key, {"error": _crash(flight.stage.label)}))
+        return found
+
+    def _end(self, key: str, result: dict[str, Any], waiting: dict[str, set[str]]) -> list[str]:
+        """Record a result; a failure ends all stages that start from it. Returns the keys that ended."""
+        stage = self.plan.stages[key]
+        if "crash" in result:
+            result = {"error": _crash(stage.label)}
+        self.results[key] = result
+        if "error" not in result:
+            self.seconds[stage.kind].append(float(result["seconds"]))
+            self.store.save_stage(key, stage.kind, float(result["seconds"]), result)
+            for parents in waiting.values():
+                parents.discard(key)
+            return [key]
+        ended = [key]
+        for child in [k for k in waiting if key in self.plan.stages[k].parents.values()]:
+            if waiting.pop(child, None) is not None:
+                ended += self._end(child, {"error": result["error"], "seconds": 0.0}, waiting)
+        return ended
+
+    def _eta(self, left: list[str]) -> float | None:
+        if not any(self.seconds.values()):
+            return None
+        scale = sum(sum(s) for s in self.seconds.values()) / max(1e-9, sum(COST[k] * len(s) for k, s in self.seconds.items()))
+        mean = {k: sum(s) / len(s) for k, s in self.seconds.items() if s}
+        return sum(mean.get(self.plan.stages[k].kind, COST[self.plan.stages[k].kind] * scale) for k in left) / self.jobs
+
+
+def _outcome(future: Any) -> dict[str, Any]:
+    if future.status == "finished":
+        result: dict[str, Any] = future.result()
+        return result
+    error = future.exception() if future.status == "error" else None
+    if error is None or type(error).__name__ in ("KilledWorker", "FutureCancelledError"):
+        return {"crash": True}
+    # A bug in a stage (or in a third party's technique) belongs on its trial, with the place it came from.
+    import traceback
+
+    frames = traceback.extract_tb(future.traceback()) if future.traceback() else []
+    place = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}{place}"}
+
+
+def _crash(label: str) -> str:
+    return f"crash: the worker process died in stage `{label}` (segmentation fault, out of memory, or killed). The other trials went on; see the store's logs."

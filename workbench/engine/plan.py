@@ -1,0 +1,189 @@
+"""From recipes to a tree of stages that share their prefixes.
+
+A stage's key is the hash of all that goes into it: its kind, parameters, settings and the keys of the
+stages before it. Two recipes with an equal prefix so have one stage for it, in this run and in any
+later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.recipes import grammar
+from workbench.recipes.grid import Grid
+from workbench.techniques.base import Finisher, KerasTechnique, Promise
+from workbench.values.base import digest
+from workbench.values.recipe import Recipe, Step
+from workbench.values.source import DatasetInfo, ModelInfo
+
+# Goes up when the same stage gives another result than before.
+VERSION = 1
+# Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
+COST = {"describe": 1.0, "train": 15.0, "freeze": 1.0, "convert": 1.0, "import": 0.1, "calibrate": 1.0, "finish": 0.3, "evaluate": 0.5}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One unit of work: its key, kind, a label for people, its payload, and the stages it starts from by role."""
+
+    key: str
+    kind: str
+    label: str
+    payload: dict[str, Any]
+    parents: dict[str, str]
+
+
+@dataclass
+class Plan:
+    """All stages by key, and for each trial its recipe and the stage that ends it."""
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
+    baseline: str = ""
+
+    def add(self, kind: str, label: str, identity: dict[str, Any], payload: dict[str, Any], parents: dict[str, str] | None = None) -> str:
+        """Add a stage unless an equal one is there, and return its key."""
+        parents = parents or {}
+        key = digest({"version": VERSION, "kind": kind, "identity": identity, "parents": parents})
+        if key not in self.stages:
+            self.stages[key] = Stage(key, kind, label, {**identity, **payload}, parents)
+        return key
+
+    def priorities(self) -> dict[str, float]:
+        """Return for each stage the cost of the longest chain that begins with it."""
+        children: dict[str, list[str]] = {k: [] for k in self.stages}
+        for stage in self.stages.values():
+            for parent in stage.parents.values():
+                children[parent].append(stage.key)
+        found: dict[str, float] = {}
+        # Stages are added after their parents, so the reverse order meets children first.
+        for key in reversed(self.stages):
+            found[key] = COST[self.stages[key].kind] + max((found[c] for c in children[key]), default=0.0)
+        return found
+
+
+def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid) -> Plan:
+    """Return the plan of a sweep; the float baseline is always in it, first."""
+    builder = _Builder(model, dataset, grid)
+    baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
+    builder.plan.baseline = baseline.id
+    for recipe in (baseline, *recipes):
+        if recipe.id not in builder.plan.ends:
+            builder.add(recipe)
+    return builder.plan
+
+
+class _Builder:
+    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid) -> None:
+        self.plan = Plan()
+        self.model, self.dataset, self.grid = model, dataset, grid
+        self.source = {"model": model.sha256, "kind": model.kind}
+
+    def add(self, recipe: Recipe) -> None:
+        text = grammar.recipe_text(recipe)
+        finish = self.finish(recipe)
+        promise = _promise(recipe.prefix)
+        is_baseline = recipe.id == self.plan.baseline
+        identity = {
+            "dataset": self.dataset.sha256,
+            "recipe": recipe.to_json(),
+            "scheme": str(recipe.steps[-1].params.get("scheme", "")),
+            "sparsity": promise.sparsity,
+            "clusters": promise.clusters,
+            "labels": self.dataset.labels,
+        }
+        parents = {"file": finish}
+        if not is_baseline:
+            parents["baseline"] = self.plan.ends[self.plan.baseline]
+        self.plan.recipes[recipe.id] = recipe
+        self.plan.ends[recipe.id] = self.plan.add("evaluate", f"evaluate {text}", identity, {}, parents)
+
+    def finish(self, recipe: Recipe) -> str:
+        step, before = recipe.steps[-1], recipe.prefix
+        technique, params = grammar.resolve(step)
+        if not isinstance(technique, Finisher):
+            raise TypeError(f"{step.technique} does not finish a recipe")
+        needs = technique.needs(params, before)
+        parents: dict[str, str] = {}
+        identity: dict[str, Any] = {"step": _full(step, params), "version": technique.version, "before": [s.to_json() for s in before]}
+        payload: dict[str, Any] = {}
+        if needs.float_model or needs.calibration_bits:
+            parents["float_model"] = self.float_model(before)
+        if needs.saved_model:
+            parents["saved_model"] = self.saved_model(before)
+            parents.update(self.keras_parent(before))
+        if needs.calibration_bits:
+            parents["calibration"] = self.calibration(before, needs.calibration_bits)
+        if needs.samples:
+            identity.update(self.samples())
+        return self.plan.add("finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents)
+
+    def calibration(self, before: tuple[Step, ...], bits: int) -> str:
+        identity = {"bits": bits, **self.samples()}
+        return self.plan.add("calibrate", f"calibrate {_prefix(before)} for {bits} bits", identity, {}, {"float_model": self.float_model(before)})
+
+    def samples(self) -> dict[str, Any]:
+        return {"dataset": self.dataset.sha256, "samples": self.grid.calibration.samples, "seed": self.grid.train.seed}
+
+    def float_model(self, before: tuple[Step, ...]) -> str:
+        if self.model.kind == "tflite":
+            return self.plan.add("import", f"import {self.model.name}", self.source, self.info())
+        parents = {"saved_model": self.saved_model(before), **self.keras_parent(before)}
+        identity = {"before": [s.to_json() for s in before]}
+        return self.plan.add("convert", f"convert {_prefix(before)}", identity, self.info(), parents)
+
+    def saved_model(self, before: tuple[Step, ...]) -> str:
+        if before and _aware(before[-1]):
+            return self.trained(before)
+        parents = self.keras_parent(before)
+        identity = {"before": [s.to_json() for s in before]} if parents else self.source
+        return self.plan.add("freeze", f"freeze {_prefix(before)}", identity, self.info(), parents)
+
+    def keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
+        """Return the trained stage that the steps end in, nothing where the source itself is meant."""
+        return {"keras": self.trained(before)} if before else {}
+
+    def trained(self, before: tuple[Step, ...]) -> str:
+        step, earlier = before[-1], before[:-1]
+        technique, params = grammar.resolve(step)
+        if not isinstance(technique, KerasTechnique):
+            raise TypeError(f"{step.technique} does not work on a Keras model")
+        identity = {
+            "step": _full(step, params),
+            "version": technique.version,
+            "before": [s.to_json() for s in earlier],
+            "train": self.grid.train.to_json(),
+            "dataset": self.dataset.sha256,
+            **({} if earlier else self.source),
+        }
+        return self.plan.add("train", f"train {_prefix(before)}", identity, self.info(), self.keras_parent(earlier))
+
+    def info(self) -> dict[str, Any]:
+        return {"source": self.model.to_json()}
+
+
+def _aware(step: Step) -> bool:
+    technique, _ = grammar.resolve(step)
+    return isinstance(technique, KerasTechnique) and technique.quantization_aware
+
+
+def _full(step: Step, params: Any) -> dict[str, Any]:
+    return {"technique": step.technique, "params": params.to_json()}
+
+
+def _prefix(before: tuple[Step, ...]) -> str:
+    return "+".join(grammar.step_text(s) for s in before) or "the model"
+
+
+def _promise(before: tuple[Step, ...]) -> Promise:
+    sparsity: float | None = None
+    clusters: int | None = None
+    for step in before:
+        technique, params = grammar.resolve(step)
+        if isinstance(technique, KerasTechnique):
+            promise = technique.promise(params)
+            sparsity = promise.sparsity if promise.sparsity is not None else sparsity
+            clusters = promise.clusters if promise.clusters is not None else clusters
+    return Promise(sparsity, clusters)

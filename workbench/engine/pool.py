@@ -1,0 +1,150 @@
+"""Worker processes behind `dask.distributed`: a local cluster by default, any scheduler address instead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+
+
+class Pool:
+    """Workers that run one stage each; `start` returns at once, workers appear in `workers()` as they come up."""
+
+    def __init__(self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto") -> None:
+        import dask
+        import distributed
+
+        for name in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.jobs = jobs
+        self._config = dask.config.set(
+            {
+                # One lost worker is the fault of the one stage that it ran; it must not be tried elsewhere.
+                "distributed.scheduler.allowed-failures": 0,
+                # TensorFlow can hold the interpreter for minutes; that is no reason to drop a worker.
+                "distributed.scheduler.worker-ttl": None,
+                "distributed.worker.memory.spill": False,
+                "distributed.worker.memory.pause": False,
+                "distributed.worker.memory.target": False,
+                "distributed.comm.timeouts.connect": "30s",
+            }
+        )
+        self._config.__enter__()
+        self.cluster: Any = None
+        try:
+            if address is None:
+                self.cluster = _local_cluster(jobs, logs, memory)
+            self.client = distributed.Client(self.cluster or address, timeout=30, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            self.close()
+            raise WorkbenchError(f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away.") from None
+
+    def workers(self) -> list[str]:
+        """Return the addresses of the workers that are up."""
+        return list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def submit(self, worker: str, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a function on a worker and return its future."""
+        return self.client.submit(function, *args, key=name, workers=[worker], allow_other_workers=False, retries=0, pure=False)
+
+    def kill(self, worker: str) -> None:
+        """Restart a worker's process, whatever it is doing; returns at once."""
+
+        def restart() -> None:
+            with contextlib.suppress(Exception):  # a worker that is gone already cannot be restarted
+                self.client.restart_workers([worker], timeout=30, raise_for_error=False)
+
+        threading.Thread(target=restart, daemon=True, name="restart-worker").start()
+
+    def close(self) -> None:
+        """End the local workers; a cluster given by address is left as it is."""
+        client = getattr(self, "client", None)
+        with contextlib.suppress(Exception):  # closing a broken cluster may fail in many ways
+            if client is not None:
+                client.close(timeout=5)
+        with contextlib.suppress(Exception):
+            if self.cluster is not None:
+                self.cluster.close(timeout=10)
+        self._config.__exit__(None, None, None)
+
+
+def _local_cluster(jobs: int, logs: Path, memory: str) -> Any:
+    from distributed import Scheduler
+    from distributed.deploy.spec import SpecCluster
+    from distributed.deploy.subprocess import Subprocess
+
+    class Worker(Subprocess):  # type: ignore[misc]  # distributed is untyped
+        """A nanny with one worker, started as a command: unlike multiprocessing it never runs the user's script again."""
+
+        def __init__(self, scheduler: str, name: Any = None, **_: Any) -> None:
+            self.scheduler = scheduler
+            self.name = name
+            super().__init__()
+
+        async def _start(self) -> None:
+            options = {
+                "nthreads": 1,
+                "host": "127.0.0.1",
+                "name": str(self.name),
+                "memory_limit": _memory(memory, jobs),
+                "preload": ["workbench.engine.preload"],
+                "preload_nanny": ["workbench.engine.preload"],
+                "dashboard": False,
+                "env": worker_environment(jobs),
+                "silence_logs": logging.CRITICAL,
+            }
+            spec = json.dumps({"cls": "distributed.Nanny", "opts": options})
+            command = [sys.executable, "-m", "dask", "spec", self.scheduler, "--spec", spec]
+            with (logs / f"worker-{os.getpid()}-{self.name}.log").open("ab") as log:
+                self.process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **worker_environment(jobs)},
+                    start_new_session=True,
+                )
+
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None}}
+    worker = {"cls": Worker, "options": {}}
+    return SpecCluster(workers=dict.fromkeys(range(jobs), worker), scheduler=scheduler, worker=worker, name="workbench", silence_logs=logging.CRITICAL)
+
+
+def worker_environment(jobs: int) -> dict[str, str]:
+    """Return the environment of a worker: quiet, no accelerator grabbed, threads divided, the caller's import path."""
+    threads = str(threads_per_worker(jobs))
+    return {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "TQDM_DISABLE": "1",
+    }
+
+
+def threads_per_worker(jobs: int) -> int:
+    """Return how many threads each of `jobs` workers may use."""
+    return max(1, available_cores() // jobs)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory(limit: str, jobs: int) -> int | str:
+    if limit != "auto":
+        return limit
+    import psutil
+
+    return int(psutil.virtual_memory().total * 0.9 / jobs)

@@ -1,0 +1,305 @@
+"""What each kind of stage does; runs in a worker process, which may crash without harm to the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.data.materialize import open_split
+from workbench.errors import StageFailed, WorkbenchError
+from workbench.recipes import grammar
+from workbench.store.artifacts import Artifacts
+from workbench.techniques.base import FinishJob, Finisher, KerasTechnique, TrainJob
+from workbench.values.recipe import Step
+from workbench.values.settings import Train
+from workbench.values.source import ModelInfo
+from workbench.values.trial import Artifact
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass
+class Job:
+    """A stage as a worker sees it: what to do, with the artifacts of the stages before it."""
+
+    kind: str
+    payload: dict[str, Any]
+    inputs: dict[str, Artifact]
+    root: Path
+    threads: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.root / "artifacts")
+
+    @property
+    def source(self) -> ModelInfo:
+        return ModelInfo.model_validate(self.payload["source"])
+
+    def path(self, role: str) -> Path:
+        return self.artifacts.path(self.inputs[role].sha256, self.inputs[role].kind)
+
+    def data(self) -> Path:
+        return self.root / "data" / str(self.payload["dataset"])
+
+    def before(self) -> tuple[Step, ...]:
+        return tuple(Step.model_validate(s) for s in self.payload["before"])
+
+    def keras_path(self) -> Path | None:
+        """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
+        if "keras" in self.inputs:
+            return self.path("keras") if self.inputs["keras"].kind == "h5" else None
+        return Path(self.source.path) if self.source.kind == "keras" else None
+
+    def scopes(self) -> list[Any]:
+        found = [grammar.resolve(s)[0] for s in self.before()] if "keras" in self.inputs and "before" in self.payload else []
+        return [t.scope() for t in found if isinstance(t, KerasTechnique)]
+
+
+def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int) -> dict[str, Any]:
+    """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason."""
+    job = Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
+    begin = time.monotonic()
+    try:
+        result = HANDLERS[kind](job)
+    except WorkbenchError as error:
+        return {"error": str(error), "seconds": time.monotonic() - begin}
+    except MemoryError:
+        return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
+    result.update(notes=job.notes, seconds=time.monotonic() - begin, pid=os.getpid())
+    return result
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    from workbench.sources.load import describe
+
+    if job.source.kind != "tflite":
+        _set_up_tensorflow(job.threads)
+    return {"artifact": None, "data": describe(job.source).to_json()}
+
+
+def _train(job: Job) -> dict[str, Any]:
+    _set_up_tensorflow(job.threads)
+    import tf_keras
+
+    from workbench.sources.load import load_keras
+    from workbench.techniques import training
+
+    step = Step.model_validate(job.payload["step"])
+    technique, params = grammar.resolve(step)
+    if not isinstance(technique, KerasTechnique):
+        raise StageFailed(f"{step.technique} does not work on a Keras model")
+    train = Train.model_validate(job.payload["train"])
+    split = open_split(job.data(), "train")
+    path = job.keras_path()
+    if path is None:
+        raise StageFailed(f"`{technique.name}` needs a Keras model")
+    model = load_keras(path, job.scopes(), job.source.allow_code)
+    tf_keras.utils.set_random_seed(train.seed)
+    x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
+    y = None if split.y is None else np.asarray(split.y)
+
+    def fit(wrapped: Any, callbacks: list[Any]) -> None:
+        training.fit(wrapped, x, y, train, technique.learning_rate, callbacks)
+
+    outputs = list(model.output_names)
+    made = technique.apply(model, params, TrainJob(x, y, train, job.before(), fit, training.steps_per_epoch(len(split), train)))
+    if technique.quantization_aware:
+        # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
+        return _saved_model(job, made, outputs)
+    folder = job.artifacts.scratch()
+    try:
+        file = folder / "model.h5"
+        made.save(file, include_optimizer=False, save_format="h5")
+        artifact = job.artifacts.put_bytes(file.read_bytes(), "h5")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {"artifact": artifact.to_json(), "data": {}}
+
+
+def _freeze(job: Job) -> dict[str, Any]:
+    _set_up_tensorflow(job.threads)
+    from workbench.sources import load
+
+    path = job.keras_path()
+    if path is not None:
+        return _saved_model(job, load.load_keras(path, job.scopes(), job.source.allow_code), None)
+    source = Path(job.source.path)
+    return _first_that_works(
+        job,
+        lambda folder: load.freeze_saved_model(source, folder),
+        lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True),
+    )
+
+
+def _saved_model(job: Job, model: Any, output_names: list[str] | None) -> dict[str, Any]:
+    from workbench.sources import load
+
+    return _first_that_works(
+        job,
+        lambda folder: load.freeze_keras(model, folder, output_names),
+        lambda folder: load.save_ordinary(model, folder),
+    )
+
+
+def _first_that_works(job: Job, frozen: Callable[[Path], Any], ordinary: Callable[[Path], Any]) -> dict[str, Any]:
+    """Return the result of freezing, or of the ordinary export when that fails, with a note."""
+    way, folder = "frozen", job.artifacts.scratch()
+    try:
+        frozen(folder)
+    except Exception as error:  # TensorFlow raises anything here; the ordinary way is then tried
+        way = "ordinary"
+        job.notes.append(f"freezing failed ({type(error).__name__}: {str(error).splitlines()[0][:200]}); the ordinary export was used")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = job.artifacts.scratch()
+        ordinary(folder)
+    return {"artifact": job.artifacts.put_folder(folder, "savedmodel").to_json(), "data": {"conversion": way}}
+
+
+def _ordinary(job: Job) -> Path | None:
+    """Return a new ordinary export of what a frozen SavedModel was made from, None where that is gone."""
+    from workbench.sources import load
+
+    path = job.keras_path()
+    folder = job.artifacts.scratch()
+    if path is not None:
+        load.save_ordinary(load.load_keras(path, job.scopes(), job.source.allow_code), folder)
+    elif job.source.kind == "savedmodel":
+        shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+    else:
+        return None
+    return folder
+
+
+def _convert(job: Job) -> dict[str, Any]:
+    _set_up_tensorflow(job.threads)
+    from workbench.sources import load
+    from workbench.techniques.converter_engine import with_fallback
+
+    data = with_fallback(load.convert_float, job.path("saved_model"), lambda: _ordinary(job), job.notes.append)
+    return {"artifact": job.artifacts.put_bytes(data, "tflite").to_json(), "data": {}}
+
+
+def _import(job: Job) -> dict[str, Any]:
+    return {"artifact": job.artifacts.put_bytes(Path(job.source.path).read_bytes(), "tflite").to_json(), "data": {}}
+
+
+def _calibrate(job: Job) -> dict[str, Any]:
+    from workbench.techniques import quantizer_engine
+
+    ranges = quantizer_engine.calibrate(job.path("float_model"), job.payload["bits"], _samples(job, job.path("float_model")), job.threads)
+    return {"artifact": job.artifacts.put_bytes(json.dumps(ranges).encode(), "ranges.json").to_json(), "data": {}}
+
+
+def _samples(job: Job, float_model: Path | None = None) -> list[Arrays]:
+    """Return seeded calibration samples, `(1, *shape)` per input name, in the model's own input types."""
+    split = open_split(job.data(), "calibration")
+    count = min(int(job.payload["samples"]), len(split))
+    chosen = np.sort(np.random.default_rng(int(job.payload["seed"])).choice(len(split), count, replace=False))
+    names, types = _input_names(job, float_model)
+    inputs = split.inputs
+    renamed = {names[0]: inputs[""]} if list(inputs) == [""] else {n: inputs[n] for n in names}
+    return [{n: np.asarray(v[i : i + 1]).astype(types[n]) for n, v in renamed.items()} for i in chosen]
+
+
+def _input_names(job: Job, float_model: Path | None) -> tuple[list[str], dict[str, Any]]:
+    if float_model is not None:
+        from workbench.evaluate.interpreter import open_interpreter, signature_names
+
+        interpreter = open_interpreter(float_model)
+        names, _ = signature_names(interpreter)
+        return names, {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
+    from workbench.sources.load import describe
+
+    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(job.path("saved_model")), sha256=""))
+    return [t.name for t in signature.inputs], {t.name: np.dtype(t.dtype) for t in signature.inputs}
+
+
+def _finish(job: Job) -> dict[str, Any]:
+    step = Step.model_validate(job.payload["step"])
+    technique, params = grammar.resolve(step)
+    if not isinstance(technique, Finisher):
+        raise StageFailed(f"{step.technique} does not finish a recipe")
+    if "saved_model" in job.inputs:
+        _set_up_tensorflow(job.threads)
+    ranges = json.loads(job.path("calibration").read_bytes()) if "calibration" in job.inputs else None
+    finish = FinishJob(
+        before=job.before(),
+        float_model=job.path("float_model") if "float_model" in job.inputs else None,
+        saved_model=job.path("saved_model") if "saved_model" in job.inputs else None,
+        calibration=ranges,
+        samples=lambda: _samples(job),
+        ordinary=lambda: _ordinary(job),
+        note=job.notes.append,
+    )
+    return {"artifact": job.artifacts.put_bytes(technique.finish(params, finish), "tflite").to_json(), "data": {}}
+
+
+def _evaluate(job: Job) -> dict[str, Any]:
+    from workbench.evaluate import quality as q
+    from workbench.evaluate.run import run_all
+    from workbench.flatbuffer.census import read_census, read_sizes
+    from workbench.flatbuffer.checks import check_census
+
+    path = job.path("file")
+    census, size = read_census(path), read_sizes(path)
+    split = open_split(job.data(), "test")
+    outputs, batch = run_all(path, split.inputs, job.threads)
+    is_baseline = "baseline" not in job.inputs
+    baseline = outputs if is_baseline else dict(np.load(job.path("baseline"), allow_pickle=False))
+    y = None if split.y is None else np.asarray(split.y)
+    quality = q.quality(outputs, baseline, y, job.payload["labels"], batch)
+    warnings = check_census(census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"])
+    data = {
+        "file": job.inputs["file"].to_json(),
+        "size": size.to_json(),
+        "census": census.to_json(),
+        "quality": quality.to_json(),
+        "warnings": [w.to_json() for w in warnings],
+    }
+    artifact = _save_outputs(job, outputs).to_json() if is_baseline else job.inputs["file"].to_json()
+    return {"artifact": artifact, "data": data}
+
+
+def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
+    folder = job.artifacts.scratch()
+    try:
+        file = folder / "outputs.npz"
+        np.savez(file, **outputs)  # type: ignore[arg-type]  # names are the model's
+        return job.artifacts.put_bytes(file.read_bytes(), "npz")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_up_tensorflow(threads: int) -> None:
+    """Fix thread counts and determinism once per process, before the first operation."""
+    import tensorflow as tf
+
+    if getattr(_set_up_tensorflow, "done", False):
+        return
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    _set_up_tensorflow.done = True  # type: ignore[attr-defined]  # a mark on this process
+
+
+HANDLERS = {
+    "describe": _describe,
+    "train": _train,
+    "freeze": _freeze,
+    "convert": _convert,
+    "import": _import,
+    "calibrate": _calibrate,
+    "finish": _finish,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,45 @@
+"""Warnings that follow from comparing a trial with the baseline and from its measurements."""
+
+from __future__ import annotations
+
+from workbench import registry
+from workbench.recipes import grammar
+from workbench.values.trial import Measurement, Trial
+from workbench.values.warning import Warning_, warning
+
+# A loss of accuracy above this is worth a word (2 points).
+DROP = 0.02
+MEASURED = ("slower-than-baseline", "reference-kernels", "noisy-measurement")
+
+
+def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple[Warning_, ...]:
+    """Return what comparing quality with the baseline and the way of conversion gives."""
+    found: list[Warning_] = []
+    if notes:
+        found.append(warning("slow-conversion", notes[0]))
+    if trial.quality and baseline and baseline.quality and not trial.baseline:
+        mine, base = trial.quality.accuracy, baseline.quality.accuracy
+        if mine is not None and base is not None and base - mine > DROP:
+            found.append(warning("accuracy-dropped", f"accuracy {mine:.4f}, baseline {base:.4f}"))
+    return tuple(found)
+
+
+def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -> tuple[Warning_, ...]:
+    """Return what a measurement shows: slower than the baseline, hardly any operator accelerated, or too noisy."""
+    found: list[Warning_] = []
+    where = place(measurement)
+    ratio, latency = measurement.ratio, measurement.latency_ms
+    if ratio and not is_baseline and ratio.low > 1.02:
+        found.append(warning("slower-than-baseline", f"{where} {ratio.median:.2f}x the baseline's latency"))
+    total, taken = measurement.ops_total, measurement.ops_delegated
+    if total and taken is not None and taken < total / 2 and registry.runtimes.get(measurement.runtime).accelerated:
+        found.append(warning("reference-kernels", f"{where} {measurement.runtime} took {taken} of {total} operators"))
+    if latency and not narrow:
+        half = (latency.high - latency.low) / 2 / latency.median
+        found.append(warning("noisy-measurement", f"{where} the interval is {latency.low:.4g} to {latency.high:.4g} ms (half-width {half:.1%})"))
+    return tuple(found)
+
+
+def place(measurement: Measurement) -> str:
+    """Return the words with which a measurement's warnings begin."""
+    return f"on {grammar.runtime_text(measurement.runtime, measurement.options)}:"

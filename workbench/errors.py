@@ -1,0 +1,28 @@
+"""The two kinds of trouble: a user's mistake gets a message, a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WorkbenchError(Exception):
+    """A mistake that the user can mend; its text is the whole message, shown without a traceback."""
+
+
+class MissingExtra(WorkbenchError):
+    """An optional part is not installed; the text carries the install command."""
+
+
+class StageFailed(WorkbenchError):
+    """A stage could not do its work for a reason that belongs on the trial."""
+
+
+def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> WorkbenchError:
+    """Return an error for an unknown name: the value, the nearest and the allowed ones."""
+    options = sorted(allowed)
+    close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
+    near = f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    listed = ", ".join(options) or "none"
+    tail = f" {hint}" if hint else ""
+    return WorkbenchError(f"unknown {what} {name!r}.{near} Allowed: {listed}.{tail}")

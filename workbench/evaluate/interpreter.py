@@ -1,0 +1,69 @@
+"""The plain LiteRT interpreter, opened with clear errors and fed by the model's own scales."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import WorkbenchError
+
+Array = np.ndarray[Any, Any]
+
+
+def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
+    """Return an allocated `ai_edge_litert` interpreter.
+
+    Raises WorkbenchError when the file is not a model or no kernel can run it.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not path.is_file():
+        raise WorkbenchError(f"model file {str(path)!r} does not exist")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_first_line(error)}") from error
+    return interpreter
+
+
+def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
+    """Return input and output names in the order of the details: the signature's names where there is one."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    signatures = interpreter.get_signature_list()
+    if not signatures:
+        return [d["name"] for d in inputs], [d["name"] for d in outputs]
+    runner = interpreter.get_signature_runner(next(iter(signatures)))
+    by_index_in = {d["index"]: n for n, d in runner.get_input_details().items()}
+    by_index_out = {d["index"]: n for n, d in runner.get_output_details().items()}
+    return [by_index_in.get(d["index"], d["name"]) for d in inputs], [by_index_out.get(d["index"], d["name"]) for d in outputs]
+
+
+def quantized(values: Array, detail: dict[str, Any]) -> Array:
+    """Return real values as the tensor wants them: rounded to its scale and zero point and clipped, or cast."""
+    dtype = detail["dtype"]
+    if not np.issubdtype(dtype, np.integer) or not np.issubdtype(values.dtype, np.floating):
+        return values.astype(dtype, copy=False)
+    scale, zero = detail["quantization"]
+    if scale == 0:
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    rounded = np.round(values / np.float32(scale)) + zero
+    return np.clip(rounded, limits.min, limits.max).astype(dtype)
+
+
+def dequantized(values: Array, detail: dict[str, Any]) -> Array:
+    """Return a tensor's real values as float32."""
+    scale, zero = detail["quantization"]
+    if np.issubdtype(values.dtype, np.integer) and scale != 0:
+        return ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
+    return values
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

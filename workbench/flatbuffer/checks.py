@@ -1,0 +1,75 @@
+"""Warnings where a file is not what its recipe says."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from workbench.flatbuffer.numbers import is_float
+from workbench.values.trial import Census, TensorCensus
+from workbench.values.warning import Warning_, warning
+
+_INT8 = ("int8", "int8-float-io", "int16x8", "dynamic", "weight-only-int8")
+_PROMISED = {"float16": "float16", "int4-dynamic": "int4", "int4-weight-only": "int4", "int4-block32": "int4"}
+_TOO_MANY = 0.5
+_TOLERANCE = 0.02
+
+
+def check_census(census: Census, *, scheme: str, sparsity_target: float | None = None, clusters: int | None = None) -> tuple[Warning_, ...]:
+    """Return what a file does not keep of its recipe: the scheme's type, the sparsity, the number of clusters.
+
+    `sparsity_target` is a share of zeros (0.5 for 2:4), `clusters` the distinct values per kernel; None where the
+    recipe does not promise it.
+    """
+    found = [_types(census, scheme)]
+    if sparsity_target is not None:
+        found.append(_sparsity(census, sparsity_target))
+    if clusters is not None:
+        found.append(_clusters(census, clusters))
+    return tuple(w for w in found if w is not None)
+
+
+def _types(census: Census, scheme: str) -> Warning_ | None:
+    total = sum(_elements(t) for t in census.tensors)
+    if scheme in _INT8:
+        other = [t for t in census.tensors if is_float(t.type)]
+    elif scheme in _PROMISED:
+        other = [t for t in census.tensors if t.type != _PROMISED[scheme]]
+    else:
+        return None
+    count = sum(_elements(t) for t in other)
+    if not total or count < _TOO_MANY * total:
+        return None
+    operators: Counter[str] = Counter()
+    for tensor in other:
+        operators[f"{tensor.operator or 'no operator'} {tensor.type}"] += _elements(tensor)
+    where = ", ".join(f"{name} {n:,}" for name, n in operators.most_common(3))
+    if scheme in _INT8:
+        return warning("mostly-float-int8", f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are float: {where}.")
+    return warning("not-quantized", f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are not {_PROMISED[scheme]}: {where}.")
+
+
+def _sparsity(census: Census, target: float) -> Warning_ | None:
+    if census.sparsity >= target - _TOLERANCE:
+        return None
+    kernels = [t for t in census.tensors if t.kernel]
+    if not kernels:
+        return warning("sparsity-lost", f"sparsity {target:.0%} was asked for, and the file holds no kernel that pruning covers.")
+    # The kernel that misses the most zeros, not a tiny one that happens to be dense.
+    worst = max(kernels, key=lambda t: (target - t.sparsity) * _elements(t))
+    furthest = f"{worst.name!r} ({worst.operator}) with {worst.sparsity:.1%}"
+    return warning("sparsity-lost", f"{census.sparsity:.1%} of the kernels are zeros where {target:.0%} was asked for; furthest off is {furthest}.")
+
+
+def _clusters(census: Census, clusters: int) -> Warning_ | None:
+    kernels = [t for t in census.tensors if t.kernel]
+    over = [t for t in kernels if t.unique > clusters]
+    if not over:
+        return None
+    worst = max(over, key=lambda t: t.unique)
+    seen = f"{len(over)} of {len(kernels)} kernels hold more than {clusters} distinct values; most in {worst.name!r} ({worst.operator}): {worst.unique:,}."
+    return warning("clusters-lost", seen)
+
+
+def _elements(tensor: TensorCensus) -> int:
+    return math.prod(tensor.shape)

@@ -1,0 +1,1 @@
+"""Latency measured alone and side by side; knows runtimes, but neither TensorFlow nor Jupyter."""

@@ -1,0 +1,1 @@
+"""Recipes as text and as grids; knows values, the registry and techniques."""

@@ -1,0 +1,164 @@
+"""Grids: the lists a sweep expands into recipes, checked whole before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench import registry
+from workbench.errors import WorkbenchError, unknown
+from workbench.recipes import grammar
+from workbench.values.base import Value, build
+from workbench.values.recipe import SCHEMES, Recipe, Step
+from workbench.values.settings import Calibration, Constraints, Limits, Measure, Train
+from workbench.values.source import SourceKind
+from workbench.values.trial import RuntimeSpec
+
+_SETTINGS = {"train": Train, "calibration": Calibration, "measure": Measure, "limits": Limits, "constraints": Constraints}
+
+
+class Grid(Value):
+    """Axes (technique name to a list of steps, None for "without"), explicit recipes, runtimes and settings."""
+
+    axes: dict[str, tuple[Step | None, ...]] = {}
+    recipes: tuple[Recipe, ...] = ()
+    runtimes: tuple[RuntimeSpec, ...] = ()
+    train: Train = Train()
+    calibration: Calibration = Calibration()
+    measure: Measure = Measure()
+    limits: Limits = Limits()
+    constraints: Constraints = Constraints()
+
+
+class Expansion(Value):
+    """The distinct recipes of a grid for one kind of source, and the combinations left out with the reason."""
+
+    recipes: tuple[Recipe, ...]
+    dropped: dict[str, str] = {}
+
+
+def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
+    """Return the grid that a dict (as read from YAML) describes.
+
+    Keys are technique names, `recipes`, `runtimes` and the settings `train calibration measure limits
+    constraints`. Raises WorkbenchError for an unknown key or value, with the nearest allowed.
+    """
+    if isinstance(data, Grid):
+        return data
+    data = {"quantize": ["float32"]} if data is None else data
+    if not isinstance(data, dict):
+        raise WorkbenchError(f"a grid is a mapping such as {{quantize: [float32, int8]}}, not {type(data).__name__}: {str(data)[:80]!r}")
+    names = registry.techniques.names()
+    allowed = [*names, "recipes", "runtimes", *_SETTINGS]
+    axes: dict[str, tuple[Step | None, ...]] = {}
+    fields: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in _SETTINGS:
+            if not isinstance(value, dict):
+                raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {value!r}")
+            fields[key] = build(_SETTINGS[key], value, key)
+        elif key == "recipes":
+            fields[key] = tuple(grammar.parse_recipe(str(v)) for v in _as_list(value))
+        elif key == "runtimes":
+            fields[key] = parse_runtimes(value)
+        elif key in names:
+            axes[key] = tuple(dict.fromkeys(_axis_value(key, v) for v in _as_list(value)))
+        else:
+            raise unknown("grid key", str(key), allowed)
+    return Grid(axes=axes, **fields)
+
+
+def load_grid(path: str | Path) -> Grid:
+    """Return the grid of a YAML file; raises WorkbenchError when it cannot be read."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkbenchError(f"grid file {str(path)!r} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise WorkbenchError(f"grid file {str(path)!r} is not valid YAML: {error}") from None
+    return parse_grid(data or {})
+
+
+def parse_runtimes(value: Any) -> tuple[RuntimeSpec, ...]:
+    """Return runtimes from names, `name[key=value]` texts or `{name: ..., key: value}` mappings; duplicates removed."""
+    found = []
+    for item in _as_list(value):
+        if isinstance(item, RuntimeSpec):
+            found.append(grammar.make_runtime(item.name, dict(item.options)))
+        elif isinstance(item, dict):
+            options = dict(item)
+            if "name" not in options:
+                raise WorkbenchError(f"runtime {item!r} has no name. Write {{name: xnnpack, threads: 2}}.")
+            found.append(grammar.make_runtime(str(options.pop("name")), options))
+        else:
+            found.append(grammar.parse_runtime(str(item)))
+    unique = {(r.name, str(sorted(r.options.items()))): r for r in found}
+    return tuple(unique.values())
+
+
+def expand(grid: Grid, source: SourceKind) -> Expansion:
+    """Return the distinct recipes of the grid that fit the source.
+
+    An axis value that no combination can use raises WorkbenchError; a combination of allowed values
+    that does not go together (such as QAT with float16) is left out with its reason.
+    """
+    axes = {name: values for name, values in grid.axes.items() if values}
+    ends = [n for n in axes if registry.techniques.get(n).level == "flatbuffer"]
+    if not ends and (axes or not grid.recipes):
+        axes["quantize"] = (grammar.make_step("quantize", {"scheme": "float32"}),)
+        ends = ["quantize"]
+    recipes: dict[str, Recipe] = {}
+    dropped: dict[str, str] = {}
+    used: set[Step] = set()
+    middle = sorted((n for n in axes if n not in ends), key=lambda n: registry.techniques.get(n).order)
+    for end in ends:
+        for combination in itertools.product(*(axes[n] for n in middle), axes[end]):
+            steps = tuple(s for s in combination if s is not None)
+            if not steps:
+                continue
+            recipe = Recipe(steps=steps)
+            reason = grammar.check_recipe(recipe, source)
+            if reason:
+                dropped[grammar.recipe_text(recipe)] = reason
+            else:
+                recipes[recipe.id] = recipe
+                used.update(steps)
+    for steps in axes.values():
+        for step in steps:
+            if step is not None and step not in used:
+                raise WorkbenchError(_why_unused(step, dropped))
+    for recipe in grid.recipes:
+        reason = grammar.check_recipe(recipe, source)
+        if reason:
+            raise WorkbenchError(reason)
+        recipes[recipe.id] = recipe
+    return Expansion(recipes=tuple(recipes.values()), dropped=dropped)
+
+
+def _why_unused(step: Step, dropped: dict[str, str]) -> str:
+    text = grammar.step_text(step)
+    reasons = [reason for recipe, reason in dropped.items() if text in recipe.split("+")]
+    return f"`{text}` fits no recipe of this grid: {reasons[0] if reasons else 'no scheme follows it'}"
+
+
+def _axis_value(name: str, value: Any) -> Step | None:
+    if value is None or value is False or (isinstance(value, str) and value.lower() in ("none", "false", "no", "off")):
+        return None
+    if value is True or (isinstance(value, str) and value.lower() in ("true", "yes", "on")):
+        return grammar.step_of(name)
+    if isinstance(value, dict):
+        return grammar.make_step(name, value)
+    text = str(value)
+    if name == "quantize":
+        head = text.partition("[")[0].strip()
+        if head not in SCHEMES:
+            raise unknown("scheme", head, SCHEMES)
+        return grammar.parse_step(text)
+    return grammar.parse_step(f"{name}{text}" if text.startswith("[") else f"{name}:{text}")
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,100 @@
+"""One registry: techniques and runtimes by name, built-ins and entry points through the same door.
+
+Built-ins are listed like entry points, as `module:attribute`, and loaded on first use. An entry
+point that fails to load is kept with its reason, so that `workbench doctor` can show it; it never
+breaks the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from workbench.errors import unknown
+
+if TYPE_CHECKING:
+    from workbench.runtimes.base import Runtime
+    from workbench.techniques.base import Technique
+
+T = TypeVar("T")
+
+BUILTIN_TECHNIQUES = {
+    "prune": "workbench.techniques.prune:Prune",
+    "cluster": "workbench.techniques.cluster:Cluster",
+    "qat": "workbench.techniques.qat:Qat",
+    "quantize": "workbench.techniques.quantize:Quantize",
+}
+BUILTIN_RUNTIMES = {
+    "xnnpack": "workbench.runtimes.litert:Xnnpack",
+    "builtin": "workbench.runtimes.litert:Builtin",
+    "reference": "workbench.runtimes.litert:Reference",
+}
+
+
+@dataclass
+class Registry(Generic[T]):
+    """Named classes of one kind, instantiated once on first use."""
+
+    what: str
+    group: str
+    builtins: dict[str, str]
+    _loaded: dict[str, T] = field(default_factory=dict)
+    _broken: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, Any] | None = None
+
+    def names(self) -> list[str]:
+        """Return all names, built-ins first."""
+        return list(self._sources())
+
+    def get(self, name: str) -> T:
+        """Return the plug-in of that name.
+
+        Raises WorkbenchError for an unknown name (with the nearest) or one that failed to load.
+        """
+        sources = self._sources()
+        if name not in sources:
+            raise unknown(self.what, name, sources, "`workbench doctor` lists them all.")
+        if name not in self._loaded:
+            source = sources[name]
+            if isinstance(source, str):
+                module, attribute = source.split(":")
+                cls = getattr(importlib.import_module(module), attribute)
+            else:
+                cls = source.load()
+            self._loaded[name] = cls()
+        return self._loaded[name]
+
+    def all(self) -> dict[str, T]:
+        """Return every plug-in that loads; one that does not is skipped with a warning and kept in `broken()`."""
+        for name in self.names():
+            if name in self._broken:
+                continue
+            try:
+                self.get(name)
+            except Exception as error:  # a stranger's code may raise anything
+                self._broken[name] = f"{type(error).__name__}: {error}"
+                warnings.warn(f"{self.what} {name!r} could not be loaded: {error}", stacklevel=2)
+        return {n: self._loaded[n] for n in self.names() if n in self._loaded}
+
+    def broken(self) -> dict[str, str]:
+        """Return the names that failed to load, with the reason."""
+        self.all()
+        return dict(self._broken)
+
+    def _sources(self) -> dict[str, Any]:
+        if self._names is None:
+            found: dict[str, Any] = dict(self.builtins)
+            for point in entry_points(group=self.group):
+                if point.name in self.builtins:
+                    warnings.warn(f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name", stacklevel=2)
+                    continue
+                found[point.name] = point
+            self._names = found
+        return self._names
+
+
+techniques: Registry[Technique[Any]] = Registry("technique", "workbench.techniques", BUILTIN_TECHNIQUES)
+runtimes: Registry[Runtime[Any]] = Registry("runtime", "workbench.runtimes", BUILTIN_RUNTIMES)

@@ -1,0 +1,68 @@
+"""What the report's chart needs: the one figure, and for each metric and pair of metrics what changes in it."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.values.trial import Trial
+from workbench.views.metrics import Metric, metrics_for
+from workbench.views.tradeoff import front_of, log_fits, log_possible, tradeoff_figure, tradeoff_info, values
+
+
+def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """Return the chart as JSON-shaped data, or None where no trial is `ok`.
+
+    `figure` is Plotly's; `metrics` hold one figure per `ids`, their intervals and axis; `pairs[i][j]` the
+    Pareto front of metric i across and metric j up, as indices of `ids`, and the note that goes with it.
+    """
+    from workbench.views.drawing import axis, stair
+
+    ok = [t for t in trials if t.state == "ok"]
+    if not ok:
+        return None
+    # Plain `latency` is the first runtime's under another name.
+    metrics = [m for m in metrics_for(trials).values() if m.name != "latency"]
+    figures = [values(m, ok, trials) for m in metrics]
+    x, y = default_axes([m.name for m in metrics])
+    figure = json.loads(tradeoff_figure(tradeoff_info(trials, x, y)).to_json())
+    return {
+        "figure": figure,
+        "ids": [t.id for t in ok],
+        "x": [m.name for m in metrics].index(x),
+        "y": [m.name for m in metrics].index(y),
+        "metrics": [
+            {
+                "label": m.label,
+                "values": [_finite(v) for v in vs],
+                "intervals": [m.interval(t) for t in ok],
+                "axis": axis(m, False),
+                "log": log_fits(m, vs),
+                "log_possible": log_possible([v for v in vs if v is not None]),
+                "stair": stair(m),
+            }
+            for m, vs in zip(metrics, figures, strict=True)
+        ],
+        "pairs": _pairs(metrics, figures, [t.recipe for t in ok]),
+    }
+
+
+def default_axes(names: Sequence[str]) -> tuple[str, str]:
+    """Return the axes to begin with: size against the best measure of quality there is."""
+    quality = ("accuracy", "rmse", "agreement", "sqnr_db", "compressed")
+    return "size" if "size" in names else names[0], next((n for n in quality if n in names), names[-1])
+
+
+def _pairs(metrics: Sequence[Metric], figures: Sequence[Sequence[float | None]], recipes: Sequence[str]) -> list[list[dict[str, Any]]]:
+    table = []
+    for x, xs in zip(metrics, figures, strict=True):
+        fronts = [front_of(x, y, xs, ys, recipes) for y, ys in zip(metrics, figures, strict=True)]
+        table.append([{"front": f.indices, "note": html.escape(f.note)} for f in fronts])
+    return table
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,181 @@
+"""What a study shows, in sentences computed from its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from workbench.values.base import build
+from workbench.values.settings import Constraints
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Trial
+from workbench.views import units
+from workbench.views.metrics import Metric, baseline_of, metrics_for, runtimes_of
+from workbench.views.pareto import best
+
+WITHIN = 0.01
+PACKING_NOTE = (
+    "Pruning and clustering pay in the compressed bytes: a .tflite file stores every weight in full, "
+    "so zeros and repeated values only shrink the file once it is compressed, as an app package or a download is."
+)
+
+
+class Finding(NamedTuple):
+    """One sentence: what it is about, and what was found."""
+
+    title: str
+    text: str
+
+
+def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
+    """Return the findings, the most important first; each one holds for the trials as they are."""
+    ok = [t for t in trials if t.state == "ok" and t.size is not None]
+    if not ok:
+        return []
+    found = [_baseline(trials), _smallest(trials, ok), _fastest(trials, ok), _compressed(trials, ok), _kept(record, trials), _slower(trials, ok)]
+    return [f for f in found if f is not None]
+
+
+def describe(trial: Trial, trials: Sequence[Trial]) -> str:
+    """Return a variant in one line: recipe, size, and its ratios to the baseline."""
+    baseline = baseline_of(trials)
+    metrics = metrics_for(trials)
+    parts = [trial.recipe]
+    if trial.size:
+        parts.append(units.size_text(trial.size.file))
+        if baseline and baseline.size and trial is not baseline:
+            parts.append(f"{units.text(trial.size.file / baseline.size.file, 'ratio')} the size")
+    for runtime in runtimes_of(trials)[:1]:
+        ratio = metrics[f"ratio@{runtime}"].value(trial, baseline) if f"ratio@{runtime}" in metrics else None
+        if ratio is not None and trial is not baseline:
+            parts.append(f"{units.text(ratio, 'ratio')} the latency on {runtime}")
+    for name in ("accuracy", "rmse", "agreement"):
+        value = metrics[name].value(trial, baseline) if name in metrics else None
+        if value is not None:
+            parts.append(f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}")
+            break
+    return ", ".join(parts)
+
+
+def _points(trial: Trial, metrics: dict[str, Metric], baseline: Trial | None, name: str) -> str:
+    drop = metrics["accuracy_drop"].value(trial, baseline) if name == "accuracy" and "accuracy_drop" in metrics else None
+    if drop is None or trial is baseline:
+        return ""
+    if abs(drop) < 0.00005:
+        return " (no loss)"
+    return f" ({100 * abs(drop):.2f} points {'lost' if drop > 0 else 'gained'})"
+
+
+def _baseline(trials: Sequence[Trial]) -> Finding | None:
+    baseline = baseline_of(trials)
+    if baseline is None or baseline.state != "ok":
+        return Finding("No baseline", "the float32 baseline did not run, so nothing can be compared with it")
+    parts = [describe(baseline, trials)]
+    latency = metrics_for(trials).get("latency")
+    value = latency.value(baseline, baseline) if latency else None
+    if latency and value is not None:
+        parts.append(f"{units.text(value, 'ms')} on {runtimes_of(trials)[0]}")
+    return Finding("Baseline", ", ".join(parts))
+
+
+def _smallest(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
+    keeps, words = _tolerance(trials)
+    if keeps is None:
+        return None
+    fit = [t for t in ok if keeps(t)]
+    if not fit:
+        return Finding(f"Smallest {words}", "none")
+    smallest = min(fit, key=lambda t: (_size(t), -(_quality(t, "accuracy") or 0.0)))
+    if smallest.baseline:
+        return Finding(f"Smallest {words}", "the baseline itself; no variant is smaller")
+    return Finding(f"Smallest {words}", describe(smallest, trials))
+
+
+def _fastest(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
+    keeps, words = _tolerance(trials)
+    latency = metrics_for(trials).get("latency")
+    if keeps is None or latency is None:
+        return None
+    timed = [(value, t) for t in ok if keeps(t) and (value := latency.value(t, None)) is not None]
+    if not timed:
+        return None
+    time, fastest = min(timed, key=lambda pair: (pair[0], _size(pair[1])))
+    title = f"Fastest {words} on {runtimes_of(trials)[0]}"
+    if fastest.baseline:
+        return Finding(title, "the baseline itself; no variant is faster")
+    return Finding(title, f"{describe(fastest, trials)}, {units.text(time, 'ms')}")
+
+
+def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
+    keeps, words = _tolerance(trials)
+    baseline = baseline_of(trials)
+    fit = [t for t in ok if t.size and (keeps is None or keeps(t))]
+    if not fit or baseline is None or baseline.size is None:
+        return None
+    least = min(fit, key=lambda t: t.size.gzip if t.size else 0)
+    if least.baseline or least.size is None:
+        return None
+    ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
+    title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
+    return Finding(title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline")
+
+
+def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
+    asked = record.grid.get("constraints")
+    if not isinstance(asked, dict) or not asked:
+        return None
+    constraints = build(Constraints, asked, "constraints")
+    words = _limits(constraints)
+    found = best(trials, constraints)
+    return Finding(f"Smallest that keeps the constraints asked for ({words})", "none does" if found is None else describe(found, trials))
+
+
+def _slower(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
+    for runtime in runtimes_of(trials)[:1]:
+        ratio = metrics_for(trials).get(f"ratio@{runtime}")
+        if ratio is None:
+            return None
+        low = [i[0] for t in ok if not t.baseline and (i := ratio.interval(t)) is not None]
+        slower = sum(v > 1 for v in low)
+        if slower:
+            return Finding("Slower than the baseline", f"{slower} of {len(low)} measured variants on {runtime}: their whole 95 % interval lies above 1x")
+    return None
+
+
+def _tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None, str]:
+    """Return what counts as good enough for this task, and its words; None where nothing tells quality."""
+    metrics, baseline = metrics_for(trials), baseline_of(trials)
+    if baseline is None or baseline.quality is None:
+        return None, ""
+
+    def at_most(metric: Metric, limit: float) -> Callable[[Trial], bool]:
+        return lambda t: (v := metric.value(t, baseline)) is not None and v <= limit + 1e-9
+
+    if "accuracy_drop" in metrics:
+        return at_most(metrics["accuracy_drop"], WITHIN), "within 1 point of accuracy"
+    if "rmse" in metrics and baseline.quality.rmse is not None:
+        return at_most(metrics["rmse"], 1.05 * baseline.quality.rmse), "within 5 % of the baseline's error"
+    if "agreement" in metrics:
+        agreement = metrics["agreement"]
+        return lambda t: (v := agreement.value(t, baseline)) is not None and v >= 1 - WITHIN - 1e-9, "with 99 % agreement"
+    return None, ""
+
+
+def _limits(constraints: Constraints) -> str:
+    parts: list[Any] = []
+    if constraints.accuracy_drop is not None:
+        parts.append(f"accuracy drop at most {100 * constraints.accuracy_drop:g} points")
+    if constraints.size is not None:
+        parts.append(f"at most {units.size_text(constraints.size)}")
+    if constraints.latency_ms is not None:
+        parts.append(f"at most {constraints.latency_ms:g} ms")
+    return ", ".join(parts)
+
+
+def _size(trial: Trial) -> int:
+    return trial.size.file if trial.size else 0
+
+
+def _quality(trial: Trial, name: str) -> float | None:
+    value: float | None = getattr(trial.quality, name, None)
+    return value

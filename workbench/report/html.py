@@ -1,0 +1,109 @@
+"""Writes the report: findings, chart, table, failures, warnings and how to run it again, in one HTML file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from workbench.report.chart import chart_data
+from workbench.report.findings import PACKING_NOTE, findings
+from workbench.report.listing import failures, listing, runtimes, warnings
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Trial
+
+
+def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path) -> Path:
+    """Write the report of a study as one HTML file that needs no network, and return its path.
+
+    The file is replaced as a whole or not at all. Folders on the way are made.
+    """
+    path = Path(path)
+    text = render(record, trials)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes files private; a report has the rights that any new file has.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
+    """Return the report's HTML."""
+    import jinja2
+
+    chart = chart_data(trials)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = _code
+    return environment.from_string(_resource("template.html.j2")).render(
+        record=record,
+        counts={state: sum(t.state == state for t in trials) for state in ("ok", "failed", "skipped", "running", "pending")},
+        total=len(trials),
+        findings=findings(record, trials),
+        packing_note=PACKING_NOTE,
+        chart=chart,
+        chart_json=_script_json(chart),
+        plotly=_plotly() if chart else "",
+        table=listing(trials),
+        runtimes=runtimes(trials),
+        failures=failures(trials),
+        warnings=warnings(trials),
+        environment=list(_flat(record.environment)),
+        grid=json.dumps(record.grid, indent=2, ensure_ascii=False) if record.grid else "",
+        style=_resource("style.css"),
+        script=_resource("page.js"),
+    )
+
+
+def _code(text: str) -> Any:
+    """Return text escaped, with what stands in backticks as code."""
+    import markupsafe
+
+    return markupsafe.Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source
+
+
+def _script_json(data: Any) -> str:
+    """Return JSON that can stand inside a script element: no `<`, `>` or `&` that could end it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            lines += _flat(value, f"{name} / ")
+        else:
+            lines.append((name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)))
+    return lines
+
+
+def _resource(name: str) -> str:
+    return resources.files("workbench.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

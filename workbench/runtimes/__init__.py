@@ -1,0 +1,1 @@
+"""Where an artifact runs; each runtime is found by name in the registry."""

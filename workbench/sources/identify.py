@@ -1,0 +1,116 @@
+"""Tell what a model source is and hash its content, without importing TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.files import file_sha256, tree_sha256
+from workbench.values.source import ModelInfo, SourceKind
+
+ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
+
+
+def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
+    """Return what `model` is: a path, or a tf_keras model object, which is saved below `keep`.
+
+    Raises WorkbenchError for a missing file, an unknown kind, a Keras 3 model, or one that carries Python
+    code (Lambda layers) unless `allow_code`.
+    """
+    if isinstance(model, (str, Path)):
+        return _from_path(Path(model), allow_code)
+    kind = type(model)
+    bases = {cls.__module__.split(".")[0] for cls in kind.__mro__}
+    if "tf_keras" in bases:
+        return _from_object(model, keep, allow_code)
+    if "keras" in bases:
+        raise WorkbenchError(
+            f"{kind.__name__} {getattr(model, 'name', '')!r} is a Keras 3 model; trained techniques need tf_keras. "
+            "Rebuild it with `import tf_keras`, or call `model.export(folder)` and pass that SavedModel folder for post-training schemes."
+        )
+    raise WorkbenchError(f"a model cannot be made of {kind.__module__}.{kind.__name__}. Allowed: {ALLOWED}.")
+
+
+def _from_path(path: Path, allow_code: bool) -> ModelInfo:
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5] if path.parent.is_dir() else []
+        hint = f" Models in that folder: {', '.join(near)}." if near else ""
+        raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
+    kind = _kind(path)
+    if kind == "keras":
+        _refuse_unfit_keras(path, allow_code)
+    digest = tree_sha256(path) if path.is_dir() else file_sha256(path)
+    return ModelInfo(name=path.stem, kind=kind, path=str(path.resolve()), sha256=digest, allow_code=allow_code)
+
+
+def _kind(path: Path) -> SourceKind:
+    if path.is_dir():
+        if (path / "saved_model.pb").exists():
+            return "savedmodel"
+        raise WorkbenchError(f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel. Allowed: {ALLOWED}.")
+    if path.suffix in (".h5", ".hdf5", ".keras"):
+        return "keras"
+    if path.suffix == ".tflite":
+        return "tflite"
+    raise WorkbenchError(f"model file {str(path)!r} ends in {path.suffix!r}, which is no known kind. Allowed: {ALLOWED}.")
+
+
+def _refuse_unfit_keras(path: Path, allow_code: bool) -> None:
+    version, config = _keras_config(path)
+    if version and not version.startswith("2."):
+        raise WorkbenchError(
+            f"{str(path)!r} was saved by Keras {version}; trained techniques need a model saved by tf_keras (2.x). "
+            "Save it again with tf_keras, or export a SavedModel (`model.export(folder)`) for post-training schemes."
+        )
+    if '"Lambda"' in config and not allow_code:
+        raise WorkbenchError(
+            f"{str(path)!r} has a Lambda layer, which is Python code that loading the file would run. "
+            "If you trust the file, allow it with --allow-code (Python: allow_code=True)."
+        )
+
+
+def _keras_config(path: Path) -> tuple[str, str]:
+    """Return the Keras version and the model configuration of a .keras or .h5 file as text."""
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                metadata = json.loads(archive.read("metadata.json"))
+                return str(metadata.get("keras_version", "")), archive.read("config.json").decode()
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise WorkbenchError(f"{str(path)!r} is a damaged .keras file: {error}") from None
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+            if config is None:
+                raise WorkbenchError(f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r}).")
+            return _text(file.attrs.get("keras_version", "")), _text(config)
+    except OSError as error:
+        raise WorkbenchError(f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}") from None
+
+
+def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
+    """Save a model object under a name made of its configuration and weights, so that an equal one is found again."""
+    config = json.dumps(model.get_config(), sort_keys=True, default=str)
+    if '"Lambda"' in config and not allow_code:
+        raise WorkbenchError(f"model {model.name!r} has a Lambda layer, which has to be saved as Python code. Allow it with allow_code=True.")
+    hasher = hashlib.sha256(config.encode())
+    for weight in model.get_weights():
+        hasher.update(weight.tobytes())
+    digest = hasher.hexdigest()
+    path = keep / f"{digest}.h5"
+    if not path.exists():
+        keep.mkdir(parents=True, exist_ok=True)
+        partial = keep / f"{digest}.partial.h5"
+        model.save(partial, include_optimizer=False, save_format="h5")
+        partial.replace(path)
+    return ModelInfo(name=str(model.name), kind="keras", path=str(path.resolve()), sha256=digest, allow_code=allow_code)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,243 @@
+"""Studies, trials, measurements and finished stages in a database; safe for several processes at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from workbench.errors import WorkbenchError, unknown
+from workbench.store.artifacts import Artifacts
+from workbench.values.base import canonical_json
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Artifact, Measurement, Trial
+
+_META = sa.MetaData()
+_STUDIES = sa.Table(
+    "studies",
+    _META,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("started", sa.String(40), nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+)
+_TRIALS = sa.Table(
+    "trials",
+    _META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("trial", sa.JSON, nullable=False),
+)
+_MEASUREMENTS = sa.Table(
+    "measurements",
+    _META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("trial", sa.String(40), primary_key=True),
+    sa.Column("runtime", sa.String(300), primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("measurement", sa.JSON, nullable=False),
+    sa.Column("samples_ns", sa.LargeBinary, nullable=True),
+)
+_STAGES = sa.Table(
+    "stages",
+    _META,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+)
+DEFAULT_STORE = ".workbench"
+
+
+class Store:
+    """A store at a folder, or at any SQLAlchemy URL with its artifacts in `WORKBENCH_ARTIFACTS` (default `.workbench`)."""
+
+    def __init__(self, location: str | Path | None = None) -> None:
+        chosen = str(location or os.environ.get("WORKBENCH_STORE") or DEFAULT_STORE)
+        is_url = "://" in chosen
+        self.root = Path(os.environ.get("WORKBENCH_ARTIFACTS", DEFAULT_STORE) if is_url else chosen).resolve()
+        self.location = chosen if is_url else str(self.root)
+        self.artifacts = Artifacts(self.root / "artifacts")
+        self.data = self.root / "data"
+        self.logs = self.root / "logs"
+        try:
+            for folder in (self.root, self.artifacts.folder, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+            url = chosen if is_url else f"sqlite:///{self.root / 'store.db'}"
+            self.engine = sa.create_engine(url, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
+            if url.startswith("sqlite"):
+                sa.event.listen(self.engine, "connect", _configure_sqlite)
+            _META.create_all(self.engine)
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise WorkbenchError(f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE.") from error
+
+    def stage(self, key: str) -> dict[str, Any] | None:
+        """Return a finished stage's result when its artifact is still there, else None."""
+        return self.stages([key]).get(key)
+
+    def stages(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the results of those stages that are finished and whose artifacts are still there."""
+        wanted = list(keys)
+        found: dict[str, dict[str, Any]] = {}
+        with self.engine.connect() as db:
+            for start in range(0, len(wanted), 500):
+                chunk = wanted[start : start + 500]
+                for row in db.execute(sa.select(_STAGES.c.key, _STAGES.c.result).where(_STAGES.c.key.in_(chunk))):
+                    artifact = row.result.get("artifact")
+                    if artifact is None or self.artifacts.path(artifact["sha256"], artifact["kind"]).exists():
+                        found[row.key] = row.result
+        return found
+
+    def save_stage(self, key: str, kind: str, seconds: float, result: dict[str, Any]) -> None:
+        """Record a finished stage; `seconds` is its busy time."""
+        self._replace(_STAGES, {"key": key}, {"kind": kind, "seconds": seconds, "result": result})
+
+    def studies(self) -> list[StudyRecord]:
+        """Return all studies, oldest first."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(_STUDIES.c.record).order_by(_STUDIES.c.started)).all()
+        return [StudyRecord.model_validate(row.record) for row in rows]
+
+    def study(self, name: str) -> StudyRecord:
+        """Return a study; raises WorkbenchError with the nearest names when there is none."""
+        with self.engine.connect() as db:
+            row = db.execute(sa.select(_STUDIES.c.record).where(_STUDIES.c.name == name)).first()
+        if row is None:
+            raise unknown("study", name, (s.name for s in self.studies()), f"The store is {self.location!r}; --store names another.")
+        return StudyRecord.model_validate(row.record)
+
+    def save_study(self, record: StudyRecord) -> None:
+        """Write a study's record."""
+        self._replace(_STUDIES, {"name": record.name}, {"started": record.started, "record": record.to_json()})
+
+    def trials(self, study: str) -> list[Trial]:
+        """Return a study's trials with their measurements, in the order in which they were asked for."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)).all()
+            measured: dict[str, list[Measurement]] = {}
+            for m in db.execute(sa.select(_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement).where(_MEASUREMENTS.c.study == study)):
+                measured.setdefault(m.trial, []).append(Measurement.model_validate(m.measurement))
+        return [self._located(Trial.model_validate({**row.trial, "measurements": measured.get(row.trial["id"], [])})) for row in rows]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of trials by state for each study."""
+        query = sa.select(_TRIALS.c.study, _TRIALS.c.state, sa.func.count()).group_by(_TRIALS.c.study, _TRIALS.c.state)
+        found: dict[str, dict[str, int]] = {}
+        with self.engine.connect() as db:
+            for study, state, number in db.execute(query):
+                found.setdefault(study, {})[state] = number
+        return found
+
+    def trial_keys(self, study: str) -> dict[str, str]:
+        """Return for each trial the hash of all that went into it."""
+        with self.engine.connect() as db:
+            return {row.id: row.key for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))}
+
+    def save_trial(self, study: str, trial: Trial, key: str, position: int) -> None:
+        """Write a trial (without its measurements, which are written by `save_measurement`)."""
+        self.save_trials(study, [(trial, key, position)])
+
+    def save_trials(self, study: str, trials: Iterable[tuple[Trial, str, int]]) -> None:
+        """Write several trials in one transaction."""
+        with self._begin() as db:
+            for trial, key, position in trials:
+                data = trial.to_json()
+                data["measurements"] = []
+                _replace(db, _TRIALS, {"study": study, "id": trial.id}, {"position": position, "state": trial.state, "key": key, "trial": data})
+
+    def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
+        """Return for each (trial, runtime) the hash of what was measured."""
+        columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.runtime, _MEASUREMENTS.c.key)
+        with self.engine.connect() as db:
+            return {(r.trial, r.runtime): r.key for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))}
+
+    def save_measurement(self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None) -> None:
+        """Write a measurement with its raw samples (rounds x invocations, nanoseconds)."""
+        raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
+        name = runtime_key(measurement.runtime, measurement.options)
+        values = {"key": key, "measurement": measurement.to_json(), "samples_ns": raw}
+        self._replace(_MEASUREMENTS, {"study": study, "trial": trial, "runtime": name}, values)
+
+    def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
+        """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
+        where = (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
+        with self.engine.connect() as db:
+            raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
+        return np.frombuffer(raw or b"", dtype="<i8")
+
+    def close(self) -> None:
+        """Release the database."""
+        self.engine.dispose()
+
+    def _located(self, trial: Trial) -> Trial:
+        """Return the trial with its artifact's path in this store, which may have been moved."""
+        if trial.artifact is None:
+            return trial
+        here = self.artifacts.path(trial.artifact.sha256, trial.artifact.kind)
+        return trial.model_copy(update={"artifact": Artifact(path=str(here), sha256=trial.artifact.sha256, kind=trial.artifact.kind)})
+
+    def _begin(self) -> Any:
+        return _Guarded(self)
+
+    def _replace(self, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
+        with self._begin() as db:
+            _replace(db, table, where, values)
+
+
+class _Guarded:
+    """A transaction whose database errors become messages."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def __enter__(self) -> sa.Connection:
+        self.context = self.store.engine.begin()
+        return self.context.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self.context.__exit__(kind, error, trace)
+        except sa.exc.OperationalError as failed:
+            error = failed
+        if isinstance(error, sa.exc.OperationalError):
+            raise WorkbenchError(f"store {self.store.location!r} cannot be written: {_reason(error)}. Finished work is kept; run the same command again.") from error
+
+
+def runtime_key(name: str, options: dict[str, Any]) -> str:
+    """Return the one text that a runtime with its options has in the store."""
+    return f"{name}{canonical_json(options)}"
+
+
+def _replace(db: sa.Connection, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
+    condition = sa.and_(*(table.c[k] == v for k, v in where.items()))
+    update = sa.update(table).where(condition).values(**values)
+    if db.execute(update).rowcount:
+        return
+    try:
+        with db.begin_nested():
+            db.execute(sa.insert(table).values(**where, **values))
+    except sa.exc.IntegrityError:
+        # Another process wrote the row in between (not in SQLite, where the update took the write lock).
+        db.execute(update)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # Readers and one writer at a time work side by side, and a killed writer leaves a whole database.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.close()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

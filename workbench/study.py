@@ -1,0 +1,160 @@
+"""`Study`: a sweep's trials, read from the store at each call, and what can be asked of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import WorkbenchError, unknown
+from workbench.store.store import Store
+from workbench.values.settings import Constraints, parse_size
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Study:
+    """A named sweep on one model and one dataset; what it shows is what the store holds at that moment."""
+
+    def __init__(self, store: Store, name: str, work: Work | None = None) -> None:
+        self.store = store
+        self._name = name
+        self._work = work
+
+    @property
+    def name(self) -> str:
+        """The study's name; waits until a sweep in the background has found it."""
+        return self._work.name() if self._work else self._name
+
+    @property
+    def record(self) -> StudyRecord:
+        """Model, dataset, grid, environment and command."""
+        return self.store.study(self.name)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials with their measurements."""
+        return self.store.trials(self.name)
+
+    def wait(self) -> Study:
+        """Wait for a sweep in the background; raises what it raised."""
+        if self._work:
+            self._work.wait()
+        return self
+
+    def cancel(self) -> None:
+        """Stop a sweep in the background; finished trials stay."""
+        if self._work:
+            self._work.cancel.set()
+
+    @property
+    def running(self) -> bool:
+        """Whether a sweep of this process works on the study."""
+        return bool(self._work and self._work.thread.is_alive())
+
+    def trial(self, trial_id: str) -> Trial:
+        """Return a trial by id, the beginning of an id, or recipe text; raises WorkbenchError with the nearest."""
+        trials = self.trials
+        for trial in trials:
+            if trial_id in (trial.id, trial.recipe):
+                return trial
+        found = [t for t in trials if len(trial_id) >= 4 and t.id.startswith(trial_id)]
+        if len(found) == 1:
+            return found[0]
+        raise unknown("trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them.")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row per trial, with the same keys in each."""
+        from workbench.views.table import rows
+
+        return rows(self.trials)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the rows as a pandas DataFrame; raises MissingExtra when pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            from workbench.errors import MissingExtra
+
+            raise MissingExtra("to_frame() needs pandas: pip install pandas. Study.rows() gives the same as a list of dicts.") from None
+        return pandas.DataFrame(self.rows())
+
+    def pareto(self, x: str = "size", y: str = "accuracy") -> list[Trial]:
+        """Return the trials that no other beats in both metrics, in the order of `x`."""
+        from workbench.views.tradeoff import front_trials
+
+        return front_trials(self.trials, x, y)
+
+    def best(self, max_size: int | str | None = None, max_drop: float | None = None, max_latency_ms: float | None = None, runtime: str | None = None) -> Trial | None:
+        """Return the smallest trial that keeps the constraints (bytes or "100KB", accuracy share, milliseconds), or None."""
+        from workbench.values.base import build
+        from workbench.views.pareto import best
+
+        size = parse_size(max_size) if max_size is not None else None
+        constraints = build(Constraints, {"accuracy_drop": max_drop, "size": size, "latency_ms": max_latency_ms}, "best")
+        return best(self.trials, constraints, runtime)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file that opens offline, and return its path."""
+        from workbench.report import write_report
+
+        return write_report(self.record, self.trials, Path(path))
+
+    def export(self, trial: str | Trial, path: str | Path) -> Path:
+        """Write a trial's `.tflite`, labels, card and `predict.py` into a folder, and return it."""
+        from workbench.export import export_trial
+
+        chosen = trial if isinstance(trial, Trial) else self.trial(trial)
+        return export_trial(self.record, chosen, Path(path))
+
+    def __repr__(self) -> str:
+        states = [t.state for t in self.trials]
+        return f"<Study {self.name!r}: {len(states)} trials, {states.count('ok')} ok, {states.count('failed')} failed>"
+
+
+class Work:
+    """A sweep in a thread of its own; the caller stays free."""
+
+    def __init__(self, run: Callable[[threading.Event, Callable[[str], None]], Any]) -> None:
+        self.cancel = threading.Event()
+        self._named = threading.Event()
+        self._name: str | None = None
+        self._error: BaseException | None = None
+
+        def work() -> None:
+            try:
+                run(self.cancel, self._found)
+            except BaseException as error:  # handed to whoever waits
+                self._error = error
+            finally:
+                self._named.set()
+
+        self.thread = threading.Thread(target=work, name="workbench-sweep", daemon=True)
+        self.thread.start()
+
+    def name(self) -> str:
+        """Return the study's name once it is known; raises what the sweep raised before it was."""
+        self._named.wait()
+        if self._name is None:
+            raise self._error or WorkbenchError("the sweep ended before it began")
+        return self._name
+
+    def wait(self) -> None:
+        """Wait to the end; an interrupt (Ctrl-C) stops the sweep cleanly and is passed on."""
+        try:
+            while self.thread.is_alive():
+                self.thread.join(0.2)
+        except KeyboardInterrupt:
+            self.cancel.set()
+            self.thread.join(30)
+            raise
+        if self._error:
+            raise self._error
+
+    def _found(self, name: str) -> None:
+        self._name = name
+        self._named.set()

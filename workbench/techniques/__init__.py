@@ -1,0 +1,1 @@
+"""Optimization steps; each file is one technique, found by name in the registry."""

@@ -1,0 +1,134 @@
+"""What a technique is: a name, typed `Params`, and one method that does the work.
+
+Two kinds share the base. A `KerasTechnique` turns a tf_keras model into another (prune, cluster,
+qat); a `Finisher` ends the chain and returns the bytes of a flatbuffer (quantize). Both are found by
+name in the registry; a third party subclasses one and declares an entry point `workbench.techniques`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+
+from workbench.values.params import Params
+from workbench.values.recipe import Step
+from workbench.values.settings import Train
+from workbench.values.source import SourceKind
+
+P = TypeVar("P", bound=Params)
+
+
+class NoParams(Params):
+    """For a technique without parameters."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What a Keras technique may use: train arrays `x` `(n, *input_shape)` (or a dict), `y`, settings, the steps before."""
+
+    x: Any
+    y: Any
+    train: Train
+    before: tuple[Step, ...]
+    fit: Callable[[Any, list[Any]], None]
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a finisher starts from: the float flatbuffer, the SavedModel, activation ranges of a width in bits."""
+
+    float_model: bool = False
+    saved_model: bool = False
+    calibration_bits: Literal[8, 16] | None = None
+    samples: bool = False
+
+
+@dataclass(frozen=True)
+class FinishJob:
+    """What a finisher may use; paths are None unless asked for in `Needs`.
+
+    `samples` yields input dicts of one sample each, `(1, *input_shape)` per name.
+    """
+
+    before: tuple[Step, ...]
+    float_model: Path | None
+    saved_model: Path | None
+    calibration: dict[str, Any] | None
+    samples: Callable[[], list[dict[str, np.ndarray[Any, Any]]]]
+    ordinary: Callable[[], Path | None]
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a step says the kernels in the file will have: a share of zeros, at most so many distinct weights."""
+
+    sparsity: float | None = None
+    clusters: int | None = None
+
+
+class Technique(ABC, Generic[P]):
+    """A named optimization step. `version` goes up when the same parameters give another result."""
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    version: ClassVar[int] = 1
+    order: ClassVar[int] = 50
+    level: ClassVar[Literal["keras", "flatbuffer"]]
+    params: ClassVar[type[Params]] = NoParams
+
+    def check(self, params: P, before: tuple[Step, ...], source: SourceKind) -> str | None:
+        """Return why this step cannot follow those steps on that kind of source, or None."""
+        return None
+
+    def available(self) -> str | None:
+        """Return what is missing here and how to get it, or None."""
+        return None
+
+
+class KerasTechnique(Technique[P]):
+    """A step from a tf_keras model to a tf_keras model; it gets a fresh copy that it may change."""
+
+    level = "keras"
+    quantization_aware: ClassVar[bool] = False
+    learning_rate: ClassVar[float] = 1e-4
+
+    def check(self, params: P, before: tuple[Step, ...], source: SourceKind) -> str | None:
+        """Refuse a source that is not a Keras model."""
+        if source != "keras":
+            return f"`{self.name}` needs a Keras model (.keras, .h5 or a tf_keras model object); a {source} source takes post-training schemes only"
+        return None
+
+    @abstractmethod
+    def apply(self, model: Any, params: P, job: TrainJob) -> Any:
+        """Return the optimized tf_keras model, ready to be saved."""
+
+    def promise(self, params: P) -> Promise:
+        """Return what the file is checked for after conversion."""
+        return Promise()
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the scope in which the result can be loaded again (custom objects)."""
+        return contextlib.nullcontext()
+
+
+class Finisher(Technique[P]):
+    """The last step of a recipe: makes the flatbuffer."""
+
+    level = "flatbuffer"
+    order = 100
+
+    @abstractmethod
+    def needs(self, params: P, before: tuple[Step, ...]) -> Needs:
+        """Return what `finish` starts from."""
+
+    @abstractmethod
+    def finish(self, params: P, job: FinishJob) -> bytes:
+        """Return the bytes of the `.tflite` file."""

@@ -1,0 +1,71 @@
+"""Engine `converter`: TensorFlow's own converter, from the frozen SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import StageFailed
+from workbench.techniques.base import FinishJob
+
+SCHEMES = ("float32", "float16", "dynamic", "int8", "int8-float-io", "int16x8")
+CALIBRATED = ("int8", "int8-float-io", "int16x8")
+
+
+def convert(scheme: str, job: FinishJob, aware: bool) -> bytes:
+    """Return the flatbuffer of the job's SavedModel in a scheme.
+
+    `aware` models carry their ranges as fake-quantization operators and need no samples. When the
+    frozen model does not convert, the ordinary export is tried, and the job notes it.
+    """
+
+    def run(folder: Path) -> bytes:
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+        if scheme != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if scheme == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if scheme in CALIBRATED and not aware:
+            samples = job.samples()
+
+            def representative() -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+                yield from samples
+
+            converter.representative_dataset = representative
+            kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8 if scheme == "int16x8" else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            converter.target_spec.supported_ops = [kind]
+        if scheme in ("int8", "int16x8"):
+            converter.inference_input_type = converter.inference_output_type = tf.int16 if scheme == "int16x8" else tf.int8
+        return bytes(converter.convert())
+
+    if job.saved_model is None:
+        raise StageFailed("the converter was given no SavedModel")
+    return with_fallback(run, job.saved_model, job.ordinary, job.note)
+
+
+def with_fallback(run: Callable[[Path], bytes], frozen: Path, ordinary: Callable[[], Path | None], note: Callable[[str], None]) -> bytes:
+    """Return what `run` makes of the frozen SavedModel, or of the ordinary export when that fails.
+
+    Raises StageFailed with the converter's reason when both fail.
+    """
+    try:
+        return run(frozen)
+    except Exception as first:  # the converter raises anything from ValueError to its own internal errors
+        other = ordinary()
+        if other is None:
+            raise StageFailed(f"conversion failed: {_short(first)}") from first
+        note(f"the frozen model did not convert ({_short(first)}); the ordinary export was used")
+        try:
+            return run(other)
+        except Exception as second:
+            raise StageFailed(f"conversion failed: {_short(second)}") from second
+
+
+def _short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"

@@ -1,0 +1,110 @@
+"""Folding batch normalization, and ReLU layers, into the linear layer before them.
+
+The converter folds batch normalization anyway, after training: kernel times gamma / sqrt(variance + epsilon)
+per channel. Done before clustering instead, a kernel's clusters are still the same few values in the
+file. TFMOT leaves a convolution that is followed by a separate ReLU layer without simulated rounding
+and without its preserving quantizer; with the ReLU inside it, the convolution gets both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[Any, Any]
+
+
+def fold_batch_norms(model: Any) -> Any:
+    """Return the tf_keras model without the BatchNormalization layers that directly follow a linear layer.
+
+    Only where the pair is unambiguous (one input, one consumer, linear activation, used once); other
+    layers stay. A subclassed model is returned as it is.
+    """
+    pairs = [(layer, bn) for layer, bn in _pairs(model, "BatchNormalization") if _on_channels(layer, bn)]
+    return _merged(model, pairs, {layer.name: {"use_bias": True} for layer, _ in pairs}, {layer.name: _fused(layer, bn) for layer, bn in pairs})
+
+
+def fuse_relus(model: Any) -> Any:
+    """Return the tf_keras model with plain ReLU and ReLU6 layers as the activation of the layer before them."""
+    pairs = [(layer, relu) for layer, relu in _pairs(model, "ReLU") if _relu_name(relu)]
+    return _merged(model, pairs, {layer.name: {"activation": _relu_name(relu)} for layer, relu in pairs}, {})
+
+
+def _merged(model: Any, pairs: list[Pair], updates: dict[str, dict[str, Any]], weights: dict[str, list[Any]]) -> Any:
+    """Return the model without the second layer of each pair; the first has updated configuration and weights."""
+    if not pairs:
+        return model
+    config = model.get_config()
+    renamed = {second.name: first.name for first, second in pairs}
+    config["layers"] = [_rewired(entry, renamed, updates) for entry in config["layers"] if entry["config"]["name"] not in renamed]
+    for key in ("output_layers", "input_layers"):
+        if key in config:
+            config[key] = _rename(config[key], renamed)
+    merged = model.__class__.from_config(config)
+    if not merged.built:
+        merged.build(model.input_shape)
+    for layer in merged.layers:
+        layer.set_weights(weights.get(layer.name) or model.get_layer(layer.name).get_weights())
+    return merged
+
+
+def _pairs(model: Any, follower: str) -> list[Pair]:
+    """Return (linear layer, layer of that class after it) where each is the other's only neighbour."""
+    import tf_keras
+
+    kinds = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
+    if not (getattr(model, "_is_graph_network", False) or isinstance(model, tf_keras.Sequential)):
+        return []
+    outputs = {t.name for t in model.outputs}
+    pairs = []
+    for layer in model.layers:
+        if type(layer) is not getattr(tf_keras.layers, follower) or len(layer.inbound_nodes) != 1:
+            continue
+        before = layer.inbound_nodes[0].inbound_layers
+        if isinstance(before, list) or type(before) not in kinds or before.activation is not tf_keras.activations.linear:
+            continue
+        if len(before.inbound_nodes) == 1 and len(before.outbound_nodes) == 1 and before.output.name not in outputs:
+            pairs.append((before, layer))
+    return pairs
+
+
+def _on_channels(layer: Any, bn: Any) -> bool:
+    return bn.axis in ([layer.output.shape.rank - 1], [-1]) and getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
+def _relu_name(relu: Any) -> str | None:
+    if relu.negative_slope or relu.threshold:
+        return None
+    return {None: "relu", 6.0: "relu6"}.get(relu.max_value)
+
+
+def _fused(layer: Any, bn: Any) -> list[Any]:
+    import tf_keras
+
+    kernel, *rest = layer.get_weights()
+    moving_mean, variance = bn.moving_mean.numpy(), bn.moving_variance.numpy()
+    factor = (bn.gamma.numpy() if bn.scale else 1.0) / np.sqrt(variance + bn.epsilon)
+    bias = rest[0] if rest else np.zeros_like(moving_mean)
+    if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
+        kernel = kernel * factor.reshape(kernel.shape[2:])
+    else:
+        kernel = kernel * factor
+    return [kernel, (bias - moving_mean) * factor + (bn.beta.numpy() if bn.center else 0.0)]
+
+
+def _rewired(entry: dict[str, Any], renamed: dict[str, str], updates: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    entry = {**entry, "config": {**entry["config"], **updates.get(entry["config"]["name"], {})}}
+    if "inbound_nodes" in entry:
+        entry["inbound_nodes"] = _rename(entry["inbound_nodes"], renamed)
+    return entry
+
+
+def _rename(data: Any, renamed: dict[str, str]) -> Any:
+    if isinstance(data, str):
+        return renamed.get(data, data)
+    if isinstance(data, (list, tuple)):
+        return [_rename(d, renamed) for d in data]
+    if isinstance(data, dict):
+        return {k: _rename(v, renamed) for k, v in data.items()}
+    return data

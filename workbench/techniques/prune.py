@@ -1,0 +1,109 @@
+"""Magnitude pruning with tensorflow-model-optimization."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from workbench.techniques.base import KerasTechnique, Promise, TrainJob
+from workbench.values.params import Params
+
+
+class PruneParams(Params):
+    """How many weights become zero, in what pattern, and when."""
+
+    primary: ClassVar[str] = "sparsity"
+
+    sparsity: float | str = Field(0.5, description="share of zero weights per kernel (0.5), or N:M such as 2:4")
+    schedule: Literal["polynomial", "constant"] = Field("polynomial", description="raise the sparsity gradually, or prune at once and hold")
+    begin: float = Field(0.0, ge=0, lt=1, description="share of the training after which pruning begins")
+    end: float = Field(0.6, gt=0, le=1, description="share of the training at which the polynomial schedule reaches its target")
+    block: str = Field("1x1", description="block of weights pruned together, height x width, e.g. 1x4")
+
+    @field_validator("sparsity")
+    @classmethod
+    def _sparsity(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            pattern = re.fullmatch(r"(\d+):(\d+)", value)
+            if pattern:
+                if not 0 < int(pattern[1]) < int(pattern[2]):
+                    raise ValueError("N:M keeps N zeros in M weights, so 0 < N < M, e.g. 2:4")
+                return value
+            try:
+                value = float(value)
+            except ValueError:
+                raise ValueError("a number between 0 and 1 such as 0.5, or N:M such as 2:4") from None
+        if not 0 < value < 1:
+            raise ValueError("the sparsity lies between 0 and 1, both excluded, e.g. 0.5")
+        return float(value)
+
+    @field_validator("block")
+    @classmethod
+    def _block(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", value):
+            raise ValueError("a block is height x width, e.g. 1x4")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> PruneParams:
+        if isinstance(self.sparsity, str) and self.block != "1x1":
+            raise ValueError("N:M sparsity and block pruning exclude each other")
+        if self.schedule == "polynomial" and self.end <= self.begin:
+            raise ValueError(f"begin ({self.begin:g}) lies before end ({self.end:g})")
+        return self
+
+    @property
+    def target(self) -> float:
+        """The share of zeros that the pruned kernels should have."""
+        if isinstance(self.sparsity, str):
+            zeros, size = self.sparsity.split(":")
+            return int(zeros) / int(size)
+        return self.sparsity
+
+
+class Prune(KerasTechnique[PruneParams]):
+    """Set the smallest weights to zero while fine-tuning; pays in the compressed size."""
+
+    name = "prune"
+    help = "set the smallest weights to zero while fine-tuning; pays in the compressed size"
+    order = 10
+    params = PruneParams
+    # Removing most of the weights takes larger steps to recover from than rounding them does.
+    learning_rate = 1e-3
+
+    def apply(self, model: Any, params: PruneParams, job: TrainJob) -> Any:
+        """Return the model with zeros in the kernels of its convolutions and dense layers."""
+        import tf_keras
+        from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
+        from tensorflow_model_optimization.sparsity import keras as sparsity
+
+        total = job.steps_per_epoch * job.train.epochs
+        begin = int(params.begin * total)
+        options: dict[str, Any] = {}
+        if isinstance(params.sparsity, str):
+            options["sparsity_m_by_n"] = tuple(int(n) for n in params.sparsity.split(":"))
+        else:
+            options["block_size"] = tuple(int(n) for n in params.block.split("x"))
+        # Masks are renewed every few steps; TFMOT's default of 100 would never fire in a short run.
+        frequency = max(1, total // 40)
+        if params.schedule == "constant" or "sparsity_m_by_n" in options:
+            options["pruning_schedule"] = sparsity.ConstantSparsity(params.target, begin_step=begin, frequency=frequency)
+        else:
+            end = max(begin + 1, int(params.end * total))
+            options["pruning_schedule"] = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)
+
+        def wrap(layer: Any) -> Any:
+            prunable = prune_registry.PruneRegistry.supports(layer) and layer.trainable_weights
+            if prunable and hasattr(layer, "kernel") and not isinstance(layer, tf_keras.layers.DepthwiseConv2D):
+                return sparsity.prune_low_magnitude(layer, **options)
+            return layer
+
+        wrapped = tf_keras.models.clone_model(model, clone_function=wrap)
+        job.fit(wrapped, [sparsity.UpdatePruningStep()])
+        return sparsity.strip_pruning(wrapped)
+
+    def promise(self, params: PruneParams) -> Promise:
+        """Return what the kernels in the file are checked for."""
+        return Promise(sparsity=params.target)

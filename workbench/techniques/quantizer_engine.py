@@ -1,0 +1,107 @@
+"""Engine `quantizer`: litert-quantizer makes every post-training scheme from the float flatbuffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.errors import StageFailed
+
+_BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16}
+# Depthwise kernels lose too much with one scale, and clustering leaves them alone: they stay per channel.
+_SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
+
+
+def calibration_bits(scheme: str) -> Literal[8, 16] | None:
+    """Return the activation width that a scheme calibrates for, None where it needs no calibration."""
+    return _BITS.get(scheme)
+
+
+def calibrate(float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int) -> dict[str, Any]:
+    """Return activation ranges by tensor name, JSON-shaped: `{tensor: {statistic: {shape, values}}}`.
+
+    `samples` yields one-sample inputs `(1, *shape)` by signature input name. Ranges for 8-bit activations
+    do not serve 16-bit ones: the latter are symmetric.
+    """
+    quantizer = _quantizer(float_model, "int8" if bits == 8 else "int16x8", "channel")
+    key = _signature_key(float_model)
+    found = quantizer.calibrate({key: list(samples)}, num_threads=threads)
+    return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
+
+
+def quantize(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None) -> bytes:
+    """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
+    quantizer = _quantizer(float_model, scheme, granularity)
+    ranges = None
+    if calibration is not None:
+        ranges = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
+    try:
+        result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
+    return bytes(result.quantized_model)
+
+
+def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"]) -> Any:
+    from litert_quantizer import qtyping, quantizer
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    made = quantizer.Quantizer(str(float_model))
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    grain = qtyping.QuantGranularity
+    chosen = grain.TENSORWISE if granularity == "tensor" else grain.CHANNELWISE
+
+    def rules(add: Any, *bits: int, block: Any = None) -> None:
+        if block is not None:
+            add(".*", every, *bits, block)
+            return
+        add(".*", every, *bits, grain.CHANNELWISE)
+        if chosen is grain.TENSORWISE:
+            for name in _SHARED_SCALE:
+                add(".*", qtyping.TFLOperationName(name), *bits, chosen)
+
+    if scheme == "float16":
+        weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        config = qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+        )
+        made.update_quantization_recipe(".*", every, config, AlgorithmName.FLOAT_CASTING)
+    elif scheme == "dynamic":
+        rules(made.add_dynamic_config, 8)
+    elif scheme == "int4-dynamic":
+        rules(made.add_dynamic_config, 4)
+    elif scheme == "int4-block32":
+        rules(made.add_dynamic_config, 4, block=grain.BLOCKWISE_32)
+    elif scheme == "weight-only-int8":
+        rules(made.add_weight_only_config, 8)
+    elif scheme == "int4-weight-only":
+        rules(made.add_weight_only_config, 4)
+    elif scheme in _BITS:
+        rules(made.add_static_config, _BITS[scheme], 8)
+        if scheme == "int8-float-io":
+            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                made.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    else:
+        raise StageFailed(f"engine `quantizer` does not know scheme {scheme!r}")
+    return made
+
+
+def _signature_key(model: Path) -> str:
+    from ai_edge_litert.interpreter import Interpreter
+
+    keys = list(Interpreter(model_path=str(model)).get_signature_list())
+    if not keys:
+        raise StageFailed("calibration needs a signature in the float .tflite, and this file has none. Convert it again with a recent TensorFlow, or start from the Keras model.")
+    return str(keys[0])
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    array = np.asarray(value)
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "values": array.ravel().tolist()}
+
+
+def _array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
+    return np.array(value["values"], dtype=value["dtype"]).reshape(value["shape"])

@@ -1,0 +1,58 @@
+"""The base of all values: frozen, JSON round trip, unknown keys refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workbench.errors import WorkbenchError, unknown
+
+V = TypeVar("V", bound="Value")
+
+
+class Value(BaseModel):
+    """A frozen value that round-trips through JSON and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="constants")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON-shaped data."""
+        return self.model_dump(mode="json")
+
+
+def canonical_json(data: Any) -> str:
+    """Return the one text that equal data has: sorted keys, no spaces."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(data: Any) -> str:
+    """Return the SHA-256 (hex) of the canonical JSON of `data`."""
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+
+
+def build(cls: type[V], data: dict[str, Any], where: str) -> V:
+    """Make a value from user data.
+
+    Raises WorkbenchError naming the key, the value received and what is allowed.
+    """
+    for key in data:
+        if key not in cls.model_fields:
+            raise unknown(f"{where} setting", str(key), cls.model_fields)
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        raise WorkbenchError(f"{where}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return one line for what pydantic found wrong, with the values received."""
+    parts = []
+    for item in error.errors():
+        path = ".".join(str(p) for p in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        name = f"{path} = {item['input']!r}" if path else repr(item["input"])
+        parts.append(f"{name}: {message[0].lower()}{message[1:]}")
+    return "; ".join(parts)

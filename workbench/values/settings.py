@@ -1,0 +1,70 @@
+"""Settings that a sweep has beside its recipes, each described by its `Params`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from workbench.errors import WorkbenchError
+from workbench.values.params import Params
+
+_UNITS = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
+
+
+def parse_size(value: int | float | str) -> int:
+    """Return bytes from `100000`, `100KB` (1,000) or `100KiB` (1,024).
+
+    Raises WorkbenchError for anything else.
+    """
+    if isinstance(value, (int, float)):
+        return int(value)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+    if not match or match[2].lower() not in _UNITS:
+        raise WorkbenchError(f"size {value!r} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB.")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+class Train(Params):
+    """Fine-tuning of the trained steps (prune, cluster, qat)."""
+
+    epochs: int = Field(3, ge=1, le=1000, description="passes over the train split per trained step")
+    batch_size: int = Field(64, ge=1, description="samples per optimizer step")
+    learning_rate: float | None = Field(None, gt=0, description="Adam's first learning rate, cosine decay to zero; default is the technique's own (prune 1e-3, cluster and qat 1e-4)")
+    seed: int = Field(0, ge=0, description="seed of shuffling, initial centroids and calibration draw")
+    loss: str = Field("auto", description="auto (from labels and output), or the name of a Keras loss")
+
+
+class Calibration(Params):
+    """Samples that set the activation ranges of full-integer schemes."""
+
+    samples: int = Field(200, ge=1, description="samples drawn from the calibration (or train) split")
+
+
+class Measure(Params):
+    """How long and how precisely latency is measured."""
+
+    half_width: float = Field(0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median")
+    budget: float | None = Field(None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime")
+    skip: bool = Field(False, description="build and evaluate only, measure nothing")
+
+
+class Limits(Params):
+    """What a stage may take before it is ended."""
+
+    stage_seconds: float = Field(900.0, gt=0, description="time limit of one stage in seconds")
+    memory: str = Field("auto", description="memory limit of one worker, e.g. 4GiB; auto divides the machine's")
+
+
+class Constraints(Params):
+    """What a variant has to keep to count as fit to ship."""
+
+    accuracy_drop: float | None = Field(None, ge=0, le=1, description="largest accuracy loss against the float baseline (0.01 = 1 point)")
+    size: int | None = Field(None, gt=0, description="largest file in bytes, or 100KB, 1MiB")
+    latency_ms: float | None = Field(None, gt=0, description="largest median latency in milliseconds")
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        return parse_size(value) if isinstance(value, str) else value

@@ -1,0 +1,24 @@
+"""What is known of a study beside its trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.values.base import Value
+from workbench.values.source import DatasetInfo, ModelInfo, Signature
+
+
+class StudyRecord(Value):
+    """A study: name, model, dataset, the last grid asked for, the machine, and how to run it again.
+
+    `started` is ISO 8601 in UTC; `environment` holds processor, cores, versions and load.
+    """
+
+    name: str
+    model: ModelInfo
+    dataset: DatasetInfo
+    signature: Signature
+    grid: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+    command: str = ""
+    started: str = ""

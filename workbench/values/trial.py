@@ -1,0 +1,145 @@
+"""What is known of one recipe in one study: its file, census, quality and measurements."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from workbench.values.base import Value
+from workbench.values.recipe import Step
+from workbench.values.warning import Warning_
+
+State = Literal["pending", "running", "ok", "failed", "skipped"]
+
+
+class Artifact(Value):
+    """A file (or folder) made by a stage, addressed by the SHA-256 of its content."""
+
+    path: str
+    sha256: str
+    kind: str
+
+
+class Size(Value):
+    """Bytes of a file as it is and compressed (gzip, level 9)."""
+
+    file: int
+    gzip: int
+
+
+class TensorCensus(Value):
+    """One weight tensor as read from the flatbuffer.
+
+    `sparsity` is the share of zeros; `unique` counts distinct stored values in the whole tensor,
+    `unique_per_channel` the largest count in one output channel.
+    """
+
+    name: str
+    operator: str
+    type: str
+    shape: tuple[int, ...]
+    bytes: int
+    sparsity: float
+    unique: int
+    unique_per_channel: int
+    channels_quantized: bool
+    kernel: bool
+
+
+class Census(Value):
+    """What a flatbuffer holds.
+
+    `weights` maps type to bytes of constant tensors; `sparsity` is over all kernels; `unique_weights`
+    is the largest number of distinct values in a kernel (depthwise kernels left out, as pruning and
+    clustering leave them out).
+    """
+
+    weights: dict[str, int]
+    operators: dict[str, int]
+    sparsity: float
+    unique_weights: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensors: tuple[TensorCensus, ...]
+
+
+class Quality(Value):
+    """How good the outputs are on the test split, and how close to the float baseline.
+
+    `accuracy`, `top5` and `agreement` are shares of samples; `sqnr_db` is the signal-to-quantization-noise
+    ratio 10 log10(sum(b^2) / sum((b - v)^2)) in decibel; `cosine` the mean cosine similarity.
+    """
+
+    samples: int
+    task: Literal["classification", "regression", "none"]
+    accuracy: float | None = None
+    top5: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    cosine: float | None = None
+    outputs: dict[str, dict[str, float | None]] = {}
+    batch: int = 1
+
+
+class Latency(Value):
+    """Milliseconds of one invocation: median, 95 % bootstrap interval, 90th percentile, number of raw samples."""
+
+    median: float
+    low: float
+    high: float
+    p90: float
+    samples: int
+
+
+class Ratio(Value):
+    """Latency over the baseline's, paired round by round, with a 95 % bootstrap interval."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+
+class RuntimeSpec(Value):
+    """A runtime by name with its options, as asked for."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Measurement(Value):
+    """One trial on one runtime; `state` failed carries the error instead of figures."""
+
+    runtime: str
+    options: dict[str, Any] = {}
+    kind: Literal["measured", "estimated"] = "measured"
+    state: Literal["ok", "failed", "skipped"] = "ok"
+    error: str | None = None
+    latency_ms: Latency | None = None
+    ratio: Ratio | None = None
+    init_ms: float | None = None
+    first_ms: float | None = None
+    peak_bytes: int | None = None
+    ops_total: int | None = None
+    ops_delegated: int | None = None
+    partitions: int | None = None
+    environment: dict[str, Any] = {}
+
+
+class Trial(Value):
+    """One recipe in one study, with everything that is known of it."""
+
+    id: str
+    recipe: str
+    steps: tuple[Step, ...]
+    baseline: bool = False
+    state: State = "pending"
+    error: str | None = None
+    warnings: tuple[Warning_, ...] = ()
+    artifact: Artifact | None = None
+    size: Size | None = None
+    census: Census | None = None
+    quality: Quality | None = None
+    conversion: str | None = None
+    measurements: tuple[Measurement, ...] = ()

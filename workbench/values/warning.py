@@ -1,0 +1,53 @@
+"""Warnings: a closed, typed list; each says what was seen and what to try."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from workbench.values.base import Value
+
+WarningKind = Literal[
+    "mostly-float-int8",
+    "not-quantized",
+    "sparsity-lost",
+    "clusters-lost",
+    "slower-than-baseline",
+    "reference-kernels",
+    "noisy-measurement",
+    "slow-conversion",
+    "accuracy-dropped",
+    "calibration-few-samples",
+    "calibration-duplicates",
+    "calibration-range",
+    "calibration-from-test",
+]
+WARNING_KINDS: tuple[str, ...] = get_args(WarningKind)
+
+ADVICE: dict[str, str] = {
+    "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",
+    "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
+    "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros, or train longer.",
+    "clusters-lost": "Use `quantize` with granularity `tensor` (or `auto`), or put `cluster` before `qat` in one recipe so that the chain keeps the clusters.",
+    "slower-than-baseline": "Compare runtimes and schemes; `dynamic` and `weight-only` schemes pay in size, full `int8` in speed where the runtime has integer kernels.",
+    "reference-kernels": "No optimized kernel took these operators; for speed choose a scheme that the runtime accelerates, such as `int8`.",
+    "noisy-measurement": "Give measuring more time (`--measure-budget`), or measure on an idle machine.",
+    "slow-conversion": "The fast path could not freeze this model; conversion works but takes longer. Check the reason if the model was expected to freeze.",
+    "accuracy-dropped": "Try `int8[granularity=channel]`, more calibration samples, `qat` before the scheme, a lower sparsity, or more epochs.",
+    "calibration-few-samples": "Give 100 to 500 varied samples of real input.",
+    "calibration-duplicates": "Draw different samples: a loop that calls `next(iter(data))` yields the first one every time.",
+    "calibration-range": "Preprocess calibration data exactly as the model's input is at inference (0 to 1 is not 0 to 255).",
+    "calibration-from-test": "Give a train or calibration split: figures on samples that set the ranges flatter the model.",
+}
+
+
+class Warning_(Value):
+    """One warning on a trial: its kind, what was seen, and what to try."""
+
+    kind: WarningKind
+    seen: str
+    advice: str
+
+
+def warning(kind: WarningKind, seen: str) -> Warning_:
+    """Return a warning of a known kind with its advice."""
+    return Warning_(kind=kind, seen=seen, advice=ADVICE[kind])

@@ -1,0 +1,183 @@
+"""The closed set of metrics by which a trial can be charted, compared and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.errors import unknown
+from workbench.recipes.grammar import runtime_text
+from workbench.values.trial import Measurement, Quality, Size, Trial
+from workbench.views.units import UNIT_TEXT, Unit
+
+Better = Literal["low", "high"]
+Kind = Literal["measured", "estimated"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a trial: its name, what it is, which way is better, and how to read it.
+
+    `value(trial, baseline)` is None where the trial has no such figure. `interval(trial)` gives the 95 %
+    interval (low, high) of a measured one. Shares and points are fractions: 0.01 = 1 %.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    better: Better
+    value: Callable[[Trial, Trial | None], float | None]
+    log_default: bool = False
+    interval: Callable[[Trial], Interval | None] = lambda trial: None
+    estimated: bool = False
+
+    @property
+    def label(self) -> str:
+        """The title with its unit, for an axis or a list to choose from."""
+        notes = [note for note in (UNIT_TEXT[self.unit], "estimated" if self.estimated else "") if note]
+        return f"{self.title} ({', '.join(notes)})" if notes else self.title
+
+    @property
+    def marked_title(self) -> str:
+        """The title without its unit, still marked where the figure is an estimate."""
+        return f"{self.title} (estimated)" if self.estimated else self.title
+
+
+def metrics_for(trials: Sequence[Trial]) -> dict[str, Metric]:
+    """Return the metrics of which at least one trial has a figure, by name: size, quality, then each runtime.
+
+    Before the first figure these are all that need no runtime, but the ones of regression. A runtime's
+    estimates are metrics of their own (`estimated_latency@NAME`), apart from what was measured.
+    """
+    baseline = baseline_of(trials)
+    found = {n: m for n, m in _PLAIN.items() if any(m.value(t, baseline) is not None for t in trials)}
+    if not found:
+        found = {n: m for n, m in _PLAIN.items() if n not in _REGRESSION}
+    measured = runtimes_of(trials)
+    if measured:
+        found["latency"] = _latency(measured[0], "measured", name="latency")
+    for runtime, kind in _runtimes(trials):
+        for metric in (_latency(runtime, kind), _ratio(runtime, kind), _peak(runtime, kind)):
+            if any(metric.value(t, baseline) is not None for t in trials):
+                found[metric.name] = metric
+    return found
+
+
+def find_metric(name: str, trials: Sequence[Trial]) -> Metric:
+    """Return the metric of that name.
+
+    Raises WorkbenchError with the nearest and the allowed names. One that needs no runtime, and plain
+    `latency`, are found before the first figure is there too.
+    """
+    found = metrics_for(trials)
+    if name in found:
+        return found[name]
+    if name == "latency":
+        return Metric("latency", "Latency", "ms", "low", lambda trial, baseline: None, True)
+    if name in _PLAIN:
+        return _PLAIN[name]
+    raise unknown("metric", name, found)
+
+
+def baseline_of(trials: Sequence[Trial]) -> Trial | None:
+    """Return the float baseline among the trials, or None."""
+    return next((t for t in trials if t.baseline), None)
+
+
+def runtimes_of(trials: Sequence[Trial], kind: Kind = "measured") -> list[str]:
+    """Return the runtimes (with their options) that gave figures of that kind, in order of appearance."""
+    return [runtime for runtime, k in _runtimes(trials) if k == kind]
+
+
+def measurement_of(trial: Trial, runtime: str, kind: Kind = "measured") -> Measurement | None:
+    """Return the trial's last good measurement on a runtime given as text, or None."""
+    name = runtime.partition("[")[0]
+    for m in reversed(trial.measurements):
+        if m.state == "ok" and m.kind == kind and m.runtime == name and runtime_text(m.runtime, m.options) == runtime:
+            return m
+    return None
+
+
+def _runtimes(trials: Sequence[Trial]) -> list[tuple[str, Kind]]:
+    """Return runtimes and kinds, measured before estimated."""
+    seen: dict[tuple[str, Kind], None] = {}
+    for trial in trials:
+        for m in trial.measurements:
+            if m.state == "ok":
+                seen.setdefault((runtime_text(m.runtime, m.options), m.kind))
+    return sorted(seen, key=lambda pair: pair[1] == "estimated")
+
+
+def _of_size(pick: Callable[[Size], int]) -> Callable[[Trial, Trial | None], float | None]:
+    return lambda trial, baseline: None if trial.size is None else pick(trial.size)
+
+
+def _of_quality(pick: Callable[[Quality], float | None]) -> Callable[[Trial, Trial | None], float | None]:
+    return lambda trial, baseline: None if trial.quality is None else pick(trial.quality)
+
+
+def _sparsity(trial: Trial, baseline: Trial | None) -> float | None:
+    return None if trial.census is None else trial.census.sparsity
+
+
+def _drop(trial: Trial, baseline: Trial | None) -> float | None:
+    if baseline is None or baseline.quality is None or trial.quality is None:
+        return None
+    before, after = baseline.quality.accuracy, trial.quality.accuracy
+    return None if before is None or after is None else before - after
+
+
+def _latency(runtime: str, kind: Kind, name: str = "") -> Metric:
+    def value(trial: Trial, baseline: Trial | None) -> float | None:
+        m = measurement_of(trial, runtime, kind)
+        return m.latency_ms.median if m and m.latency_ms else None
+
+    def interval(trial: Trial) -> Interval | None:
+        m = measurement_of(trial, runtime, kind)
+        return (m.latency_ms.low, m.latency_ms.high) if m and m.latency_ms else None
+
+    return Metric(name or _name("latency", runtime, kind), f"Latency on {runtime}", "ms", "low", value, True, interval, kind == "estimated")
+
+
+def _ratio(runtime: str, kind: Kind) -> Metric:
+    def value(trial: Trial, baseline: Trial | None) -> float | None:
+        m = measurement_of(trial, runtime, kind)
+        return m.ratio.median if m and m.ratio else None
+
+    def interval(trial: Trial) -> Interval | None:
+        m = measurement_of(trial, runtime, kind)
+        return (m.ratio.low, m.ratio.high) if m and m.ratio else None
+
+    return Metric(_name("ratio", runtime, kind), f"Latency ratio on {runtime}", "ratio", "low", value, True, interval, kind == "estimated")
+
+
+def _peak(runtime: str, kind: Kind) -> Metric:
+    def value(trial: Trial, baseline: Trial | None) -> float | None:
+        m = measurement_of(trial, runtime, kind)
+        return m.peak_bytes if m else None
+
+    return Metric(_name("peak", runtime, kind), f"Peak memory on {runtime}", "bytes", "low", value, estimated=kind == "estimated")
+
+
+def _name(what: str, runtime: str, kind: Kind) -> str:
+    return f"{'estimated_' if kind == 'estimated' else ''}{what}@{runtime}"
+
+
+_REGRESSION = ("mae", "rmse")
+_PLAIN: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("size", "File size", "bytes", "low", _of_size(lambda s: s.file)),
+        Metric("compressed", "Compressed size", "bytes", "low", _of_size(lambda s: s.gzip)),
+        Metric("accuracy", "Accuracy", "share", "high", _of_quality(lambda q: q.accuracy)),
+        Metric("accuracy_drop", "Accuracy drop from baseline", "points", "low", _drop),
+        Metric("top5", "Top-5 accuracy", "share", "high", _of_quality(lambda q: q.top5)),
+        Metric("mae", "Mean absolute error", "number", "low", _of_quality(lambda q: q.mae)),
+        Metric("rmse", "Root mean square error", "number", "low", _of_quality(lambda q: q.rmse)),
+        Metric("agreement", "Agreement with baseline", "share", "high", _of_quality(lambda q: q.agreement)),
+        Metric("sqnr_db", "Signal to quantization noise", "db", "high", _of_quality(lambda q: q.sqnr_db)),
+        Metric("sparsity", "Sparsity of kernels", "share", "high", _sparsity),
+    )
+}

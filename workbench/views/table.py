@@ -1,0 +1,89 @@
+"""Trials as flat rows: one column set for the command line, CSV, DataFrame and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.values.trial import Measurement, Trial
+from workbench.views.metrics import Kind, baseline_of, find_metric, measurement_of, runtimes_of
+from workbench.views.tradeoff import scheme_of, techniques_of
+
+_FIRST = ("id", "recipe", "state", "baseline", "scheme", "techniques", "size_bytes", "gzip_bytes")
+_QUALITY = ("accuracy", "accuracy_drop", "top5", "mae", "rmse", "agreement", "sqnr_db")
+_WEIGHTS = ("sparsity", "unique_weights")
+PER_RUNTIME = ("latency_ms", "latency_low_ms", "latency_high_ms", "ratio", "ratio_low", "ratio_high", "peak_bytes", "ops_total", "ops_delegated")
+_LAST = ("warnings", "error")
+
+
+def columns(trials: Sequence[Trial]) -> list[str]:
+    """Return the names of the columns that `rows` gives, also where there is no trial.
+
+    A figure of a runtime is named `FIGURE@RUNTIME`, or `estimated_FIGURE@RUNTIME`.
+    """
+    per_runtime = [f"{prefix}{figure}@{runtime}" for prefix, runtime, _ in _runtimes(trials) for figure in PER_RUNTIME]
+    return [*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]
+
+
+def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return one flat row per trial, in the order given; what is not known is None.
+
+    Sizes are in bytes, latencies in ms, shares are fractions. `warnings` holds the kinds, parted by `; `;
+    `error` the reason of a failed trial and of each runtime that could not run it.
+    """
+    baseline = baseline_of(trials)
+    drop = find_metric("accuracy_drop", trials)
+    runtimes = _runtimes(trials)
+    blank = dict.fromkeys(columns(trials))
+    result = []
+    for trial in trials:
+        row: dict[str, Any] = dict(blank)
+        row.update(
+            id=trial.id,
+            recipe=trial.recipe,
+            state=trial.state,
+            baseline=trial.baseline,
+            scheme=scheme_of(trial),
+            techniques=techniques_of(trial),
+            accuracy_drop=drop.value(trial, baseline),
+            warnings="; ".join(w.kind for w in trial.warnings),
+            error=_errors(trial),
+        )
+        if trial.size:
+            row.update(size_bytes=trial.size.file, gzip_bytes=trial.size.gzip)
+        if trial.quality:
+            row.update({name: getattr(trial.quality, name) for name in _QUALITY if name != "accuracy_drop"})
+        if trial.census:
+            row.update(sparsity=trial.census.sparsity, unique_weights=trial.census.unique_weights)
+        for prefix, runtime, kind in runtimes:
+            found = measurement_of(trial, runtime, kind)
+            if found:
+                row.update({f"{prefix}{figure}@{runtime}": value for figure, value in _figures(found).items()})
+        result.append(row)
+    return result
+
+
+def _runtimes(trials: Sequence[Trial]) -> list[tuple[str, str, Kind]]:
+    measured: list[tuple[str, str, Kind]] = [("", r, "measured") for r in runtimes_of(trials)]
+    return [*measured, *(("estimated_", r, "estimated") for r in runtimes_of(trials, "estimated"))]
+
+
+def _figures(m: Measurement) -> dict[str, Any]:
+    latency, ratio = m.latency_ms, m.ratio
+    return {
+        "latency_ms": latency and latency.median,
+        "latency_low_ms": latency and latency.low,
+        "latency_high_ms": latency and latency.high,
+        "ratio": ratio and ratio.median,
+        "ratio_low": ratio and ratio.low,
+        "ratio_high": ratio and ratio.high,
+        "peak_bytes": m.peak_bytes,
+        "ops_total": m.ops_total,
+        "ops_delegated": m.ops_delegated,
+    }
+
+
+def _errors(trial: Trial) -> str | None:
+    found = [trial.error] if trial.error else []
+    found += [f"{m.runtime}: {m.error}" for m in trial.measurements if m.state == "failed" and m.error]
+    return "; ".join(found) or None

@@ -1,0 +1,63 @@
+"""How a figure of each unit is written for a person."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Unit = Literal["bytes", "ms", "share", "points", "db", "ratio", "number"]
+
+UNIT_TEXT: dict[Unit, str] = {
+    "bytes": "bytes",
+    "ms": "ms",
+    "share": "%",
+    "points": "% points",
+    "db": "dB",
+    "ratio": "x baseline",
+    "number": "",
+}
+
+
+def text(value: float | None, unit: Unit) -> str:
+    """Return a figure with its unit, or a dash where there is none.
+
+    Shares and points are given as fractions (0.01 = 1 %), bytes are written in powers of 1,000.
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if unit == "bytes":
+        return size_text(value)
+    if unit == "share":
+        return f"{100 * value:.2f} %"
+    if unit == "points":
+        return f"{100 * value:.2f}".replace("-0.00", "0.00")
+    if unit == "ms":
+        return f"{digits(value)} ms"
+    if unit == "db":
+        return f"{value:.1f} dB"
+    if unit == "ratio":
+        return f"{value:.2f}x" if 0.1 <= value < 100 else f"{digits(value, 2 if value < 1 else 3)}x"
+    return digits(value, 4)
+
+
+def size_text(size: float) -> str:
+    """Return bytes as `512 B`, `128 kB`, `1.28 MB` (1 kB = 1,000 bytes), three significant digits."""
+    scaled = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        # 999.5 and more would be written as 1000 of this unit.
+        if abs(scaled) < 999.5 or unit == "GB":
+            return f"{int(scaled)} B" if unit == "B" else f"{digits(scaled)} {unit}"
+        scaled /= 1000
+    raise AssertionError("unreachable")
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Return a number with so many significant digits, never in scientific notation above 1e-6."""
+    if value == 0:
+        return "0"
+    decimals = max(0, significant - 1 - math.floor(math.log10(abs(value))))
+    if decimals > 8:
+        return f"{value:.{significant}g}"
+    return f"{value:,.{decimals}f}"
