@@ -22,9 +22,7 @@ def _schema() -> Any:
 
 
 def _pack(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder()
+    builder = _schema().flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

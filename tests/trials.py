@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -192,7 +191,7 @@ def _packing(recipe: Recipe) -> float:
 
 
 def _quality(scheme: str, loss: float, accuracy: float | None, task: Literal["classification", "regression", "none"]) -> Quality:
-    figures: dict[str, Any] = {"sqnr_db": math.inf if scheme == "float32" and loss == 0 else 48.0 - 900 * loss, "cosine": 1.0 - loss / 10}
+    figures: dict[str, Any] = {"sqnr_db": None if scheme == "float32" and loss == 0 else 48.0 - 900 * loss, "cosine": 1.0 - loss / 10}
     if task == "classification":
         figures |= {"accuracy": 0.9911 - loss if accuracy is None else accuracy, "top5": 1.0, "agreement": 1.0 - loss}
     if task == "regression":

@@ -220,10 +220,7 @@ class _Reader:
 
     def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> Signature:
         graph = graphs[signature.SubgraphIndex()]
-        inputs, outputs = (
-            {t.TensorIndex(): _text(t.Name()) for t in _tables(length, get)}
-            for length, get in ((signature.InputsLength(), signature.Inputs), (signature.OutputsLength(), signature.Outputs))
-        )
+        inputs, outputs = _names(signature.InputsLength(), signature.Inputs), _names(signature.OutputsLength(), signature.Outputs)
         _indices(np.array([*inputs, *outputs], np.int64), len(graph.tensors))
         return Signature(_text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
 
@@ -247,11 +244,14 @@ def _tables(length: int, get: Callable[[int], Any]) -> list[Any]:
 
 def _table(item: Any) -> None:
     # A run of zero bytes would otherwise read as any number of tables without fields.
-    from flatbuffers import number_types as numbers
-
-    tab = item._tab
-    if tab.Get(numbers.VOffsetTFlags, tab.Pos - tab.Get(numbers.SOffsetTFlags, tab.Pos)) < _SMALLEST_VTABLE:
+    data, position = item._tab.Bytes, item._tab.Pos
+    fields = position - struct.unpack_from("<i", data, position)[0]
+    if fields < 0 or struct.unpack_from("<H", data, fields)[0] < _SMALLEST_VTABLE:
         raise _Damaged("it is damaged (a table has no field list)")
+
+
+def _names(length: int, get: Callable[[int], Any]) -> dict[int, str]:
+    return {t.TensorIndex(): _text(t.Name()) for t in _tables(length, get)}
 
 
 def _union(table: Any, kind: Any) -> Any:

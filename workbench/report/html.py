@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from workbench.files import write_atomic
 from workbench.report.chart import chart_data
 from workbench.report.findings import PACKING_NOTE, findings
 from workbench.report.listing import failures, listing, runtimes, warnings
@@ -24,18 +23,7 @@ def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path) -> Pa
     The file is replaced as a whole or not at all. Folders on the way are made.
     """
     path = Path(path)
-    text = render(record, trials)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes files private; a report has the rights that any new file has.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(path, render(record, trials).encode())
     return path
 
 
@@ -101,9 +89,3 @@ def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _resource(name: str) -> str:
     return resources.files("workbench.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -22,15 +22,13 @@ def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tu
     then by index.
     """
     signs = [1.0 if b == "low" else -1.0 for b in better]
-    costs = [
-        (signs[0] * x, signs[1] * y, i) for i, (x, y) in enumerate(points) if x is not None and y is not None and not math.isnan(x) and not math.isnan(y)
-    ]
+    costs = [(signs[0] * x, signs[1] * y, i) for i, (x, y) in enumerate(points) if not (x is None or y is None or math.isnan(x) or math.isnan(y))]
     front: list[int] = []
     lowest = math.inf
     cost_at_lowest: float | None = None
     for x, y, i in sorted(costs):
-        # The first one at infinite cost is unbeaten as well when nothing came before it.
-        if y < lowest or (cost_at_lowest is None) or (y == lowest and x == cost_at_lowest):
+        # With nothing before it, even a point of infinite cost is unbeaten.
+        if y < lowest or cost_at_lowest is None or (y == lowest and x == cost_at_lowest):
             front.append(i)
             lowest, cost_at_lowest = y, x
     return sorted(front, key=lambda i: (points[i][0], i))

@@ -83,6 +83,13 @@ def tradeoff_info(trials: Sequence[Trial], x: str = "size", y: str = "accuracy")
     return TradeoffInfo(x_metric, y_metric, log_fits(x_metric, xs), log_fits(y_metric, ys), points, front.indices, front.note)
 
 
+def front_trials(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") -> list[Trial]:
+    """Return the trials that no other one beats in both metrics, by rising `x`."""
+    info = tradeoff_info(trials, x, y)
+    by_id = {t.id: t for t in trials}
+    return [by_id[info.points[i].id] for i in info.front]
+
+
 def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
     """Return the chart as a Plotly figure (plotly is imported here, not before)."""
     from workbench.views.drawing import draw

@@ -54,7 +54,9 @@ def size_text(size: float) -> str:
 
 
 def digits(value: float, significant: int = 3) -> str:
-    """Return a number with so many significant digits, never in scientific notation above 1e-6."""
+    """Return a number with so many significant digits, in scientific notation only where it is very small."""
+    # Rounded first: 0.9996 becomes 1.00, not 1.000.
+    value = float(f"{value:.{significant - 1}e}") if abs(value) < 10**significant else value
     if value == 0:
         return "0"
     decimals = max(0, significant - 1 - math.floor(math.log10(abs(value))))

@@ -1,0 +1,276 @@
+"""The report: complete in every state, escaped, self-contained, and alive in a real browser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from browser import open_page
+from trials import make_many, make_record, make_study, make_trial, measured
+
+from workbench.errors import WorkbenchError
+from workbench.report import write_report
+from workbench.report.chart import chart_data
+from workbench.report.findings import findings
+from workbench.report.html import render
+from workbench.report.listing import failures, listing, runtimes
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Trial
+
+CSP = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
+
+
+class Text(HTMLParser):
+    """Collects the visible text and the start tags of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._hidden = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.text += data
+
+
+def page(record: StudyRecord, trials: list[Trial]) -> Text:
+    """Return the parsed report."""
+    return Text(render(record, trials))
+
+
+# ---- findings
+
+
+def test_findings_are_computed_from_the_trials() -> None:
+    trials = [
+        make_trial("float32", size=440_000, accuracy=0.99, latency=1.0, measurements=[measured("xnnpack", 1.0, base=1.0)]),
+        make_trial("int8", size=128_000, accuracy=0.985, measurements=[measured("xnnpack", 0.28, base=1.0)]),
+        make_trial("int4-dynamic", size=80_000, accuracy=0.9, measurements=[measured("xnnpack", 1.3, base=1.0)]),
+    ]
+    found = {f.title: f.text for f in findings(make_record(grid={}), trials)}
+    assert found["Smallest within 1 point of accuracy"] == ("int8, 128 kB, 0.29x the size, 0.28x the latency on xnnpack, accuracy 98.50 % (0.50 points lost)")
+    assert found["Baseline"] == "float32, 440 kB, accuracy 99.00 %, 1.00 ms on xnnpack"
+    assert found["Slower than the baseline"].startswith("1 of 2 measured variants on xnnpack")
+
+
+def test_findings_answer_the_constraints_asked_for() -> None:
+    trials = make_study()
+    record = make_record(grid={"constraints": {"size": "1KB"}})
+    assert ("Smallest that keeps the constraints asked for (at most 1.00 kB)", "none does") in findings(record, trials)
+
+
+def test_findings_name_the_baseline_where_nothing_beats_it() -> None:
+    trials = [make_trial("float32"), make_trial("int8", accuracy=0.5)]
+    found = {f.title: f.text for f in findings(make_record(grid={}), trials)}
+    assert found["Smallest within 1 point of accuracy"] == "the baseline itself; no variant is smaller"
+
+
+def test_findings_without_labels_and_for_regression() -> None:
+    regression = [make_trial(r, task="regression") for r in ("float32", "int8")]
+    assert "Smallest within 5 % of the baseline's error" in {f.title for f in findings(make_record(), regression)}
+    assert findings(make_record(), []) == []
+    no_baseline = [make_trial("int8")]
+    assert findings(make_record(grid={}), no_baseline)[0].title == "No baseline"
+
+
+# ---- the page
+
+
+@pytest.mark.parametrize("trials", [make_study(), make_many(60)], ids=["study", "many"])
+def test_every_trial_has_a_row(trials: list[Trial]) -> None:
+    html = page(make_record(), trials)
+    assert [a["data-id"] for tag, a in html.tags if tag == "tr" and "data-id" in a] == [t.id for t in trials]
+
+
+def test_report_of_a_study() -> None:
+    html = page(make_record(), make_study())
+    for words in (
+        "digits-sweep",
+        "36 variants: 33 ok, 3 failed",
+        "Smallest within 1 point of accuracy",
+        "Pruning and clustering pay in the compressed bytes",
+        "segmentation fault",
+        "operator DEQUANTIZE of type FLOAT16 is not taken by this runtime",
+        "asked for 80 % zeros, found 61.2 %",
+        "or train longer",
+        "workbench sweep digits_cnn.h5 --data digits",
+        "x86-64, 2 cores",
+        '"prune": [',
+    ):
+        assert words in html.text
+    labels = [words for words in re.findall(r"[^\n]*ethos-u55-128[^\n]*", html.text)]
+    assert "Latency (estimated)" in html.text
+    assert any("estimated" in words for words in labels)
+
+
+def test_report_without_trials_and_with_failed_ones_only() -> None:
+    empty = page(make_record(grid={}, command="", environment={}), [])
+    assert "This study has no trials yet." in empty.text
+    assert not [a for tag, a in empty.tags if tag == "select"]
+    failed = page(make_record(), [make_trial("float32", state="failed", error="operator X is missing"), make_trial("int8", state="failed")])
+    assert "Every variant failed" in failed.text
+    assert "operator X is missing" in failed.text
+    assert "no reason recorded" in failed.text
+    assert len(render(make_record(), [])) < 100_000, "a report without a chart does not carry plotly"
+
+
+def test_report_of_a_sweep_under_way() -> None:
+    waiting = page(make_record(), [make_trial("float32", state="running"), make_trial("int8", state="pending")])
+    assert "No variant has run to its end yet." in waiting.text
+    half = page(make_record(), [make_trial("float32"), make_trial("int8", measurements=()), make_trial("qat+int8", state="pending")])
+    assert "3 variants: 2 ok, 1 pending" in half.text
+
+
+def test_what_comes_from_users_is_escaped() -> None:
+    evil = "</script><script>document.title='owned'</script>"
+    trial = make_trial("int8").model_copy(update={"recipe": evil})
+    failed = make_trial("dynamic", state="failed", error=evil)
+    html = page(make_record(evil, command=evil, environment={evil: evil}, grid={"note": evil}), [make_trial("float32"), trial, failed])
+    scripts = [a for tag, a in html.tags if tag == "script"]
+    assert len(scripts) == 3
+    assert html.text.count("document.title") >= 5
+
+
+def test_code_in_messages_is_shown_as_code() -> None:
+    html = render(make_record(), [make_trial("int8", state="failed", error="try `dynamic` <now>")])
+    assert "try <code>dynamic</code> &lt;now&gt;" in html
+
+
+def test_table_is_accessible() -> None:
+    html = page(make_record(), make_study())
+    scopes = [a.get("scope") for tag, a in html.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+    labelled = {a["for"] for tag, a in html.tags if tag == "label" and a.get("for")}
+    controls = {a["id"] for tag, a in html.tags if tag in ("select", "input") and a.get("type") != "checkbox"}
+    assert controls == labelled == {"x", "y", "filter"}
+
+
+def test_columns_without_figures_are_left_out() -> None:
+    keys = [c.key for c in listing([make_trial("float32")]).columns]
+    assert "accuracy" in keys
+    assert "rmse" not in keys
+    assert keys[-1] == "warnings"
+
+
+def test_runtimes_tell_what_was_delegated() -> None:
+    (xnnpack, reference, npu) = runtimes(make_study())
+    assert (xnnpack.kind, npu.kind) == ("measured", "estimated")
+    assert xnnpack.taken.startswith("231 of 231")
+    assert reference.trials == 27
+    assert {f.what for f in failures(make_study())} == {"variant failed", "on reference"}
+
+
+def test_chart_data_has_the_front_of_every_pair() -> None:
+    data = chart_data(make_study())
+    assert data is not None
+    count = len(data["metrics"])
+    assert [len(row) for row in data["pairs"]] == [count] * count
+    assert "latency" not in [m["label"] for m in data["metrics"]]
+    assert all(len(m["values"]) == len(data["ids"]) for m in data["metrics"])
+    front = data["pairs"][data["x"]][data["y"]]["front"]
+    (drawn,) = [t for t in data["figure"]["data"] if t["meta"]["role"] == "front"]
+    assert [data["ids"][i] for i in front] == drawn["meta"]["ids"]
+    drop = next(m for m in data["metrics"] if m["label"].startswith("Accuracy drop"))
+    assert not drop["log_possible"]
+
+
+def test_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = write_report(make_record(), [make_trial("float32")], tmp_path / "new" / "report.html")
+    assert out.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [p.name for p in out.parent.iterdir()] == ["report.html"]
+    with pytest.raises(WorkbenchError, match="cannot be written"):
+        write_report(make_record(), [], out / "below-a-file.html")
+
+
+# ---- in a browser
+
+PROBE = """<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const seen = {}, by = (id) => document.getElementById(id), table = by("trials");
+  const recipes = () => [...table.tBodies[0].rows].filter((r) => !r.hidden).map((r) => r.dataset.id);
+  const choose = (id, label) => {
+    by(id).value = [...by(id).options].findIndex((o) => o.text.startsWith(label));
+    by(id).dispatchEvent(new Event("change"));
+  };
+  const title = (axis) => document.querySelector("." + axis + "title").textContent;
+  const front = () => by("chart").data.find((t) => t.meta.role === "front");
+  seen.before = [title("x"), title("y")];
+  seen.points = document.querySelectorAll("#chart .points path.point").length;
+  choose("x", "Latency on xnnpack"); choose("y", "Compressed size");
+  seen.after = [title("x"), title("y")];
+  seen.log = [by("x-log").checked, by("chart").layout.xaxis.type, by("y-log").checked];
+  seen.front = [front().x, front().line.shape];
+  seen.whiskers = document.querySelectorAll("#chart .errorbar").length > 0;
+  const button = (k) => table.tHead.rows[0].cells[k].querySelector("button");
+  button(2).click();
+  seen.sorted = [table.tHead.rows[0].cells[2].getAttribute("aria-sort"), recipes()];
+  button(2).click();
+  seen.reversed = [table.tHead.rows[0].cells[2].getAttribute("aria-sort"), recipes()];
+  by("filter").value = "PRUNE:0.8 cluster ok"; by("filter").dispatchEvent(new Event("input"));
+  seen.filtered = [recipes().length, by("shown").value];
+  const id = by("chart").data.find((t) => t.meta.role === "points").meta.ids[0];
+  by("chart").emit("plotly_click", { points: [{ customdata: [id] }] });
+  seen.picked = [...table.querySelectorAll("tr.picked")].map((r) => [r.dataset.id === id, r.hidden, r.querySelector("button").ariaPressed]);
+  seen.background = by("chart").layout.paper_bgcolor;
+  const out = document.createElement("pre"); out.id = "seen"; out.textContent = JSON.stringify(seen); document.body.append(out);
+}, 200));
+</script></body>"""
+
+
+def test_report_lives_in_a_browser_and_asks_for_nothing(tmp_path: Path) -> None:
+    import html
+    import json
+
+    trials = make_study()
+    path = write_report(make_record(), trials, tmp_path / "report.html")
+    text = path.read_text(encoding="utf-8")
+    # Without the policy, so that it does not hide what the page would ask for.
+    assert CSP.search(text)
+    path.write_text(CSP.sub("", text).replace("</body>", PROBE), encoding="utf-8")
+    opened = open_page(path, tmp_path)
+    assert opened.requests == []
+    match = re.search(r'<pre id="seen">(.*?)</pre>', opened.dom, re.S)
+    assert match, "the page's script stopped early"
+    seen = json.loads(html.unescape(match[1]))
+    ok = [t for t in trials if t.state == "ok"]
+    assert seen["before"] == ["File size (bytes)", "Accuracy (%)"]
+    assert seen["points"] >= len(ok)
+    assert seen["after"] == ["Latency on xnnpack (ms)", "Compressed size (bytes)"]
+    assert seen["log"] == [True, "log", False]
+    assert seen["front"][0] == sorted(seen["front"][0])
+    assert seen["front"][1] == "hv"
+    assert seen["whiskers"]
+    sizes = {t.id: t.size.file if t.size else None for t in trials}
+    for state, key, backwards in (("ascending", "sorted", False), ("descending", "reversed", True)):
+        assert seen[key][0] == state
+        values = [sizes[i] for i in seen[key][1]]
+        known = [v for v in values if v is not None]
+        assert known == sorted(known, reverse=backwards)
+        assert values[len(known) :] == [None, None, None]
+    assert seen["filtered"] == [5, "5 of 36 shown"]
+    assert seen["picked"] == [[True, False, "true"]]
+
+
+def test_report_is_dark_on_a_dark_page(tmp_path: Path) -> None:
+    path = write_report(make_record(), make_study(), tmp_path / "report.html")
+    light = open_page(path, tmp_path)
+    dark = open_page(path, tmp_path, "--blink-settings=preferredColorScheme=0")
+    background = [re.search(r'class="main-svg"[^>]*background: ([^;]*);', p.dom) for p in (light, dark)]
+    assert [b and b[1] for b in background] == ["rgb(255, 255, 255)", "rgb(21, 24, 28)"]
+
+
+def test_the_browser_check_sees_a_page_that_asks(tmp_path: Path) -> None:
+    path = tmp_path / "leak.html"
+    path.write_text('<!DOCTYPE html><img src="https://fonts.invalid/x.png"><script>fetch("http://cdn.invalid/p.js").catch(() => 0)</script>')
+    assert open_page(path, tmp_path).requests == ["http://cdn.invalid/p.js", "https://fonts.invalid/x.png"]

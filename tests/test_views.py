@@ -1,0 +1,314 @@
+"""Metrics, Pareto front, choice, chart and table of trials."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trials import FLOAT_MS, broken, make_many, make_study, make_trial, measured
+
+from workbench.errors import WorkbenchError
+from workbench.values.recipe import SCHEMES
+from workbench.values.settings import Constraints
+from workbench.views import drawing, units
+from workbench.views.metrics import Better, find_metric, metrics_for, runtimes_of
+from workbench.views.pareto import best, pareto_front
+from workbench.views.table import columns, rows
+from workbench.views.tradeoff import front_trials, tradeoff_figure, tradeoff_info
+
+# ---- metrics
+
+
+def test_metrics_are_listed_size_first_then_quality_then_each_runtime() -> None:
+    names = list(metrics_for(make_study()))
+    assert names[:4] == ["size", "compressed", "accuracy", "accuracy_drop"]
+    assert names.index("sparsity") < names.index("latency") < names.index("latency@xnnpack") < names.index("latency@reference")
+    assert "rmse" not in names
+
+
+def test_estimates_are_metrics_of_their_own_and_marked() -> None:
+    trials = [make_trial("float32"), make_trial("int8", measurements=[measured("xnnpack", 0.2), measured("ethos-u55-128", 1.8, kind="estimated")])]
+    metrics = metrics_for(trials)
+    assert "latency@ethos-u55-128" not in metrics
+    estimate = metrics["estimated_latency@ethos-u55-128"]
+    assert "estimated" in estimate.label
+    assert estimate.value(trials[1], trials[0]) == 1.8
+    assert metrics["latency"].value(trials[1], trials[0]) == 0.2
+
+
+def test_one_runtime_measured_and_estimated_is_never_mixed() -> None:
+    both = make_trial("int8", measurements=[measured("npu", 3.0), measured("npu", 1.0, kind="estimated")])
+    metrics = metrics_for([both])
+    assert metrics["latency@npu"].value(both, None) == 3.0
+    assert metrics["estimated_latency@npu"].value(both, None) == 1.0
+
+
+def test_estimates_alone_give_no_plain_latency() -> None:
+    trials = [make_trial("int8", measurements=[measured("npu", 1.0, kind="estimated")])]
+    assert "latency" not in metrics_for(trials)
+    assert find_metric("latency", trials).value(trials[0], None) is None
+
+
+def test_options_make_another_runtime() -> None:
+    trial = make_trial("int8", measurements=[measured("xnnpack", 0.2, {"threads": 1}), measured("xnnpack", 0.1, {"threads": 2})])
+    metrics = metrics_for([trial])
+    assert runtimes_of([trial]) == ["xnnpack", "xnnpack[threads=2]"]
+    assert metrics["latency@xnnpack[threads=2]"].value(trial, None) == 0.1
+    assert metrics["latency"].value(trial, None) == 0.2
+
+
+def test_regression_has_errors_and_no_accuracy() -> None:
+    metrics = metrics_for([make_trial("float32", task="regression")])
+    assert {"mae", "rmse"} < set(metrics)
+    assert "accuracy" not in metrics
+    assert metrics["rmse"].better == "low"
+
+
+def test_failed_measurements_are_no_runtime() -> None:
+    assert runtimes_of([make_trial("int8", measurements=[broken("gpu", "no adapter")])]) == []
+
+
+def test_unknown_metric_names_the_nearest_and_the_allowed() -> None:
+    with pytest.raises(WorkbenchError, match=r"unknown metric 'acuracy'\. Did you mean 'accuracy'.*Allowed: .*size"):
+        find_metric("acuracy", make_study())
+
+
+def test_metrics_of_nothing_are_there_for_a_chart_that_fills() -> None:
+    assert list(metrics_for([]))[:3] == ["size", "compressed", "accuracy"]
+    assert find_metric("latency", []).label == "Latency (ms)"
+
+
+def test_drop_needs_a_baseline() -> None:
+    drop = find_metric("accuracy_drop", [])
+    assert drop.value(make_trial("int8", accuracy=0.98), None) is None
+    assert drop.value(make_trial("int8", accuracy=0.98), make_trial("float32", accuracy=0.99)) == pytest.approx(0.01)
+
+
+# ---- Pareto front
+
+
+def brute_force(points: list[tuple[float | None, float | None]], better: tuple[Better, Better]) -> set[int]:
+    """Return the front by comparing every pair."""
+    signs = [1 if b == "low" else -1 for b in better]
+    costs = {i: (signs[0] * x, signs[1] * y) for i, (x, y) in enumerate(points) if x is not None and y is not None and not math.isnan(x + y)}
+
+    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
+        return a != b and a[0] <= b[0] and a[1] <= b[1]
+
+    return {i for i, c in costs.items() if not any(beats(o, c) for o in costs.values())}
+
+
+# Few different values, so that ties and duplicates come up.
+coordinates = st.one_of(st.none(), st.just(math.nan), st.just(math.inf), st.integers(-3, 3).map(float), st.floats(-1e9, 1e9))
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), max_size=40), st.tuples(st.sampled_from(["low", "high"]), st.sampled_from(["low", "high"])))
+def test_front_is_what_comparing_all_pairs_gives(points: list[tuple[float | None, float | None]], better: tuple[Better, Better]) -> None:
+    front = pareto_front(points, better)
+    assert set(front) == brute_force(points, better)
+    xs = [x for i in front if (x := points[i][0]) is not None]
+    assert xs == sorted(xs)
+
+
+def test_front_keeps_equal_points_and_drops_missing_ones() -> None:
+    points = [(1.0, 5.0), (2.0, 9.0), (1.0, 5.0), (None, 99.0), (0.5, math.nan), (3.0, 9.0)]
+    assert pareto_front(points, ("low", "high")) == [0, 2, 1]
+    assert pareto_front([], ("low", "low")) == []
+
+
+def test_front_of_many_points_is_quick() -> None:
+    points = [(float(i), float(i)) for i in range(100_000)]
+    assert len(pareto_front(points, ("low", "high"))) == len(points)
+
+
+# ---- the one to ship
+
+
+def test_best_is_the_smallest_that_keeps_all_constraints() -> None:
+    trials = make_study()
+    chosen = best(trials, Constraints(accuracy_drop=0.01))
+    assert chosen is not None
+    assert chosen.recipe == "int8"
+    smallest = best(trials, Constraints())
+    assert smallest is not None
+    assert smallest.recipe.endswith("int4-block32")
+    assert best(trials, Constraints(size=1000)) is None
+    fast = best(trials, Constraints(latency_ms=0.3))
+    assert fast is not None
+    assert fast.recipe.endswith("int8")
+
+
+def test_best_takes_a_drop_of_exactly_the_limit() -> None:
+    trials = [make_trial("float32", accuracy=0.9911), make_trial("int8", accuracy=0.9811)]
+    assert 0.9911 - 0.9811 > 0.01
+    assert best(trials, Constraints(accuracy_drop=0.01)) is trials[1]
+
+
+def test_best_breaks_ties_by_accuracy_then_latency() -> None:
+    worse = make_trial("dynamic", size=100_000, accuracy=0.9, latency=0.1)
+    slow = make_trial("int8", size=100_000, accuracy=0.95, latency=2.0)
+    quick = make_trial("prune:0.5+int8", size=100_000, accuracy=0.95, latency=1.0)
+    assert best([worse, slow, quick], Constraints()) is quick
+
+
+def test_best_refuses_what_is_not_known() -> None:
+    trials = [make_trial("float32", measurements=()), make_trial("int8", task="none", measurements=()), make_trial("dynamic", state="failed", error="x")]
+    assert best(trials, Constraints(latency_ms=100)) is None
+    chosen = best(trials, Constraints(accuracy_drop=1))
+    assert chosen is trials[0]
+
+
+def test_best_on_a_named_runtime() -> None:
+    trials = make_study()
+    assert best(trials, Constraints(latency_ms=1e-3), runtime="reference") is None
+    on_npu = best(trials, Constraints(latency_ms=10), runtime="ethos-u55-128")
+    assert on_npu is not None
+    assert on_npu.recipe.endswith("int8")
+    with pytest.raises(WorkbenchError, match="unknown measured runtime 'gpu'.*xnnpack"):
+        best(trials, Constraints(), runtime="gpu")
+
+
+# ---- the chart
+
+
+def test_chart_shows_every_ok_trial_and_no_other() -> None:
+    trials = make_study()
+    info = tradeoff_info(trials)
+    assert [p.id for p in info.points] == [t.id for t in trials if t.state == "ok"]
+    assert [p.recipe for p in info.points if p.is_baseline] == ["float32"]
+    assert {p.techniques for p in info.points} == {"none", "prune", "cluster", "prune+cluster"}
+    assert (info.x.label, info.y.label) == ("File size (bytes)", "Accuracy (%)")
+    assert [info.points[i].x for i in info.front] == sorted(p.x for p in info.points if p.on_front and p.x is not None)
+    assert [t.id for t in front_trials(trials)] == [info.points[i].id for i in info.front]
+
+
+def test_chart_says_what_it_cannot_draw() -> None:
+    trials = [make_trial("float32"), make_trial("int8", measurements=()), make_trial("dynamic", measurements=())]
+    assert tradeoff_info(trials, "latency", "accuracy").note == "Not drawn: 2 of 3 variants (no figure for these axes)"
+    assert tradeoff_info(trials, "size", "sqnr_db").note == "Not drawn: float32 (no figure for these axes)"
+    assert tradeoff_info(trials).note == ""
+
+
+def test_an_infinite_figure_counts_for_the_front_but_is_not_drawn() -> None:
+    exact = make_trial("float16")
+    assert exact.quality is not None
+    exact = exact.model_copy(update={"quality": exact.quality.model_copy(update={"sqnr_db": math.inf})})
+    larger = make_trial("prune:0.5+float16", size=10_000_000)
+    info = tradeoff_info([exact, larger], "size", "sqnr_db")
+    assert info.front == (0,)
+    assert info.note == "Not drawn: float16 (infinite value)"
+    assert "Infinity" not in tradeoff_figure(info).to_json()
+
+
+def test_latency_has_whiskers_and_a_logarithmic_axis_only_where_it_fits() -> None:
+    info = tradeoff_info([make_trial("float32", latency=1.0), make_trial("int16x8", latency=12.0)], "latency@xnnpack", "size")
+    assert info.x_log
+    assert not info.y_log
+    assert info.points[0].x_interval == (0.97, 1.04)
+    bars = [t.error_x for t in tradeoff_figure(info).data if t.meta["role"] == "points"]
+    assert [b.visible for b in bars] == [True, True]
+    assert bars[0].array[0] == pytest.approx(0.04)
+    near = tradeoff_info([make_trial("float32", latency=1.0), make_trial("int8", latency=0.5)], "latency@xnnpack", "size")
+    assert not near.x_log
+
+
+def test_each_scheme_and_group_looks_different() -> None:
+    assert set(drawing.COLOURS) == set(SCHEMES)
+    assert len(set(drawing.COLOURS.values())) == len(SCHEMES)
+    assert len(set(drawing.SYMBOLS.values()) | set(drawing.OTHER_SYMBOLS)) == len(drawing.SYMBOLS) + len(drawing.OTHER_SYMBOLS)
+
+
+def test_figure_holds_each_point_once_and_the_front_in_order() -> None:
+    info = tradeoff_info(make_many(200), "size", "accuracy")
+    figure = tradeoff_figure(info)
+    ids = [i for trace in figure.data if trace.meta["role"] == "points" for i in trace.meta["ids"]]
+    assert sorted(ids) == sorted(p.id for p in info.points)
+    (front,) = [t for t in figure.data if t.meta["role"] == "front"]
+    assert list(front.x) == [info.points[i].x for i in info.front]
+    assert front.line.shape == "hv"
+    assert figure.layout.height >= 420
+    assert figure.layout.xaxis.title.text == "File size (bytes)"
+    legend = [t.name for t in figure.data if t.meta["role"] == "legend"]
+    assert len(legend) == len(set(legend))
+
+
+def test_stair_keeps_the_limit_from_the_better_side() -> None:
+    assert drawing.stair(find_metric("size", [])) == "hv"
+    assert drawing.stair(find_metric("accuracy", [])) == "vh"
+
+
+def test_empty_chart_says_so() -> None:
+    figure = tradeoff_figure(tradeoff_info([]))
+    assert "No variant has run yet" in [a.text for a in figure.layout.annotations]
+
+
+def test_hover_text_is_escaped() -> None:
+    trial = make_trial("int8").model_copy(update={"recipe": "<b>int8</b>"})
+    (points,) = [t for t in tradeoff_figure(tradeoff_info([trial])).data if t.meta["role"] == "points"]
+    assert "&lt;b&gt;int8" in points.customdata[0][1]
+
+
+def test_views_do_not_load_plotly_before_a_chart_is_drawn() -> None:
+    check = "import sys, workbench.views.tradeoff, workbench.views.table, workbench.report, workbench.export; sys.exit('plotly' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", check.replace("import sys,", "import sys, plotly,")], check=False).returncode == 1
+
+
+# ---- the table
+
+
+def test_rows_share_one_column_set() -> None:
+    trials = make_study()
+    found = rows(trials)
+    assert {tuple(r) for r in found} == {tuple(columns(trials))}
+    assert found[0]["recipe"] == "float32"
+    assert found[0]["baseline"] is True
+    assert found[3]["latency_ms@xnnpack"] is not None
+    assert found[3]["estimated_latency_ms@ethos-u55-128"] is not None
+    assert "latency_ms@ethos-u55-128" not in found[3]
+    assert rows([]) == []
+    assert columns([])[:3] == ["id", "recipe", "state"]
+
+
+def test_rows_tell_failures_and_warnings() -> None:
+    found = {r["recipe"]: r for r in rows(make_study())}
+    assert "segmentation fault" in found["prune:0.8+cluster:16+int16x8"]["error"]
+    assert found["prune:0.8+cluster:16+int16x8"]["size_bytes"] is None
+    assert found["float16"]["error"] == "reference: operator DEQUANTIZE of type FLOAT16 is not taken by this runtime"
+    assert found["int16x8"]["warnings"] == "reference-kernels; slower-than-baseline"
+    assert found["int8"]["error"] is None
+
+
+def test_rows_give_figures_in_base_units() -> None:
+    (row,) = rows([make_trial("float32", size=1234, accuracy=0.5)])
+    assert (row["size_bytes"], row["accuracy"], row["accuracy_drop"]) == (1234, 0.5, 0.0)
+    assert row["latency_ms@xnnpack"] == FLOAT_MS
+    assert row["latency_low_ms@xnnpack"] < row["latency_ms@xnnpack"] < row["latency_high_ms@xnnpack"]
+
+
+# ---- figures in words
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (512, "bytes", "512 B"),
+        (128_400, "bytes", "128 kB"),
+        (999_600, "bytes", "1.00 MB"),
+        (0, "bytes", "0 B"),
+        (0.98876, "share", "98.88 %"),
+        (-0.00001, "points", "0.00"),
+        (0.2123, "ms", "0.212 ms"),
+        (1234.5, "ms", "1,234 ms"),
+        (0.2899, "ratio", "0.29x"),
+        (0.0431, "ratio", "0.043x"),
+        (math.inf, "db", "∞"),
+        (None, "db", "–"),
+    ],
+)
+def test_figures_are_written_for_people(value: float | None, unit: units.Unit, expected: str) -> None:
+    assert units.text(value, unit) == expected

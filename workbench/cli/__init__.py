@@ -1,0 +1,37 @@
+"""The command line: a leaf that nobody imports; one module per group of commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from workbench.cli.app import app
+    from workbench.engine.build import Cancelled
+    from workbench.errors import WorkbenchError
+
+    try:
+        app(standalone_mode=False)
+    except WorkbenchError as error:
+        _fail(str(error), 2)
+    except (KeyboardInterrupt, Cancelled):
+        _fail("interrupted; finished work is kept, run the same command again to go on", 130)
+    except BrokenPipeError:
+        os._exit(1)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.Abort):
+            _fail("interrupted; finished work is kept, run the same command again to go on", 130)
+        if not isinstance(error, click.ClickException):
+            raise
+        error.show()
+        sys.exit(2)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"workbench: {message}", file=sys.stderr)
+    sys.exit(code)

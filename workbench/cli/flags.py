@@ -1,0 +1,85 @@
+"""Flags made from `Params`; no parameter is described a second time here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from workbench import registry
+from workbench.values.params import Params, ParamSpec, describe
+from workbench.values.settings import Calibration, Limits, Measure, Train
+
+F = TypeVar("F", bound=Callable[..., Any])
+_TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
+
+# Groups of settings with the prefix of their flags; Train's have none, its seed is --seed.
+SETTINGS: dict[str, tuple[type[Params], str]] = {
+    "train": (Train, ""),
+    "calibration": (Calibration, "calibration-"),
+    "measure": (Measure, "measure-"),
+    "limits": (Limits, "limits-"),
+}
+
+
+def store_option(function: F) -> F:
+    """Add `--store`."""
+    return click.option("--store", metavar="DIR_OR_URL", help="folder or SQLAlchemy URL of the store")(function)
+
+
+def format_option(function: F) -> F:
+    """Add `--format`."""
+    return click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="how to print")(function)
+
+
+def technique_options(function: F) -> F:
+    """Add a flag per technique: a list for those with a primary parameter, a switch for the others."""
+    for name, technique in reversed(registry.techniques.all().items()):
+        if technique.params.primary is None:
+            function = click.option(f"--{name}", f"axis_{name}", is_flag=True, help=f"with and without: {technique.help}")(function)
+        else:
+            primary = next(s for s in describe(technique.params) if s.primary)
+            example = ",".join(primary.choices[:3]) if primary.choices else f"none,{primary.default}"
+            text = f"{technique.help}; list of {primary.name} values, e.g. {example}"
+            function = click.option(f"--{name}", f"axis_{name}", metavar="A,B,...", help=text)(function)
+    return function
+
+
+def settings_options(function: F) -> F:
+    """Add a flag per setting of a sweep."""
+    for group, (cls, prefix) in reversed(SETTINGS.items()):
+        for spec in reversed(describe(cls)):
+            function = param_option(spec, f"{group}__{spec.name}", prefix)(function)
+    return function
+
+
+def runtime_options(function: F) -> F:
+    """Add a flag per option that any runtime has."""
+    seen: dict[str, ParamSpec] = {}
+    for runtime in registry.runtimes.all().values():
+        for spec in describe(runtime.params):
+            seen.setdefault(spec.name, spec)
+    for spec in reversed(seen.values()):
+        function = param_option(spec, f"runtime__{spec.name}", "")(function)
+    return function
+
+
+def param_option(spec: ParamSpec, target: str, prefix: str) -> Callable[[F], F]:
+    """Return the click option of one parameter; unset ones arrive as None, so that defaults stay in `Params`."""
+    name = f"--{prefix}{spec.name.replace('_', '-')}"
+    default = "" if spec.default is None else f"  [default: {spec.default}]"
+    if spec.kind == "bool":
+        return click.option(name, target, is_flag=True, default=None, help=spec.help + default)
+    kind = click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind]
+    return click.option(name, target, type=kind, default=None, help=spec.help + default)
+
+
+def collect(values: dict[str, Any], groups: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what was given for each group, by parameter name."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        given = {k.removeprefix(f"{group}__"): v for k, v in values.items() if k.startswith(f"{group}__") and v is not None}
+        if given:
+            found[group] = given
+    return found
