@@ -138,11 +138,11 @@ def test_labels_of_an_earlier_export_do_not_stay(models: dict[str, Path], tmp_pa
 
 def test_what_cannot_be_exported_says_why(models: dict[str, Path], tmp_path: Path) -> None:
     good = trial_of(models["float32"])
-    with pytest.raises(WorkbenchError, match="'int8' failed.*: operator X is missing"):
+    with pytest.raises(WorkbenchError, match=r"'int8' failed.*: operator X is missing"):
         export_trial(record_of(), make_trial("int8", state="failed", error="operator X is missing"), tmp_path)
     with pytest.raises(WorkbenchError, match="'int8' is pending"):
         export_trial(record_of(), make_trial("int8", state="pending"), tmp_path)
-    with pytest.raises(WorkbenchError, match="is gone.*Run the sweep again"):
+    with pytest.raises(WorkbenchError, match=r"is gone.*Run the sweep again"):
         export_trial(record_of(), make_trial("int8"), tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkbenchError, match="is a file"):

@@ -168,7 +168,7 @@ def test_best_on_a_named_runtime() -> None:
     on_npu = best(trials, Constraints(latency_ms=10), runtime="ethos-u55-128")
     assert on_npu is not None
     assert on_npu.recipe.endswith("int8")
-    with pytest.raises(WorkbenchError, match="unknown measured runtime 'gpu'.*xnnpack"):
+    with pytest.raises(WorkbenchError, match=r"unknown measured runtime 'gpu'.*xnnpack"):
         best(trials, Constraints(), runtime="gpu")
 
 

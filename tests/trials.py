@@ -10,7 +10,18 @@ from workbench.recipes.grammar import parse_recipe
 from workbench.values.recipe import SCHEMES, Recipe
 from workbench.values.source import DatasetInfo, ModelInfo, Signature, TensorInfo
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Artifact, Census, Latency, Measurement, Quality, Ratio, Size, State, TensorCensus, Trial
+from workbench.values.trial import (
+    Artifact,
+    Census,
+    Latency,
+    Measurement,
+    Quality,
+    Ratio,
+    Size,
+    State,
+    TensorCensus,
+    Trial,
+)
 from workbench.values.warning import Warning_, warning
 
 FLOAT_BYTES = 440_000

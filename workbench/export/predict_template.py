@@ -148,7 +148,8 @@ def quantized(values: Array, detail: dict[str, Any]) -> Array:
     limits = np.iinfo(dtype)
     scale, zero = detail["quantization"]
     if scale:
-        return np.clip(np.round(values / np.float32(scale)) + zero, limits.min, limits.max).astype(dtype)
+        taken: Array = np.clip(np.round(values / np.float32(scale)) + zero, limits.min, limits.max).astype(dtype)
+        return taken
     if (values != np.round(values)).any() or values.min() < limits.min or values.max() > limits.max:
         raise BadInput(f"input {detail['name']!r} takes whole numbers from {limits.min} to {limits.max}")
     return values.astype(dtype)

@@ -30,10 +30,13 @@ def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path) -> Pa
 def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
     """Return the report's HTML."""
     import jinja2
+    import yaml
 
     chart = chart_data(trials)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["code"] = _code
+    # A figure stays on one line with its unit.
+    environment.filters["bound"] = lambda text: re.sub(r"(?<=\d) (?=[%A-Za-z])", "\u00a0", text)
     return environment.from_string(_resource("template.html.j2")).render(
         record=record,
         counts={state: sum(t.state == state for t in trials) for state in ("ok", "failed", "skipped", "running", "pending")},
@@ -48,7 +51,7 @@ def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
         failures=failures(trials),
         warnings=warnings(trials),
         environment=list(_flat(record.environment)),
-        grid=json.dumps(record.grid, indent=2, ensure_ascii=False) if record.grid else "",
+        grid=yaml.safe_dump(record.grid, sort_keys=False, default_flow_style=None, allow_unicode=True) if record.grid else "",
         style=_resource("style.css"),
         script=_resource("page.js"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ _MEASUREMENTS = sa.Table(
     sa.Column("study", sa.String(200), primary_key=True),
     sa.Column("trial", sa.String(40), primary_key=True),
     sa.Column("runtime", sa.String(300), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
     sa.Column("key", sa.String(64), nullable=False),
     sa.Column("measurement", sa.JSON, nullable=False),
     sa.Column("samples_ns", sa.LargeBinary, nullable=True),
@@ -124,7 +126,8 @@ class Store:
         with self.engine.connect() as db:
             rows = db.execute(sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)).all()
             measured: dict[str, list[Measurement]] = {}
-            for m in db.execute(sa.select(_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement).where(_MEASUREMENTS.c.study == study)):
+            columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement)
+            for m in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study).order_by(_MEASUREMENTS.c.at)):
                 measured.setdefault(m.trial, []).append(Measurement.model_validate(m.measurement))
         return [self._located(Trial.model_validate({**row.trial, "measurements": measured.get(row.trial["id"], [])})) for row in rows]
 
@@ -164,7 +167,7 @@ class Store:
         """Write a measurement with its raw samples (rounds x invocations, nanoseconds)."""
         raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
         name = runtime_key(measurement.runtime, measurement.options)
-        values = {"key": key, "measurement": measurement.to_json(), "samples_ns": raw}
+        values = {"at": time.time(), "key": key, "measurement": measurement.to_json(), "samples_ns": raw}
         self._replace(_MEASUREMENTS, {"study": study, "trial": trial, "runtime": name}, values)
 
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
