@@ -113,8 +113,8 @@ def doctor(form: str) -> None:
 
     found = []
     for what, names in (("technique", registry.techniques), ("runtime", registry.runtimes)):
-        broken = names.broken()  # type: ignore[attr-defined]  # both are registries
-        for name, thing in names.all().items():  # type: ignore[attr-defined]  # as above
+        broken = names.broken()
+        for name, thing in names.all().items():
             missing = thing.available()
             found.append({"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help})
         found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]

@@ -60,7 +60,7 @@ def sweep(model: str, data: str, grid_file: str | None, runtime: str | None, stu
             listener=progress,
             command=command,
         )
-    finish(done, time.monotonic() - begin)
+    sys.exit(summarize(done, time.monotonic() - begin))
 
 
 @click.command()
@@ -80,11 +80,7 @@ def demo(out: str, jobs: int | None) -> None:
         command = shlex.join(["workbench", "demo", "--out", out])
         study = api.sweep(bundled("digits_cnn.h5"), "digits", bundled("demo_grid.yaml"), None, "demo", folder / "store", jobs=jobs, listener=progress, command=command)
     report = study.report(folder / "report.html")
-    code = 0
-    try:
-        finish(study, time.monotonic() - begin)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
+    code = summarize(study, time.monotonic() - begin)
     store = shlex.quote(str(folder / "store"))
     print(f"\nReport:  {report}   (opens offline in any browser)")
     print(f"Files:   {folder / 'store' / 'artifacts'}")
@@ -105,8 +101,8 @@ def make_grid(file: str | None, values: dict[str, Any]) -> Grid:
     return grid
 
 
-def finish(study: Study, seconds: float) -> None:
-    """Print the trials of a finished sweep; exit with 1 when one failed."""
+def summarize(study: Study, seconds: float) -> int:
+    """Print the trials of a finished sweep and return the exit status: 1 when one failed."""
     trials = study.trials
     print_trials(study.name, trials)
     failed = [t for t in trials if t.state == "failed"]
@@ -114,5 +110,4 @@ def finish(study: Study, seconds: float) -> None:
     print(f"{len(trials)} trials, {sum(t.state == 'ok' for t in trials)} ok, {len(failed)} failed, {warned} with warnings; {seconds:.1f} s. Study {study.name!r} in {study.store.location}")
     for trial in failed:
         print(f"  failed {trial.recipe}: {trial.error}")
-    if failed:
-        sys.exit(1)
+    return 1 if failed else 0

@@ -17,7 +17,7 @@ def print_trials(study: str, trials: Sequence[Trial]) -> None:
     print_table([_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
 
 
-def _row(trial: Trial, places: list[tuple[str, str]], task: str) -> Row:
+def _row(trial: Trial, places: Sequence[tuple[str, str]], task: str) -> Row:
     size, quality, census = trial.size, trial.quality, trial.census
     row: Row = {"id": trial.id, "recipe": trial.recipe + (" (baseline)" if trial.baseline else ""), "state": trial.state}
     row["file"] = size_text(size.file) if size else "-"

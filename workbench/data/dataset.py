@@ -73,6 +73,7 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
     for key in arrays:
         if key not in known:
             raise WorkbenchError(f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y.")
+    train: Split | None
     if "x" in arrays:
         whole = _split(name, "", arrays)
         order = np.random.default_rng(0).permutation(len(whole))

@@ -5,20 +5,23 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine.events import Event, Listener
+from workbench.engine.events import Event, EventKind, Listener
 from workbench.engine.plan import COST, Plan, Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
+from workbench.errors import WorkbenchError
 from workbench.store.store import Store
 
 # A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
 VANISHED_SECONDS = 5.0
 STARTUP_SECONDS = 120.0
+OnEnd = Callable[[str, dict[str, Any]], None]
 
 
 class Cancelled(Exception):
@@ -50,7 +53,7 @@ class Builder:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
 
-    def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: Callable[[str, dict[str, Any]], None]) -> dict[str, dict[str, Any]]:
+    def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
 
         Raises Cancelled when asked to stop, WorkbenchError when no worker comes up.
@@ -64,39 +67,43 @@ class Builder:
             return self.results
         pool = self.make_pool()
         flights: dict[str, _Flight] = {}
-        waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
-        priority = self.plan.priorities()
-        total, failed = len(todo), 0
-        begin = time.monotonic()
         try:
-            while waiting or flights:
-                if self.cancel.is_set():
-                    raise Cancelled
-                workers = pool.workers()
-                if not workers and not flights and time.monotonic() - begin > STARTUP_SECONDS:
-                    from workbench.errors import WorkbenchError
-
-                    raise WorkbenchError(f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address.")
-                free = [w for w in workers if w not in {f.worker for f in flights.values()}]
-                ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
-                for worker, key in zip(free, ready, strict=False):
-                    waiting.pop(key)
-                    flights[key] = self._start(pool, worker, key)
-                    on_start(key)
-                for key, result in self._collect(pool, flights, set(workers)):
-                    flights.pop(key, None)
-                    ended = self._end(key, result, waiting)
-                    failed += sum("error" in self.results[k] for k in ended)
-                    for ended_key in ended:
-                        on_end(ended_key, self.results[ended_key])
-                    stage = self.plan.stages[key]
-                    kind = "stage-failed" if "error" in self.results[key] else "stage-done"
-                    left = [*waiting, *flights]
-                    self.listener(Event(kind, "build", stage.label, total - len(left), total, failed, self._eta(left)))
+            self._loop(pool, flights, todo, on_start, on_end)
         finally:
             for flight in flights.values():
                 flight.future.release()
         return self.results
+
+    def _loop(self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd) -> None:
+        """Keep every worker busy with the ready stage that begins the longest chain, until none is left."""
+        waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
+        priority = self.plan.priorities()
+        failed = 0
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while waiting or flights:
+            if self.cancel.is_set():
+                raise Cancelled
+            workers = pool.workers()
+            if not workers and not flights and time.monotonic() > deadline:
+                raise WorkbenchError(
+                    f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
+                )
+            busy = {f.worker for f in flights.values()}
+            free = [w for w in workers if w not in busy]
+            ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
+            for worker, key in zip(free, ready, strict=False):
+                waiting.pop(key)
+                flights[key] = self._start(pool, worker, key)
+                on_start(key)
+            for key, result in self._collect(pool, flights, set(workers)):
+                flights.pop(key, None)
+                ended = self._end(key, result, waiting)
+                failed += sum("error" in self.results[k] for k in ended)
+                for ended_key in ended:
+                    on_end(ended_key, self.results[ended_key])
+                left = [*waiting, *flights]
+                kind: EventKind = "stage-failed" if "error" in self.results[key] else "stage-done"
+                self.listener(Event(kind, "build", self.plan.stages[key].label, len(todo) - len(left), len(todo), failed, self._eta(left)))
 
     def _missing(self, wanted: list[str]) -> set[str]:
         """Return the stages that have to run: those wanted and not in the store, and what they start from."""
@@ -183,8 +190,6 @@ def _outcome(future: Any) -> dict[str, Any]:
     if error is None or type(error).__name__ in ("KilledWorker", "FutureCancelledError"):
         return {"crash": True}
     # A bug in a stage (or in a third party's technique) belongs on its trial, with the place it came from.
-    import traceback
-
     frames = traceback.extract_tb(future.traceback()) if future.traceback() else []
     place = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
     return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}{place}"}

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+EventKind = Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured"]
+
+
 @dataclass(frozen=True)
 class Event:
     """One step of a sweep; counts are of the current phase, `eta_s` is seconds left or None where unknown."""
 
-    kind: Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured"]
+    kind: EventKind
     phase: Literal["prepare", "build", "measure", "done"]
     label: str
     done: int = 0

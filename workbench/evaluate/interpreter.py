@@ -46,7 +46,7 @@ def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
 
 def quantized(values: Array, detail: dict[str, Any]) -> Array:
     """Return real values as the tensor wants them: rounded to its scale and zero point and clipped, or cast."""
-    dtype = detail["dtype"]
+    dtype = np.dtype(detail["dtype"])
     if not np.issubdtype(dtype, np.integer) or not np.issubdtype(values.dtype, np.floating):
         return values.astype(dtype, copy=False)
     scale, zero = detail["quantization"]
@@ -54,14 +54,16 @@ def quantized(values: Array, detail: dict[str, Any]) -> Array:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     rounded = np.round(values / np.float32(scale)) + zero
-    return np.clip(rounded, limits.min, limits.max).astype(dtype)
+    clipped: Array = np.clip(rounded, limits.min, limits.max).astype(dtype)
+    return clipped
 
 
 def dequantized(values: Array, detail: dict[str, Any]) -> Array:
     """Return a tensor's real values as float32."""
     scale, zero = detail["quantization"]
     if np.issubdtype(values.dtype, np.integer) and scale != 0:
-        return ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
+        real: Array = ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
+        return real
     return values
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Measured:
 
     subject: str
     measurement: Measurement
-    samples_ns: np.ndarray | None  # type: ignore[type-arg]  # one-dimensional int64
+    samples_ns: np.ndarray[Any, np.dtype[np.int64]] | None
     narrow: bool = True
 
 

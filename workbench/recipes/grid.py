@@ -12,12 +12,13 @@ from workbench import registry
 from workbench.errors import WorkbenchError, unknown
 from workbench.recipes import grammar
 from workbench.values.base import Value, build
+from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.settings import Calibration, Constraints, Limits, Measure, Train
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
 
-_SETTINGS = {"train": Train, "calibration": Calibration, "measure": Measure, "limits": Limits, "constraints": Constraints}
+_SETTINGS: dict[str, type[Params]] = {"train": Train, "calibration": Calibration, "measure": Measure, "limits": Limits, "constraints": Constraints}
 
 
 class Grid(Value):
@@ -126,8 +127,8 @@ def expand(grid: Grid, source: SourceKind) -> Expansion:
             else:
                 recipes[recipe.id] = recipe
                 used.update(steps)
-    for steps in axes.values():
-        for step in steps:
+    for values in axes.values():
+        for step in values:
             if step is not None and step not in used:
                 raise WorkbenchError(_why_unused(step, dropped))
     for recipe in grid.recipes:

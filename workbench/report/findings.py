@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from workbench.values.base import build
 from workbench.values.settings import Constraints
@@ -49,12 +49,17 @@ def describe(trial: Trial, trials: Sequence[Trial]) -> str:
         ratio = metrics[f"ratio@{runtime}"].value(trial, baseline) if f"ratio@{runtime}" in metrics else None
         if ratio is not None and trial is not baseline:
             parts.append(f"{units.text(ratio, 'ratio')} the latency on {runtime}")
+    return ", ".join([*parts, *_quality_words(trial, trials)])
+
+
+def _quality_words(trial: Trial, trials: Sequence[Trial]) -> list[str]:
+    """Return the best known measure of quality in words, or nothing."""
+    baseline, metrics = baseline_of(trials), metrics_for(trials)
     for name in ("accuracy", "rmse", "agreement"):
         value = metrics[name].value(trial, baseline) if name in metrics else None
         if value is not None:
-            parts.append(f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}")
-            break
-    return ", ".join(parts)
+            return [f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}"]
+    return []
 
 
 def _points(trial: Trial, metrics: dict[str, Metric], baseline: Trial | None, name: str) -> str:
@@ -116,8 +121,9 @@ def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
     if least.baseline or least.size is None:
         return None
     ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
+    words_of = "".join(f", {w}" for w in _quality_words(least, trials))
     title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
-    return Finding(title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline")
+    return Finding(title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}")
 
 
 def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
@@ -162,9 +168,10 @@ def _tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None,
 
 
 def _limits(constraints: Constraints) -> str:
-    parts: list[Any] = []
+    parts: list[str] = []
     if constraints.accuracy_drop is not None:
-        parts.append(f"accuracy drop at most {100 * constraints.accuracy_drop:g} points")
+        points = 100 * constraints.accuracy_drop
+        parts.append(f"accuracy drop at most {points:g} point{'' if points == 1 else 's'}")
     if constraints.size is not None:
         parts.append(f"at most {units.size_text(constraints.size)}")
     if constraints.latency_ms is not None:

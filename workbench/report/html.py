@@ -39,6 +39,7 @@ def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
     environment.filters["bound"] = lambda text: re.sub(r"(?<=\d) (?=[%A-Za-z])", "\u00a0", text)
     return environment.from_string(_resource("template.html.j2")).render(
         record=record,
+        started=re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", r"\1 \2 UTC", record.started),
         counts={state: sum(t.state == state for t in trials) for state in ("ok", "failed", "skipped", "running", "pending")},
         total=len(trials),
         findings=findings(record, trials),

@@ -32,12 +32,13 @@ class Cell(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of the table with its trial's id and state."""
+    """A row of the table with its trial's id, state and number of warnings."""
 
     id: str
     recipe: str
     state: str
     baseline: bool
+    warnings: int
     cells: tuple[Cell, ...]
 
 
@@ -48,38 +49,43 @@ class Listing(NamedTuple):
     lines: tuple[Line, ...]
 
 
-_PLAIN = (
+# What a variant is chosen by comes first: size, quality and latency, then what explains them.
+_FIRST = (
     Column("state", "State", None),
     Column("size_bytes", "Size", "bytes"),
     Column("gzip_bytes", "Compressed", "bytes"),
     Column("accuracy", "Accuracy", "share"),
     Column("accuracy_drop", "Drop, points", "points"),
-    Column("top5", "Top-5", "share"),
     Column("mae", "MAE", "number"),
     Column("rmse", "RMSE", "number"),
+)
+_LATENCY = (Column("latency_ms", "Latency", "ms"), Column("ratio", "Latency ratio", "ratio"))
+_THEN = (
     Column("agreement", "Agreement", "share"),
+    Column("top5", "Top-5", "share"),
     Column("sqnr_db", "SQNR", "db"),
     Column("sparsity", "Sparsity", "share"),
     Column("unique_weights", "Unique weights", "number"),
 )
-_PER_RUNTIME: tuple[tuple[str, str, Unit], ...] = (
-    ("latency_ms", "Latency", "ms"),
-    ("ratio", "Latency ratio", "ratio"),
-    ("peak_bytes", "Peak memory", "bytes"),
-)
+_MEMORY = (Column("peak_bytes", "Peak memory", "bytes"),)
+_WARNINGS = Column("warnings", "Warnings", None)
 
 
 def listing(trials: Sequence[Trial]) -> Listing:
     """Return the table of all trials; columns of which no trial has a figure are left out."""
     data = rows(trials)
-    columns = list(_PLAIN)
-    columns += [Column(f"{key}@{r}", header, unit, r) for r in runtimes_of(trials) for key, header, unit in _PER_RUNTIME]
-    for r in runtimes_of(trials, "estimated"):
-        columns += [Column(f"estimated_{key}@{r}", f"{header} (estimated)", unit, r) for key, header, unit in _PER_RUNTIME]
-    columns = [c for c in columns if c.key == "state" or any(row[c.key] is not None for row in data)]
-    columns.append(Column("warnings", "Warnings", None))
-    lines = [Line(row["id"], row["recipe"], row["state"], row["baseline"], tuple(_cell(row, c) for c in columns)) for row in data]
+    columns = [*_FIRST, *_on_runtimes(_LATENCY, trials), *_THEN, *_on_runtimes(_MEMORY, trials)]
+    columns = [c for c in columns if c.key == "state" or any(row[c.key] is not None for row in data)] + [_WARNINGS]
+    lines = [Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(row, c) for c in columns)) for t, row in zip(trials, data, strict=True)]
     return Listing(tuple(columns), tuple(lines))
+
+
+def _on_runtimes(columns: Sequence[Column], trials: Sequence[Trial]) -> list[Column]:
+    measured = [c._replace(key=f"{c.key}@{r}", runtime=r) for r in runtimes_of(trials) for c in columns]
+    estimated = [
+        c._replace(key=f"estimated_{c.key}@{r}", header=f"{c.header} (estimated)", runtime=r) for r in runtimes_of(trials, "estimated") for c in columns
+    ]
+    return measured + estimated
 
 
 def _cell(row: dict[str, Any], column: Column) -> Cell:

@@ -19,6 +19,9 @@ from workbench.values.study import StudyRecord
 from workbench.values.trial import Artifact, Measurement, Trial
 
 _META = sa.MetaData()
+# Goes up when a table changes; a store of another layout is refused rather than misread.
+LAYOUT = 1
+_LAYOUT = sa.Table("layout", _META, sa.Column("version", sa.Integer, primary_key=True))
 _STUDIES = sa.Table(
     "studies",
     _META,
@@ -79,6 +82,7 @@ class Store:
             if url.startswith("sqlite"):
                 sa.event.listen(self.engine, "connect", _configure_sqlite)
             _META.create_all(self.engine)
+            self._check_layout()
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise WorkbenchError(f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE.") from error
 
@@ -90,7 +94,7 @@ class Store:
         """Return the results of those stages that are finished and whose artifacts are still there."""
         wanted = list(keys)
         found: dict[str, dict[str, Any]] = {}
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             for start in range(0, len(wanted), 500):
                 chunk = wanted[start : start + 500]
                 for row in db.execute(sa.select(_STAGES.c.key, _STAGES.c.result).where(_STAGES.c.key.in_(chunk))):
@@ -105,13 +109,13 @@ class Store:
 
     def studies(self) -> list[StudyRecord]:
         """Return all studies, oldest first."""
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             rows = db.execute(sa.select(_STUDIES.c.record).order_by(_STUDIES.c.started)).all()
         return [StudyRecord.model_validate(row.record) for row in rows]
 
     def study(self, name: str) -> StudyRecord:
         """Return a study; raises WorkbenchError with the nearest names when there is none."""
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             row = db.execute(sa.select(_STUDIES.c.record).where(_STUDIES.c.name == name)).first()
         if row is None:
             raise unknown("study", name, (s.name for s in self.studies()), f"The store is {self.location!r}; --store names another.")
@@ -123,7 +127,7 @@ class Store:
 
     def trials(self, study: str) -> list[Trial]:
         """Return a study's trials with their measurements, in the order in which they were asked for."""
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             rows = db.execute(sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)).all()
             measured: dict[str, list[Measurement]] = {}
             columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement)
@@ -135,14 +139,14 @@ class Store:
         """Return the number of trials by state for each study."""
         query = sa.select(_TRIALS.c.study, _TRIALS.c.state, sa.func.count()).group_by(_TRIALS.c.study, _TRIALS.c.state)
         found: dict[str, dict[str, int]] = {}
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             for study, state, number in db.execute(query):
                 found.setdefault(study, {})[state] = number
         return found
 
     def trial_keys(self, study: str) -> dict[str, str]:
         """Return for each trial the hash of all that went into it."""
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             return {row.id: row.key for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))}
 
     def save_trial(self, study: str, trial: Trial, key: str, position: int) -> None:
@@ -151,7 +155,7 @@ class Store:
 
     def save_trials(self, study: str, trials: Iterable[tuple[Trial, str, int]]) -> None:
         """Write several trials in one transaction."""
-        with self._begin() as db:
+        with _Guarded(self, self.engine.begin(), "written") as db:
             for trial, key, position in trials:
                 data = trial.to_json()
                 data["measurements"] = []
@@ -160,7 +164,7 @@ class Store:
     def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
         """Return for each (trial, runtime) the hash of what was measured."""
         columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.runtime, _MEASUREMENTS.c.key)
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             return {(r.trial, r.runtime): r.key for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))}
 
     def save_measurement(self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None) -> None:
@@ -173,7 +177,7 @@ class Store:
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
         where = (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
-        with self.engine.connect() as db:
+        with _Guarded(self, self.engine.connect(), "read") as db:
             raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
 
@@ -188,31 +192,43 @@ class Store:
         here = self.artifacts.path(trial.artifact.sha256, trial.artifact.kind)
         return trial.model_copy(update={"artifact": Artifact(path=str(here), sha256=trial.artifact.sha256, kind=trial.artifact.kind)})
 
-    def _begin(self) -> Any:
-        return _Guarded(self)
+    def _check_layout(self) -> None:
+        with self.engine.begin() as db:
+            found = db.execute(sa.select(_LAYOUT.c.version)).scalar()
+            if found is None:
+                db.execute(sa.insert(_LAYOUT).values(version=LAYOUT))
+        if found not in (None, LAYOUT):
+            raise WorkbenchError(f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it.")
 
     def _replace(self, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
-        with self._begin() as db:
+        with _Guarded(self, self.engine.begin(), "written") as db:
             _replace(db, table, where, values)
 
 
 class _Guarded:
-    """A transaction whose database errors become messages."""
+    """A connection whose database errors become messages."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, context: Any, what: str) -> None:
+        self.store, self.context, self.what = store, context, what
 
     def __enter__(self) -> sa.Connection:
-        self.context = self.store.engine.begin()
-        return self.context.__enter__()
+        connection: sa.Connection = self._guarded(self.context.__enter__)
+        return connection
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._guarded(self.context.__exit__, kind, error, trace)
+        if isinstance(error, sa.exc.DBAPIError):
+            raise self._message(error) from error
+
+    def _guarded(self, call: Any, *args: Any) -> Any:
         try:
-            self.context.__exit__(kind, error, trace)
-        except sa.exc.OperationalError as failed:
-            error = failed
-        if isinstance(error, sa.exc.OperationalError):
-            raise WorkbenchError(f"store {self.store.location!r} cannot be written: {_reason(error)}. Finished work is kept; run the same command again.") from error
+            return call(*args)
+        except sa.exc.DBAPIError as error:
+            raise self._message(error) from error
+
+    def _message(self, error: Exception) -> WorkbenchError:
+        hint = "Finished work is kept; run the same command again." if self.what == "written" else "If the file is damaged, choose another --store."
+        return WorkbenchError(f"store {self.store.location!r} cannot be {self.what}: {_reason(error)}. {hint}")
 
 
 def runtime_key(name: str, options: dict[str, Any]) -> str:
