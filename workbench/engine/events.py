@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-
 EventKind = Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured"]
 
 

@@ -7,62 +7,22 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.data.materialize import open_split
+from workbench.engine.job import Job
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.recipes import grammar
-from workbench.store.artifacts import Artifacts
-from workbench.techniques.base import FinishJob, Finisher, KerasTechnique, TrainJob
+from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
 from workbench.values.recipe import Step
 from workbench.values.settings import Train
 from workbench.values.source import ModelInfo
 from workbench.values.trial import Artifact
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-@dataclass
-class Job:
-    """A stage as a worker sees it: what to do, with the artifacts of the stages before it."""
-
-    kind: str
-    payload: dict[str, Any]
-    inputs: dict[str, Artifact]
-    root: Path
-    threads: int = 1
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def artifacts(self) -> Artifacts:
-        return Artifacts(self.root / "artifacts")
-
-    @property
-    def source(self) -> ModelInfo:
-        return ModelInfo.model_validate(self.payload["source"])
-
-    def path(self, role: str) -> Path:
-        return self.artifacts.path(self.inputs[role].sha256, self.inputs[role].kind)
-
-    def data(self) -> Path:
-        return self.root / "data" / str(self.payload["dataset"])
-
-    def before(self) -> tuple[Step, ...]:
-        return tuple(Step.model_validate(s) for s in self.payload["before"])
-
-    def keras_path(self) -> Path | None:
-        """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
-        if "keras" in self.inputs:
-            return self.path("keras") if self.inputs["keras"].kind == "h5" else None
-        return Path(self.source.path) if self.source.kind == "keras" else None
-
-    def scopes(self) -> list[Any]:
-        found = [grammar.resolve(s)[0] for s in self.before()] if "keras" in self.inputs and "before" in self.payload else []
-        return [t.scope() for t in found if isinstance(t, KerasTechnique)]
 
 
 def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int) -> dict[str, Any]:

@@ -24,7 +24,9 @@ ANSWER_SECONDS = 120.0
 class Timed(Protocol):
     """What can be timed: a host, or a fake in the tests."""
 
-    def time(self, count: int, warm_ns: int, seconds: float) -> list[int]: ...
+    def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
+        """Return the nanoseconds of `count` invocations after `warm_ns` of unrecorded ones."""
+        ...
 
 
 @dataclass

@@ -36,7 +36,9 @@ class Qat(KerasTechnique[QatParams]):
         """Return the quantization-aware model; layers without an 8-bit scheme stay float."""
         import tf_keras
         from tensorflow_model_optimization.python.core.quantization.keras import quantize
-        from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
+        from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+            default_8bit_quantize_registry,
+        )
 
         registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
 
@@ -61,8 +63,12 @@ class Qat(KerasTechnique[QatParams]):
 
 
 def _scheme(before: set[str]) -> Any:
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import default_8bit_prune_preserve_quantize_scheme as pruned
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_scheme as plain
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
+        default_8bit_prune_preserve_quantize_scheme as pruned,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_scheme as plain,
+    )
 
     if "cluster" in before:
         return _cluster_scheme()(preserve_sparsity="prune" in before)
@@ -78,8 +84,12 @@ def _cluster_scheme() -> Any:
     TFMOT gives convolutions one scale per channel, which maps one centroid to another integer in every
     channel: at most 16 values per channel, but over 100 in the kernel. One scale keeps 16 in the file.
     """
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import cluster_preserve_quantize_registry as registry
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import default_8bit_cluster_preserve_quantize_scheme as scheme
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
+        cluster_preserve_quantize_registry as registry,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
+        default_8bit_cluster_preserve_quantize_scheme as scheme,
+    )
 
     class OneScaleRegistry(registry.Default8bitClusterPreserveQuantizeRegistry):  # type: ignore[misc]  # TFMOT is untyped
         def __init__(self, preserve_sparsity: bool) -> None:

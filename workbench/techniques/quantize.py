@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from workbench import registry
 from workbench.errors import StageFailed
 from workbench.techniques import converter_engine, quantizer_engine
-from workbench.techniques.base import FinishJob, Finisher, KerasTechnique, Needs
+from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, Needs
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Step
 from workbench.values.source import SourceKind

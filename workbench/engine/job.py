@@ -1,0 +1,59 @@
+"""A stage as a worker sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.recipes import grammar
+from workbench.store.artifacts import Artifacts
+from workbench.techniques.base import KerasTechnique
+from workbench.values.recipe import Step
+from workbench.values.source import ModelInfo
+from workbench.values.trial import Artifact
+
+
+@dataclass
+class Job:
+    """A stage as a worker sees it: what to do, with the artifacts of the stages before it."""
+
+    kind: str
+    payload: dict[str, Any]
+    inputs: dict[str, Artifact]
+    root: Path
+    threads: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The store's artifacts."""
+        return Artifacts(self.root / "artifacts")
+
+    @property
+    def source(self) -> ModelInfo:
+        """The model source."""
+        return ModelInfo.model_validate(self.payload["source"])
+
+    def path(self, role: str) -> Path:
+        """Return the file or folder of an earlier stage by its role."""
+        return self.artifacts.path(self.inputs[role].sha256, self.inputs[role].kind)
+
+    def data(self) -> Path:
+        """Return the folder of the dataset."""
+        return self.root / "data" / str(self.payload["dataset"])
+
+    def before(self) -> tuple[Step, ...]:
+        """Return the steps before this one."""
+        return tuple(Step.model_validate(s) for s in self.payload["before"])
+
+    def keras_path(self) -> Path | None:
+        """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
+        if "keras" in self.inputs:
+            return self.path("keras") if self.inputs["keras"].kind == "h5" else None
+        return Path(self.source.path) if self.source.kind == "keras" else None
+
+    def scopes(self) -> list[Any]:
+        """Return the scopes in which the Keras file of this stage loads."""
+        found = [grammar.resolve(s)[0] for s in self.before()] if "keras" in self.inputs and "before" in self.payload else []
+        return [t.scope() for t in found if isinstance(t, KerasTechnique)]
