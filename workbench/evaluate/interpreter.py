@@ -47,11 +47,9 @@ def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
 def quantized(values: Array, detail: dict[str, Any]) -> Array:
     """Return real values as the tensor wants them: rounded to its scale and zero point and clipped, or cast."""
     dtype = np.dtype(detail["dtype"])
-    if not np.issubdtype(dtype, np.integer) or not np.issubdtype(values.dtype, np.floating):
-        return values.astype(dtype, copy=False)
     scale, zero = detail["quantization"]
-    if scale == 0:
-        return values.astype(dtype)
+    if not np.issubdtype(dtype, np.integer) or scale == 0:
+        return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     rounded = np.round(values / np.float32(scale)) + zero
     clipped: Array = np.clip(rounded, limits.min, limits.max).astype(dtype)

@@ -157,7 +157,10 @@ def make_runtime(name: str, options: dict[str, Any]) -> RuntimeSpec:
 
 def runtime_text(name: str, options: dict[str, Any]) -> str:
     """Return the short text of a runtime: options at their default left out."""
-    fields = registry.runtimes.get(name).params.model_fields if name in registry.runtimes.names() else {}
+    try:
+        fields = registry.runtimes.get(name).params.model_fields
+    except Exception:  # a stored study may name a plug-in that is gone or broken; its figures are still shown
+        fields = {}
     kept = {k: v for k, v in options.items() if k not in fields or v != fields[k].get_default(call_default_factory=True)}
     return name + _options_text(kept)
 
