@@ -52,6 +52,7 @@ class Builder:
         self.results: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.ending: set[str] = set()
 
     def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
@@ -84,12 +85,17 @@ class Builder:
             if self.cancel.is_set():
                 raise Cancelled
             workers = pool.workers()
-            if not workers and not flights and time.monotonic() > deadline:
+            # A worker that is being ended is listed for a while yet; a stage given to it would die with it.
+            self.ending &= set(workers)
+            usable = [w for w in workers if w not in self.ending]
+            if usable or flights:
+                deadline = time.monotonic() + STARTUP_SECONDS
+            elif time.monotonic() > deadline:
                 raise WorkbenchError(
                     f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
                 )
             busy = {f.worker for f in flights.values()}
-            free = [w for w in workers if w not in busy]
+            free = [w for w in usable if w not in busy]
             ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
             for worker, key in zip(free, ready, strict=False):
                 waiting.pop(key)
@@ -145,6 +151,7 @@ class Builder:
                 continue
             if now - flight.started > self.stage_seconds:
                 flight.future.cancel(force=True)
+                self.ending.add(flight.worker)
                 pool.kill(flight.worker)
                 found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds."}))
             elif flight.worker in workers:

@@ -1,7 +1,13 @@
-"""Time all variants in interleaved rounds in shuffled order until each interval is narrow enough."""
+"""Time all variants in interleaved rounds in shuffled order until each interval is narrow enough.
+
+Two processes that hold the same file differ by up to a percent, for as long as they live: their memory lies
+elsewhere. A variant is therefore opened anew in a fresh process for every block of rounds, and blocks, not
+rounds, are what the intervals are made of.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -13,11 +19,14 @@ from workbench.errors import StageFailed
 from workbench.measure import stats
 from workbench.measure.host import WARM_NS
 
-MIN_ROUNDS = 10
+MIN_BLOCKS = 10
 CHECK_EVERY = 5
 # Invocations of one turn fill about this long: enough to leave the switch between processes behind.
 TURN_NS = 4_000_000
 MAX_PER_TURN = 50
+# Opening may take this many times as long as timing before rounds share a process.
+OPEN_SHARE = 4.0
+MAX_ROUNDS_PER_BLOCK = 5
 ANSWER_SECONDS = 120.0
 
 
@@ -28,19 +37,53 @@ class Timed(Protocol):
         """Return the nanoseconds of `count` invocations after `warm_ns` of unrecorded ones."""
         ...
 
+    def close(self) -> None:
+        """Let the process end."""
+        ...
+
 
 @dataclass
 class Variant:
-    """One artifact on one runtime: its raw samples by round (nanoseconds), and why it stopped if it broke."""
+    """One artifact on one runtime: how to open it, its raw samples by round (nanoseconds), why it stopped if it broke."""
 
     name: str
-    host: Timed
+    open: Callable[[], Timed]
     baseline: str | None = None
     per_turn: int = 0
     warm_ns: int = WARM_NS
+    turn_s: float = 0.0
+    open_s: float = 0.0
     rounds: dict[int, list[int]] = field(default_factory=dict)
     error: str | None = None
     narrow: bool = False
+    host: Timed | None = None
+
+    def reopen(self, clock: Callable[[], float]) -> None:
+        """Hold the artifact in a fresh process; sets `error` when it cannot run."""
+        self.close()
+        begin = clock()
+        try:
+            self.host = self.open()
+        except StageFailed as error:
+            self.error = str(error)
+        self.open_s = clock() - begin
+
+    def turn(self, number: int, clock: Callable[[], float]) -> None:
+        """Time one turn; sets `error` when the process died or hung."""
+        if self.host is None:
+            return
+        begin = clock()
+        try:
+            self.rounds[number] = self.host.time(self.per_turn, self.warm_ns, ANSWER_SECONDS)
+        except StageFailed as error:
+            self.error = str(error)
+        self.turn_s = clock() - begin
+
+    def close(self) -> None:
+        """End the process that holds the artifact."""
+        if self.host is not None:
+            self.host.close()
+            self.host = None
 
 
 def run_rounds(
@@ -49,53 +92,68 @@ def run_rounds(
     budget_s: float,
     seed: int = 0,
     cancel: threading.Event | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Fill each variant's `rounds`; a variant stops when its interval is narrow, all stop when the budget is spent.
+) -> int:
+    """Fill each variant's `rounds` and return the number of rounds that make a block.
 
-    A variant that serves as baseline goes on as long as one that is compared with it. One that breaks gets an
-    `error`; the others go on.
+    A variant stops when its interval is narrow, all stop when the budget is spent. One that serves as baseline
+    goes on as long as one that is compared with it. One that breaks gets an `error`; the others go on.
     """
     shuffle = random.Random(seed)
     start = clock()
-    for variant in variants:
-        _calibrate(variant)
-    number = 0
-    while (active := _active(variants)) and not (cancel and cancel.is_set()):
-        if number >= MIN_ROUNDS and clock() - start > budget_s:
-            break
-        shuffle.shuffle(active)
-        for variant in active:
-            if cancel and cancel.is_set():
-                return
-            try:
-                variant.rounds[number] = variant.host.time(variant.per_turn, variant.warm_ns, ANSWER_SECONDS)
-            except StageFailed as error:
-                variant.error = str(error)
-            if number >= 2 and clock() - start > 2 * budget_s:
-                # So slow that even the smallest number of rounds does not fit: what was timed counts.
-                return
-        number += 1
-        if number >= MIN_ROUNDS and number % CHECK_EVERY == 0:
-            for variant in variants:
-                if variant.error is None and not variant.narrow:
-                    variant.narrow = stats.half_width(list(variant.rounds.values())) <= half_width
-        on_progress(sum(v.narrow or v.error is not None for v in variants), len(variants))
+    try:
+        for number, variant in enumerate(variants):
+            on_progress("opening", number, len(variants))
+            variant.reopen(clock)
+            _calibrate(variant, clock)
+        block = rounds_per_block(variants)
+        number = 0
+        while (active := _active(variants)) and not (cancel and cancel.is_set()):
+            spent = clock() - start
+            if spent > budget_s and (number >= MIN_BLOCKS * block or (number >= 3 * block and spent > 2 * budget_s)):
+                break
+            shuffle.shuffle(active)
+            for variant in active:
+                if cancel and cancel.is_set():
+                    break
+                if number and number % block == 0:
+                    variant.reopen(clock)
+                variant.turn(number, clock)
+            number += 1
+            if number >= MIN_BLOCKS * block and number % (CHECK_EVERY * block) == 0:
+                for variant in variants:
+                    if variant.error is None and not variant.narrow:
+                        variant.narrow = stats.half_width(variant.rounds, block) <= half_width
+            on_progress("timing", sum(v.narrow or v.error is not None for v in variants), len(variants))
+    finally:
+        for variant in variants:
+            variant.close()
+    return block
 
 
-def _calibrate(variant: Variant) -> None:
+def rounds_per_block(variants: list[Variant]) -> int:
+    """Return how many rounds share a process: one, or more where opening takes much longer than timing."""
+    shares = [v.open_s / v.turn_s / OPEN_SHARE for v in variants if v.error is None and v.turn_s > 0]
+    return min(MAX_ROUNDS_PER_BLOCK, max(1, math.ceil(max(shares, default=1.0))))
+
+
+def _calibrate(variant: Variant, clock: Callable[[], float]) -> None:
     """Choose how many invocations make a turn; slow models need no second warm-up in it."""
+    if variant.host is None:
+        return
     try:
         took = min(variant.host.time(2, 0, ANSWER_SECONDS))
+        variant.per_turn = max(1, min(MAX_PER_TURN, TURN_NS // max(1, took)))
+        variant.warm_ns = 0 if took > 5 * WARM_NS else WARM_NS
+        begin = clock()
+        variant.host.time(variant.per_turn, variant.warm_ns, ANSWER_SECONDS)
+        variant.turn_s = clock() - begin
     except StageFailed as error:
         variant.error = str(error)
-        return
-    variant.per_turn = max(1, min(MAX_PER_TURN, TURN_NS // max(1, took)))
-    variant.warm_ns = 0 if took > 5 * WARM_NS else WARM_NS
 
 
 def _active(variants: list[Variant]) -> list[Variant]:
-    open_ = [v for v in variants if v.error is None and not v.narrow]
-    needed = {v.baseline for v in open_ if v.baseline}
+    unfinished = [v for v in variants if v.error is None and not v.narrow]
+    needed = {v.baseline for v in unfinished if v.baseline}
     return [v for v in variants if v.error is None and (not v.narrow or v.name in needed)]

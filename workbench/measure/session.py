@@ -7,6 +7,7 @@ import fcntl
 import os
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from workbench.errors import StageFailed
 from workbench.measure import stats
 from workbench.measure.environment import environment
 from workbench.measure.hosts import Host, Hosts
@@ -85,24 +85,24 @@ def _wave(
     seed: int,
     all_count: int,
 ) -> None:
-    variants: list[Variant] = []
-    opened: dict[str, Host] = {}
-    for number, subject in enumerate(subjects):
-        on_progress(f"opening on {runtime.name}", number, len(subjects))
-        try:
+    facts_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def opener(subject: Subject) -> Callable[[], Host]:
+        def open_host() -> Host:
             host = hosts.open(subject.path, runtime)
-        except StageFailed as error:
-            on_measured(Measured(subject.name, _failed(runtime, str(error), facts), None))
-            continue
-        opened[subject.name] = host
-        variants.append(Variant(subject.name, host, baseline=baseline if subject.name != baseline else None))
+            facts_of[subject.name].append(host.facts)
+            return host
+
+        return open_host
+
+    variants = [Variant(s.name, opener(s), baseline=baseline if s.name != baseline else None) for s in subjects]
     # Seconds of the whole budget that fall to this wave; by default one second for each of its members.
     budget = float(len(variants)) if settings.budget is None else settings.budget * len(subjects) / max(1, all_count)
-    try:
-        run_rounds(variants, settings.half_width, budget, seed, cancel, lambda done, total: on_progress(f"timing on {runtime.name}", done, total))
-    finally:
-        for host in opened.values():
-            host.close()
+
+    def progress(label: str, done: int, total: int) -> None:
+        on_progress(f"{label} on {runtime.name}", done, total)
+
+    block = run_rounds(variants, settings.half_width, budget, seed, cancel, progress)
     if cancel and cancel.is_set():
         return
     base = next((v for v in variants if v.name == baseline and v.error is None), None)
@@ -110,16 +110,22 @@ def _wave(
         if variant.error or not variant.rounds:
             on_measured(Measured(variant.name, _failed(runtime, variant.error or "no round was timed", facts), None))
             continue
-        rounds = list(variant.rounds.values())
         made = Measurement(
             runtime=runtime.name,
             options=runtime.options,
-            latency_ms=stats.latency(rounds),
-            ratio=stats.ratio(variant.rounds, base.rounds) if base else None,
+            latency_ms=stats.latency(variant.rounds, block),
+            ratio=stats.ratio(variant.rounds, base.rounds, block) if base else None,
             environment=dict(facts),
-            **opened[variant.name].facts,
+            **_together(facts_of[variant.name]),
         )
-        on_measured(Measured(variant.name, made, np.concatenate([np.asarray(r, dtype=np.int64) for r in rounds]), variant.narrow))
+        samples = np.concatenate([np.asarray(r, dtype=np.int64) for r in variant.rounds.values()])
+        on_measured(Measured(variant.name, made, samples, variant.narrow))
+
+
+def _together(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of all processes that held a variant: median times, the largest memory."""
+    times = {k: float(np.median([f[k] for f in facts])) for k in ("init_ms", "first_ms")}
+    return {**facts[0], **times, "peak_bytes": max(f["peak_bytes"] for f in facts)}
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
-"""Medians with bootstrap intervals over rounds.
+"""Medians with bootstrap intervals over blocks of rounds.
 
-Samples of one round share what the machine did at that moment, so rounds, not samples, are drawn again
-(a cluster bootstrap; Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8).
+Samples of one block share a process and what the machine did at that moment, so blocks, not samples, are
+drawn again (a cluster bootstrap; Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,27 @@ import numpy as np
 from workbench.values.trial import Latency, Ratio
 
 Array = np.ndarray[Any, Any]
+Rounds = dict[int, list[int]]
 RESAMPLES = 1000
 LEVEL = 0.95
 
 
-def latency(rounds: list[list[int]]) -> Latency:
-    """Return the median of all samples in milliseconds, with the interval of round medians drawn again."""
-    everything = np.concatenate([np.asarray(r, dtype=np.float64) for r in rounds]) / 1e6
-    medians = np.array([np.median(r) for r in rounds]) / 1e6
+def latency(rounds: Rounds, block: int = 1) -> Latency:
+    """Return the median of all samples (nanoseconds by round) in milliseconds, with the interval of block medians drawn again."""
+    everything = np.concatenate([np.asarray(r, dtype=np.float64) for r in rounds.values()]) / 1e6
     median = float(np.median(everything))
-    low, high = interval(medians)
+    low, high = interval(_block_medians({i: float(np.median(r)) / 1e6 for i, r in rounds.items()}, block))
     return Latency(median=median, low=min(low, median), high=max(high, median), p90=float(np.percentile(everything, 90)), samples=len(everything))
 
 
-def ratio(rounds: dict[int, list[int]], baseline: dict[int, list[int]]) -> Ratio | None:
+def ratio(rounds: Rounds, baseline: Rounds, block: int = 1) -> Ratio | None:
     """Return the median of round-by-round ratios to the baseline; None where no round has both."""
-    shared = sorted(set(rounds) & set(baseline))
-    if not shared:
+    paired = {i: float(np.median(rounds[i]) / np.median(baseline[i])) for i in sorted(set(rounds) & set(baseline))}
+    if not paired:
         return None
-    paired = np.array([np.median(rounds[i]) / np.median(baseline[i]) for i in shared])
-    low, high = interval(paired)
-    median = float(np.median(paired))
-    return Ratio(median=median, low=min(low, median), high=max(high, median), rounds=len(shared))
+    low, high = interval(_block_medians(paired, block))
+    median = float(np.median(list(paired.values())))
+    return Ratio(median=median, low=min(low, median), high=max(high, median), rounds=len(paired))
 
 
 def interval(values: Array, resamples: int = RESAMPLES) -> tuple[float, float]:
@@ -47,8 +47,15 @@ def interval(values: Array, resamples: int = RESAMPLES) -> tuple[float, float]:
     return float(np.quantile(medians, tail)), float(np.quantile(medians, 1 - tail))
 
 
-def half_width(rounds: list[list[int]]) -> float:
+def half_width(rounds: Rounds, block: int = 1) -> float:
     """Return the interval's half-width as a share of the median."""
-    medians = np.array([np.median(r) for r in rounds], dtype=np.float64)
+    medians = _block_medians({i: float(np.median(r)) for i, r in rounds.items()}, block)
     low, high = interval(medians, 200)
     return (high - low) / 2 / float(np.median(medians))
+
+
+def _block_medians(by_round: dict[int, float], block: int) -> Array:
+    blocks: dict[int, list[float]] = defaultdict(list)
+    for number, value in by_round.items():
+        blocks[number // block].append(value)
+    return np.array([np.median(b) for b in blocks.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -81,8 +82,10 @@ class Store:
             self.engine = sa.create_engine(url, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
             if url.startswith("sqlite"):
                 sa.event.listen(self.engine, "connect", _configure_sqlite)
-            _META.create_all(self.engine)
+            self._create_tables()
             self._check_layout()
+        except ImportError as error:
+            raise WorkbenchError(f"store {chosen!r} needs a database driver that is not installed: pip install {error.name}.") from error
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise WorkbenchError(f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE.") from error
 
@@ -192,11 +195,18 @@ class Store:
         here = self.artifacts.path(trial.artifact.sha256, trial.artifact.kind)
         return trial.model_copy(update={"artifact": Artifact(path=str(here), sha256=trial.artifact.sha256, kind=trial.artifact.kind)})
 
+    def _create_tables(self) -> None:
+        with self.engine.begin() as db:
+            for table in _META.sorted_tables:
+                # Not `create_all`, which looks first and creates later: another process may come in between.
+                db.execute(sa.schema.CreateTable(table, if_not_exists=True))
+
     def _check_layout(self) -> None:
         with self.engine.begin() as db:
             found = db.execute(sa.select(_LAYOUT.c.version)).scalar()
             if found is None:
-                db.execute(sa.insert(_LAYOUT).values(version=LAYOUT))
+                with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
+                    db.execute(sa.insert(_LAYOUT).values(version=LAYOUT))
         if found not in (None, LAYOUT):
             raise WorkbenchError(f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it.")
 
