@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from workbench.api import bench, inspect, load_dataset, load_model, open_study, sweep
+    from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.study import Study
 
@@ -21,10 +22,11 @@ _WHERE = {
     "load_dataset": "workbench.api",
     "inspect": "workbench.api",
     "bench": "workbench.api",
+    "Engine": "workbench.engine.engine",
     "Study": "workbench.study",
     "WorkbenchError": "workbench.errors",
 }
-__all__ = ["Study", "WorkbenchError", "bench", "inspect", "load_dataset", "load_model", "open_study", "sweep"]
+__all__ = ["Engine", "Study", "WorkbenchError", "bench", "inspect", "load_dataset", "load_model", "open_study", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

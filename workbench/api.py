@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data.dataset import Dataset
+from workbench.engine.engine import Engine
 from workbench.engine.events import Listener, silent
 from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
@@ -34,12 +35,14 @@ def sweep(
     retry_failed: bool = False,
     listener: Listener = silent,
     command: str = "",
+    engine: Engine | None = None,
 ) -> Study:
     """Try every recipe of a grid on a model and return the study.
 
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
     YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`.
-    Finished work of an earlier call is found in the store, not redone. Raises WorkbenchError for a mistake in the
+    Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
+    sweep. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.
 
     >>> study = workbench.sweep("model.h5", "digits", {"quantize": ["float32", "int8"]})  # doctest: +SKIP
@@ -49,7 +52,7 @@ def sweep(
     if jobs is not None and jobs < 1:
         raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
     opened = store if isinstance(store, Store) else Store(store)
-    request = Request(model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command)
+    request = Request(model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command, engine)
 
     def run(cancel: threading.Event, found: Callable[[str], None]) -> None:
         run_sweep(request, listener, cancel, found)

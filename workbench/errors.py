@@ -18,6 +18,10 @@ class StageFailed(WorkbenchError):
     """A stage could not do its work for a reason that belongs on the trial."""
 
 
+class Cancelled(Exception):
+    """The sweep was asked to stop; finished work is in the store."""
+
+
 def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> WorkbenchError:
     """Return an error for an unknown name: the value, the nearest and the allowed ones."""
     options = sorted(allowed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.store.store import Store
+from workbench.values.profile import Profile
 from workbench.values.settings import Constraints, parse_size
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
@@ -34,6 +35,11 @@ class Study:
     def record(self) -> StudyRecord:
         """Model, dataset, grid, environment and command."""
         return self.store.study(self.name)
+
+    @property
+    def profiles(self) -> list[Profile]:
+        """Where the time of each run went, oldest first."""
+        return self.store.profiles(self.name)
 
     @property
     def trials(self) -> list[Trial]:

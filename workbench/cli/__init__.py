@@ -9,11 +9,12 @@ import sys
 def main() -> None:
     """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from workbench.cli.app import app
-    from workbench.engine.build import Cancelled
-    from workbench.errors import WorkbenchError
+    from workbench.errors import Cancelled, WorkbenchError
 
     try:
+        # Loading takes part of a second, in which Ctrl-C is answered like later.
+        from workbench.cli.app import app
+
         app(standalone_mode=False)
     except WorkbenchError as error:
         _fail(str(error), 2)

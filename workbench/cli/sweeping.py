@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from workbench.cli import flags
+from workbench.cli.output import print_table
 from workbench.cli.progress import Progress
 from workbench.cli.tables import print_trials
 from workbench.errors import WorkbenchError
@@ -18,6 +19,7 @@ from workbench.recipes.grammar import split_list
 from workbench.recipes.grid import Grid, load_grid, parse_grid
 from workbench.study import Study
 from workbench.values.base import build
+from workbench.values.profile import Profile
 
 
 @click.command()
@@ -33,7 +35,8 @@ from workbench.values.base import build
 @flags.settings_options
 @click.option("--allow-code", is_flag=True, help="load Lambda layers, which are Python code, from the model file")
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
-def sweep(model: str, data: str, grid_file: str | None, runtime: str | None, study: str | None, store: str | None, jobs: int | None, cluster_address: str | None, allow_code: bool, retry_failed: bool, **values: Any) -> None:
+@click.option("--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for")
+def sweep(model: str, data: str, grid_file: str | None, runtime: str | None, study: str | None, store: str | None, jobs: int | None, cluster_address: str | None, allow_code: bool, retry_failed: bool, profile: bool, **values: Any) -> None:
     """Try every recipe of a grid on MODEL (.keras, .h5, SavedModel folder, float .tflite).
 
     Finished work of an earlier call is found in the store and not done again.
@@ -60,7 +63,10 @@ def sweep(model: str, data: str, grid_file: str | None, runtime: str | None, stu
             listener=progress,
             command=command,
         )
-    sys.exit(summarize(done, time.monotonic() - begin))
+    code = summarize(done, time.monotonic() - begin)
+    if profile:
+        print_profile(done.profiles[-1])
+    sys.exit(code)
 
 
 @click.command()
@@ -87,6 +93,13 @@ def demo(out: str, jobs: int | None) -> None:
     print(f"Next:    workbench best demo --max-drop 0.01 --store {store}")
     print(f"         workbench export demo int8 --out int8-bundle --store {store}")
     sys.exit(code)
+
+
+def print_profile(profile: Profile) -> None:
+    """Print where the time of a run went."""
+    print_table(profile.rows(), "Stages")
+    used = "no stage ran" if profile.utilisation is None else f"utilisation of {profile.workers} workers {profile.utilisation:.0%} while stages ran"
+    print(f"prepare {profile.prepare_s:.1f} s, build {profile.build_s:.1f} s ({profile.busy_s:.1f} s of work, {used}), measure {profile.measure_s:.1f} s")
 
 
 def make_grid(file: str | None, values: dict[str, Any]) -> Grid:

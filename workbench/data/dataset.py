@@ -104,13 +104,17 @@ def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
         raise WorkbenchError(f"dataset {name!r}: x{suffix} and y{suffix} have different numbers of samples: {sorted(lengths)}")
     if lengths == {0}:
         raise WorkbenchError(f"dataset {name!r}: x{suffix} has no samples")
-    return Split(x, y.astype(np.int64) if y is not None and np.issubdtype(y.dtype, np.integer) else y)
+    # True and False are two classes.
+    return Split(x, y.astype(np.int64) if y is not None and y.dtype.kind in "biu" else y)
 
 
 def _checked(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _checked(f"{key}[{k}]", v) for k, v in value.items()}
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise WorkbenchError(f"array {key!r} is no array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         raise WorkbenchError(f"array {key!r} has type {array.dtype}; allowed are numbers")
     if array.ndim == 0:

@@ -25,7 +25,7 @@ class ImageParams(Params):
 
     primary: ClassVar[str | None] = None
 
-    size: str | None = Field(None, pattern=r"^\d+x\d+$", description="height x width; default is the model's input")
+    size: str | None = Field(None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="height x width; default is the model's input")
     color: Literal["auto", "gray", "rgb"] = Field("auto", description="channels; auto takes the model's input, else rgb")
     scale: Literal["0..1", "-1..1", "0..255"] = Field("0..1", description="range that pixel values are mapped to, as the model was trained")
     test: float = Field(0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders")
@@ -53,11 +53,13 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
     if not isinstance(data, (str, Path)):
         raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {ALLOWED}.")
     text, _, query = str(data).partition("?")
+    path = Path(text)
+    if text != "digits" and path.is_dir():
+        return _image_folder(path, build(ImageParams, dict(parse_qsl(query, keep_blank_values=True)), "image"), input_shape)
+    if query:
+        raise WorkbenchError(f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32.")
     if text == "digits":
         return _digits()
-    path = Path(text)
-    if path.is_dir():
-        return _image_folder(path, build(ImageParams, dict(parse_qsl(query)), "image"), input_shape)
     if not path.exists():
         if path.suffix or "/" in text:
             raise WorkbenchError(f"dataset file {text!r} does not exist. Allowed: {ALLOWED}.")
@@ -76,11 +78,13 @@ def _digits() -> Dataset:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):
+        raise WorkbenchError(f"{str(path)!r} is not a readable .npz ({path.stat().st_size} bytes): it is no zip archive, or not a whole one. numpy.savez writes one.")
     try:
         # Pickled arrays could run code on loading; they are refused.
         with np.load(path, allow_pickle=False) as file:
             return {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except Exception as error:  # a damaged archive raises anything from zlib.error to TokenError
         raise WorkbenchError(f"{str(path)!r} is not a readable .npz of plain arrays: {error}") from None
 
 
@@ -130,7 +134,9 @@ def _read_images(folder: Path, classes: list[str], size: tuple[int, int], channe
         files = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         for file in files:
             try:
-                with Image.open(file) as image:
+                with Image.open(file) as opened:
+                    # convert() would clip 16 bits to white.
+                    image = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8)) if opened.mode.startswith("I;16") else opened
                     resized = image.convert("L" if channels == 1 else "RGB").resize(size[::-1], Image.Resampling.BILINEAR)
             except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
                 raise WorkbenchError(f"image {str(file)!r} cannot be read: {error}") from None

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -26,16 +27,18 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
-        for split, part in dataset.splits().items():
-            for name, array in part.inputs.items():
-                np.save(partial / f"x_{split}.{name}.npy", array)
-            if part.y is not None:
-                np.save(partial / f"y_{split}.npy", part.y)
         try:
+            for split, part in dataset.splits().items():
+                for name, array in part.inputs.items():
+                    np.save(partial / f"x_{split}.{quote(name, safe='')}.npy", array)
+                if part.y is not None:
+                    np.save(partial / f"y_{split}.npy", part.y)
             os.rename(partial, folder)
-        except OSError:
-            # Another process wrote the same content first.
+        except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
+            # Otherwise another process wrote the same content first.
+            if not folder.exists():
+                raise WorkbenchError(f"dataset {dataset.name!r} cannot be written into {str(root)!r}: {error}. Free some space or choose another --store.") from error
     return DatasetInfo(
         name=dataset.name,
         sha256=digest,
@@ -64,7 +67,7 @@ def open_split(folder: Path, split: str) -> Split:
 
     Raises WorkbenchError when there is no such split.
     """
-    files = {p.name.removeprefix(f"x_{split}.").removesuffix(".npy"): p for p in sorted(folder.glob(f"x_{split}.*.npy"))}
+    files = {unquote(p.name.removeprefix(f"x_{split}.").removesuffix(".npy")): p for p in sorted(folder.glob(f"x_{split}.*.npy"))}
     if not files and split == "calibration":
         return open_split(folder, "train" if any(folder.glob("x_train.*")) else "test")
     if not files:

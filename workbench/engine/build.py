@@ -15,17 +15,14 @@ from workbench.engine.events import Event, EventKind, Listener
 from workbench.engine.plan import COST, Plan, Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
-from workbench.errors import WorkbenchError
+from workbench.errors import Cancelled, WorkbenchError
 from workbench.store.store import Store
+from workbench.values.profile import StageTime
 
 # A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
 VANISHED_SECONDS = 5.0
 STARTUP_SECONDS = 120.0
 OnEnd = Callable[[str, dict[str, Any]], None]
-
-
-class Cancelled(Exception):
-    """The sweep was asked to stop; finished work is in the store."""
 
 
 @dataclass
@@ -43,7 +40,7 @@ class Builder:
     `on_end(key, result)` is called for every stage that ended, with its result or `{"error": ...}`.
     """
 
-    def __init__(self, plan: Plan, store: Store, pool: Callable[[], Pool], jobs: int, stage_seconds: float, listener: Listener, cancel: threading.Event) -> None:
+    def __init__(self, plan: Plan, store: Store, pool: Callable[[bool], Pool], jobs: int, stage_seconds: float, listener: Listener, cancel: threading.Event) -> None:
         self.plan, self.store, self.jobs = plan, store, jobs
         self.make_pool = pool
         self.stage_seconds = stage_seconds
@@ -53,6 +50,9 @@ class Builder:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.ending: set[str] = set()
+        self.origin = time.monotonic()
+        self.ready_at: dict[str, float] = {}
+        self.times: list[StageTime] = []
 
     def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
@@ -66,7 +66,7 @@ class Builder:
                 on_end(key, self.results[key])
         if not todo:
             return self.results
-        pool = self.make_pool()
+        pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in todo))
         flights: dict[str, _Flight] = {}
         try:
             self._loop(pool, flights, todo, on_start, on_end)
@@ -97,12 +97,14 @@ class Builder:
             busy = {f.worker for f in flights.values()}
             free = [w for w in usable if w not in busy]
             ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
+            for key in ready:
+                self.ready_at.setdefault(key, time.monotonic())
             for worker, key in zip(free, ready, strict=False):
                 waiting.pop(key)
                 flights[key] = self._start(pool, worker, key)
                 on_start(key)
             for key, result in self._collect(pool, flights, set(workers)):
-                flights.pop(key, None)
+                self._clock(flights.pop(key), result)
                 ended = self._end(key, result, waiting)
                 failed += sum("error" in self.results[k] for k in ended)
                 for ended_key in ended:
@@ -110,6 +112,22 @@ class Builder:
                 left = [*waiting, *flights]
                 kind: EventKind = "stage-failed" if "error" in self.results[key] else "stage-done"
                 self.listener(Event(kind, "build", self.plan.stages[key].label, len(todo) - len(left), len(todo), failed, self._eta(left)))
+
+    def _clock(self, flight: _Flight, result: dict[str, Any]) -> None:
+        now = time.monotonic()
+        busy = float(result.get("seconds", now - flight.started))
+        self.times.append(
+            StageTime(
+                kind=flight.stage.kind,
+                label=flight.stage.label,
+                worker=flight.worker,
+                ready_s=self.ready_at[flight.stage.key] - self.origin,
+                started_s=flight.started - self.origin,
+                ended_s=now - self.origin,
+                busy_s=busy,
+                ok="error" not in result and "crash" not in result,
+            )
+        )
 
     def _missing(self, wanted: list[str]) -> set[str]:
         """Return the stages that have to run: those wanted and not in the store, and what they start from."""

@@ -34,6 +34,12 @@ class Stage:
     parents: dict[str, str]
 
 
+    @property
+    def needs_tensorflow(self) -> bool:
+        """Whether the stage imports TensorFlow."""
+        return self.kind in ("describe", "train", "freeze", "convert") or "saved_model" in self.parents
+
+
 @dataclass
 class Plan:
     """All stages by key, and for each trial its recipe and the stage that ends it."""

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.engine.preload_tensorflow import import_all
 from workbench.errors import WorkbenchError
 
 
 class Pool:
     """Workers that run one stage each; `start` returns at once, workers appear in `workers()` as they come up."""
 
-    def __init__(self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto") -> None:
+    def __init__(self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto", tensorflow: bool = False) -> None:
         import dask
         import distributed
 
@@ -42,7 +43,7 @@ class Pool:
         self.cluster: Any = None
         try:
             if address is None:
-                self.cluster = _local_cluster(jobs, logs, memory)
+                self.cluster = _local_cluster(jobs, logs, memory, tensorflow)
             self.client = distributed.Client(self.cluster or address, timeout=30, set_as_default=False)
         except (OSError, TimeoutError) as error:
             self.close()
@@ -55,6 +56,12 @@ class Pool:
     def submit(self, worker: str, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on a worker and return its future."""
         return self.client.submit(function, *args, key=name, workers=[worker], allow_other_workers=False, retries=0, pure=False)
+
+    def warm(self) -> None:
+        """Wait until all workers are up and have TensorFlow imported."""
+        if self.cluster is not None:
+            self.client.wait_for_workers(self.jobs, timeout=120)
+        self.client.run(import_all)
 
     def kill(self, worker: str) -> None:
         """Restart a worker's process, whatever it is doing; returns at once."""
@@ -77,7 +84,7 @@ class Pool:
         self._config.__exit__(None, None, None)
 
 
-def _local_cluster(jobs: int, logs: Path, memory: str) -> Any:
+def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
     from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
     from distributed.deploy.subprocess import Subprocess
@@ -96,7 +103,7 @@ def _local_cluster(jobs: int, logs: Path, memory: str) -> Any:
                 "host": "127.0.0.1",
                 "name": str(self.name),
                 "memory_limit": _memory(memory, jobs),
-                "preload": ["workbench.engine.preload"],
+                "preload": ["workbench.engine.preload", *(["workbench.engine.preload_tensorflow"] if tensorflow else [])],
                 "preload_nanny": ["workbench.engine.preload"],
                 "dashboard": False,
                 "env": worker_environment(jobs),

@@ -12,12 +12,14 @@ from workbench.data.dataset import Dataset
 from workbench.data.load import load_dataset
 from workbench.data.materialize import check_fit, materialize
 from workbench.engine.build import Builder
+from workbench.engine.engine import Engine
 from workbench.engine.events import Listener
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError
 from workbench.recipes import grammar
 from workbench.recipes.grid import Expansion, Grid, expand, parse_grid, parse_runtimes
+from workbench.sources.glance import glance
 from workbench.sources.identify import identify
 from workbench.store.store import Store
 from workbench.techniques.base import KerasTechnique
@@ -40,11 +42,12 @@ class Request:
     allow_code: bool = False
     retry_failed: bool = False
     command: str = ""
+    engine: Engine | None = None
 
     @property
     def workers(self) -> int:
-        """Worker processes: as many as cores unless said otherwise."""
-        return self.jobs or available_cores()
+        """Worker processes: the engine's, or as many as cores unless said otherwise."""
+        return self.engine.jobs if self.engine else self.jobs or available_cores()
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def make_grid(grid: Any, runtimes: Any, seed: int | None) -> Grid:
     return made.model_copy(update=updates)
 
 
-def prepare(request: Request, pool: Callable[[], Pool], listener: Listener, cancel: threading.Event) -> Prepared:
+def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event) -> Prepared:
     """Check everything that can be checked before a stage runs; the model is described in a worker.
 
     Raises WorkbenchError for the first thing that is wrong.
@@ -89,8 +92,11 @@ def prepare(request: Request, pool: Callable[[], Pool], listener: Listener, canc
     return Prepared(model, info, signature, expansion, _study_name(request, model, info))
 
 
-def describe(model: ModelInfo, request: Request, pool: Callable[[], Pool], listener: Listener, cancel: threading.Event) -> Signature:
-    """Return a model's inputs and outputs, read in a worker process since a damaged file may crash it."""
+def describe(model: ModelInfo, request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event) -> Signature:
+    """Return a model's inputs and outputs: read from its file, or in a worker where only loading it can tell."""
+    seen = glance(model)
+    if seen is not None:
+        return seen
     plan = Plan()
     key = plan.add("describe", f"read {model.name}", {"model": model.sha256, "kind": model.kind}, {"source": model.to_json()})
     builder = Builder(plan, request.store, pool, request.workers, request.grid.limits.stage_seconds, listener, cancel)

@@ -42,8 +42,7 @@ def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, An
 def _describe(job: Job) -> dict[str, Any]:
     from workbench.sources.load import describe
 
-    if job.source.kind != "tflite":
-        _set_up_tensorflow(job.threads)
+    _set_up_tensorflow(job.threads)
     return {"artifact": None, "data": describe(job.source).to_json()}
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 from workbench.data.materialize import calibration_warnings
 from workbench.engine import verdicts
-from workbench.engine.build import Builder, Cancelled
+from workbench.engine.build import Builder
+from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.plan import Plan, make_plan
 from workbench.engine.pool import Pool
 from workbench.engine.request import Prepared, Request, prepare
+from workbench.errors import Cancelled
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.session import Measured, Subject, measure
 from workbench.recipes import grammar
 from workbench.store.store import runtime_key
 from workbench.values.base import digest
+from workbench.values.profile import Profile, StageTime
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 from workbench.values.warning import Warning_
@@ -32,17 +37,17 @@ def run_sweep(request: Request, listener: Listener, cancel: threading.Event, fou
 
     Raises WorkbenchError for a mistake in the request (nothing is written then), Cancelled when asked to stop.
     """
-    pools: list[Pool] = []
+    engine = request.engine or Engine(request.workers, request.cluster_address, request.grid.limits.memory)
 
-    def pool() -> Pool:
-        if not pools:
-            limits = request.grid.limits
-            pools.append(Pool(request.workers, request.store.logs, request.cluster_address, limits.memory))
-        return pools[0]
+    def pool(tensorflow: bool) -> Pool:
+        return engine.pool(request.store.logs, tensorflow)
 
+    clock = [time.monotonic()]
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     try:
         listener(Event("phase", "prepare", "reading model and data"))
         prepared = prepare(request, pool, listener, cancel)
+        clock.append(time.monotonic())
         plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid)
         record = _record(request, prepared)
         request.store.save_study(record)
@@ -50,11 +55,19 @@ def run_sweep(request: Request, listener: Listener, cancel: threading.Event, fou
         run = _Run(request, prepared, plan, listener, cancel)
         run.build(pool)
     finally:
-        # Workers end before measuring begins: latency is measured alone.
-        for open_pool in pools:
-            open_pool.close()
+        # Workers end before measuring begins: latency is measured alone. An engine's own are idle then.
+        if request.engine is None:
+            engine.close()
+    clock.append(time.monotonic())
     if not request.grid.measure.skip:
         run.measure()
+    clock.append(time.monotonic())
+    prepare_s, build_s, measure_s = (round(b - a, 3) for a, b in itertools.pairwise(clock))
+    reused = Counter(plan.stages[k].kind for k in run.reused)
+    request.store.save_profile(
+        record.name,
+        Profile(started=started, workers=engine.jobs, prepare_s=prepare_s, build_s=build_s, measure_s=measure_s, stages=tuple(run.times), reused=dict(reused)),
+    )
     listener(Event("phase", "done", prepared.study, len(plan.ends), len(plan.ends)))
     return record
 
@@ -74,6 +87,8 @@ class _Run:
         self.positions = {t: n for n, t in enumerate(dict.fromkeys([*known, *plan.ends]))}
         self.trials = {i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i) for i, key in plan.ends.items()}
         self.calibration: tuple[Warning_, ...] | None = None
+        self.times: list[StageTime] = []
+        self.reused: set[str] = set(plan.stages)
 
     def build(self, pool: Any) -> None:
         """Make, check and evaluate every artifact that the store does not have yet."""
@@ -87,7 +102,11 @@ class _Run:
             wanted.insert(0, self.plan.ends[self.plan.baseline])
         limit = self.request.grid.limits.stage_seconds
         self.builder = Builder(self.plan, self.store, pool, self.request.workers, limit, self.listener, self.cancel)
-        self.builder.run(wanted, self._on_start, self._on_end)
+        try:
+            self.builder.run(wanted, self._on_start, self._on_end)
+        finally:
+            self.times = self.builder.times
+            self.reused -= self.builder.ready_at.keys()
 
     def measure(self) -> None:
         """Time every artifact that is ok and was not measured like this before."""

@@ -40,15 +40,20 @@ def classification(scores: Array, y: Array) -> dict[str, float | None]:
     scores = scores.reshape(len(scores), -1)
     classes = scores.shape[1]
     if classes == 1:
+        _check_labels(y, 2)
         cut = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
         return {"accuracy": float((y == (scores[:, 0] > cut)).mean()), "top5": None}
-    if y.min() < 0 or y.max() >= classes:
-        raise StageFailed(f"labels run from {y.min()} to {y.max()}, but the model has {classes} classes (0 to {classes - 1})")
+    _check_labels(y, classes)
     top1 = float((scores.argmax(axis=1) == y).mean())
     if classes <= 5:
         return {"accuracy": top1, "top5": None}
     top = np.argpartition(-scores, 4, axis=1)[:, :5]
     return {"accuracy": top1, "top5": float((top == y[:, None]).any(axis=1).mean())}
+
+
+def _check_labels(y: Array, classes: int) -> None:
+    if y.min() < 0 or y.max() >= classes:
+        raise StageFailed(f"labels run from {y.min()} to {y.max()}, but the model has {classes} classes (0 to {classes - 1})")
 
 
 def regression(values: Array, y: Array) -> dict[str, float | None]:
@@ -67,7 +72,9 @@ def agreement(values: Array, baseline: Array) -> dict[str, float | None]:
     signal = float((base**2).sum())
     norms = np.linalg.norm(flat, axis=1) * np.linalg.norm(base, axis=1)
     dots = (flat * base).sum(axis=1)
-    cosine = np.divide(dots, norms, out=np.ones_like(dots), where=norms > 0)
+    # All zeros have no direction: like other zeros, unlike anything else.
+    equal = (flat == base).all(axis=1).astype(np.float64)
+    cosine = np.divide(dots, norms, out=equal, where=norms > 0)
     top = float((flat.argmax(axis=1) == base.argmax(axis=1)).mean()) if flat.shape[1] > 1 else None
     sqnr = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
     return {"agreement": top, "sqnr_db": None if math.isinf(sqnr) else sqnr, "cosine": float(cosine.mean())}

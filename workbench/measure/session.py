@@ -7,6 +7,7 @@ import fcntl
 import os
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def measure(
     """
     if not subjects:
         return
-    with machine_lock(), contextlib.closing(Hosts()) as hosts:
+    with machine_lock(cancel), contextlib.closing(Hosts()) as hosts:
         facts = environment()
         for runtime in runtimes:
             rest = [s for s in subjects if s.name != baseline]
@@ -129,11 +130,19 @@ def _together(facts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def machine_lock() -> Iterator[None]:
-    """Hold the one lock of this machine under which Workbench measures, so that two sweeps never time at once."""
+def machine_lock(cancel: threading.Event | None = None) -> Iterator[None]:
+    """Hold the one lock of this machine under which Workbench measures, so that two sweeps never time at once.
+
+    Waiting for it ends, without the lock, when asked to stop.
+    """
     path = Path(tempfile.gettempdir()) / f"workbench-measure-{os.getuid() if hasattr(os, 'getuid') else 0}.lock"
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not (cancel and cancel.is_set()):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
         yield
 
 

@@ -56,7 +56,7 @@ def parse_step(text: str) -> Step:
     if name in SCHEMES:
         if primary is not None:
             raise WorkbenchError(f"scheme {name!r} takes no value, but {text!r} gives {primary!r}. Write {name}[key=value] for options.")
-        return make_step("quantize", {"scheme": name, **options})
+        return step_of("quantize", name, options)
     if name not in registry.techniques.names():
         raise unknown("technique or scheme", name, [*registry.techniques.names(), *SCHEMES])
     return step_of(name, primary, options)
@@ -70,6 +70,8 @@ def step_of(name: str, primary: Any = None, options: dict[str, Any] | None = Non
         key = technique.params.primary
         if key is None:
             raise WorkbenchError(f"technique {name!r} takes no value, but got {primary!r}. Write {name} or {name}[key=value].")
+        if key in params:
+            raise WorkbenchError(f"technique {name!r} gets {key!r} twice: {primary!r} and {params[key]!r}.")
         params[key] = primary
     return make_step(name, params)
 
@@ -172,9 +174,12 @@ def _parse_call(text: str, what: str) -> tuple[str, str | None, dict[str, str]]:
     options: dict[str, str] = {}
     for part in split_list(match["options"] or ""):
         key, sign, value = part.partition("=")
+        key = key.strip()
         if not sign:
             raise WorkbenchError(f"option {part!r} of {text!r} has no value. Write key=value.")
-        options[key.strip()] = value.strip()
+        if key in options:
+            raise WorkbenchError(f"option {key!r} of {text!r} is given twice: {options[key]!r} and {value.strip()!r}.")
+        options[key] = value.strip()
     return match["name"], match["primary"], options
 
 

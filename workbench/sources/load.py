@@ -30,7 +30,7 @@ def load_keras(path: Path, scopes: Iterable[contextlib.AbstractContextManager[An
 
 
 def describe(info: ModelInfo) -> Signature:
-    """Return a source's inputs and outputs; raises WorkbenchError when it cannot be read or is not a float model."""
+    """Return the inputs and outputs of a Keras model or SavedModel; raises WorkbenchError when it cannot be read."""
     path = Path(info.path)
     if info.kind == "keras":
         model = load_keras(path, allow_code=info.allow_code)
@@ -41,13 +41,11 @@ def describe(info: ModelInfo) -> Signature:
             outputs=tuple(_tensor(n, t) for n, t in zip(model.output_names, model.outputs, strict=True)),
             parameters=int(model.count_params()),
         )
-    if info.kind == "savedmodel":
-        function = _serving_function(path)
-        return Signature(
-            inputs=tuple(_tensor(n, s) for n, s in function.structured_input_signature[1].items()),
-            outputs=tuple(_tensor(n, s) for n, s in function.structured_outputs.items()),
-        )
-    return _describe_tflite(path)
+    function = _serving_function(path)
+    return Signature(
+        inputs=tuple(_tensor(n, s) for n, s in function.structured_input_signature[1].items()),
+        outputs=tuple(_tensor(n, s) for n, s in function.structured_outputs.items()),
+    )
 
 
 def freeze_keras(model: Any, folder: Path, output_names: list[str] | None = None) -> None:
@@ -151,26 +149,3 @@ def _serving_function(path: Path) -> Any:
 def _tensor(name: str, tensor: Any) -> TensorInfo:
     shape = tuple(None if d is None else int(d) for d in tensor.shape)
     return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)
-
-
-def _describe_tflite(path: Path) -> Signature:
-    from workbench.evaluate.interpreter import open_interpreter, signature_names
-
-    interpreter = open_interpreter(path)
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    for detail in inputs:
-        if detail["dtype"].__name__ != "float32":
-            raise WorkbenchError(
-                f"{path.name!r} is already quantized (input {detail['name']!r} is {detail['dtype'].__name__}); "
-                "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
-            )
-    in_names, out_names = signature_names(interpreter)
-
-    def info(detail: dict[str, Any], name: str) -> TensorInfo:
-        shape = tuple(None if d < 0 else int(d) for d in detail["shape_signature"])
-        return TensorInfo(name=name, shape=shape, dtype=detail["dtype"].__name__)
-
-    return Signature(
-        inputs=tuple(info(d, n) for d, n in zip(inputs, in_names, strict=True)),
-        outputs=tuple(info(d, n) for d, n in zip(outputs, out_names, strict=True)),
-    )

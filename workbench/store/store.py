@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError, unknown
 from workbench.store.artifacts import Artifacts
 from workbench.values.base import canonical_json
+from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Artifact, Measurement, Trial
 
@@ -59,7 +61,16 @@ _STAGES = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("result", sa.JSON, nullable=False),
 )
+_PROFILES = sa.Table(
+    "profiles",
+    _META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("started", sa.String(40), primary_key=True),
+    sa.Column("profile", sa.JSON, nullable=False),
+)
 DEFAULT_STORE = ".workbench"
+# How long a process waits for another one that writes.
+LOCK_SECONDS = 60
 
 
 class Store:
@@ -79,7 +90,7 @@ class Store:
             with tempfile.TemporaryFile(dir=self.root):
                 pass
             url = chosen if is_url else f"sqlite:///{self.root / 'store.db'}"
-            self.engine = sa.create_engine(url, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
+            self.engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {})
             if url.startswith("sqlite"):
                 sa.event.listen(self.engine, "connect", _configure_sqlite)
             self._create_tables()
@@ -184,6 +195,16 @@ class Store:
             raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
 
+    def save_profile(self, study: str, profile: Profile) -> None:
+        """Write where the time of a run went."""
+        self._replace(_PROFILES, {"study": study, "started": profile.started}, {"profile": profile.to_json()})
+
+    def profiles(self, study: str) -> list[Profile]:
+        """Return the profiles of a study's runs, oldest first."""
+        query = sa.select(_PROFILES.c.profile).where(_PROFILES.c.study == study).order_by(_PROFILES.c.started)
+        with _Guarded(self, self.engine.connect(), "read") as db:
+            return [Profile.model_validate(row.profile) for row in db.execute(query)]
+
     def close(self) -> None:
         """Release the database."""
         self.engine.dispose()
@@ -261,10 +282,19 @@ def _replace(db: sa.Connection, table: sa.Table, where: dict[str, Any], values: 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    # Readers and one writer at a time work side by side, and a killed writer leaves a whole database.
-    cursor.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            # Readers and one writer at a time work side by side, and a killed writer leaves a whole database.
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # This statement does not wait by itself for a process that opens the same new store at the same moment.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
     cursor.close()
 
 

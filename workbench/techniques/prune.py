@@ -29,7 +29,7 @@ class PruneParams(Params):
             pattern = re.fullmatch(r"(\d+):(\d+)", value)
             if pattern:
                 if not 0 < int(pattern[1]) < int(pattern[2]):
-                    raise ValueError("N:M keeps N zeros in M weights, so 0 < N < M, e.g. 2:4")
+                    raise ValueError("the pattern N:M means N zeros in M weights, so 0 < N < M, e.g. 2:4")
                 return value
             try:
                 value = float(value)

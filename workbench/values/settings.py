@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -18,9 +19,9 @@ def parse_size(value: int | float | str) -> int:
 
     Raises WorkbenchError for anything else.
     """
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return int(value)
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", str(value))
     if not match or match[2].lower() not in _UNITS:
         raise WorkbenchError(f"size {value!r} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB.")
     return int(float(match[1]) * _UNITS[match[2].lower()])
@@ -55,6 +56,13 @@ class Limits(Params):
 
     stage_seconds: float = Field(900.0, gt=0, description="time limit of one stage in seconds")
     memory: str = Field("auto", description="memory limit of one worker, e.g. 4GiB; auto divides the machine's")
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str) -> str:
+        if value != "auto":
+            parse_size(value)
+        return value
 
 
 class Constraints(Params):

@@ -1,0 +1,69 @@
+"""Run the command line as its users do: as a process, in a folder of its own, reading what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import workbench
+from workbench.data.load import bundled
+
+ROOT = Path(workbench.__file__).resolve().parents[1]
+MODEL = bundled("digits_cnn.h5")
+Json = dict[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+
+def environment(*paths: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a command: `paths` first on the import path, no store named, numbers in `more`."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("WORKBENCH_STORE", "WORKBENCH_ARTIFACTS")}
+    inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    return {**kept, "PYTHONPATH": os.pathsep.join([*map(str, paths), str(ROOT), *inherited]), **more}
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line as a list."""
+    return [sys.executable, "-m", "workbench", *map(str, arguments)]
+
+
+def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 300) -> Done:
+    """Run a command in a folder to its end."""
+    return subprocess.run(command(*arguments), cwd=folder, env=env or environment(), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def succeed(folder: Path, *arguments: object, env: dict[str, str] | None = None) -> str:
+    """Run a command that has to exit with 0, and return what it printed."""
+    done = run(folder, *arguments, env=env)
+    assert done.returncode == 0, f"{arguments} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def show(folder: Path, study: str, store: Path) -> Json:
+    """Return what `workbench show --format json` prints."""
+    found: Json = json.loads(succeed(folder, "show", study, "--format", "json", "--store", store))
+    return found
+
+
+def query(store: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query on a store's database, which is opened for reading only; none where it is not there yet."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{store / 'store.db'}?mode=ro", uri=True, timeout=10)) as database:
+            return database.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []
+
+
+def stage_rows(store: Path) -> dict[str, tuple[Any, ...]]:
+    """Return every finished stage by key; a result carries its seconds and its process, so a stage done again differs."""
+    return {row[0]: row[1:] for row in query(store, "SELECT key, kind, seconds, result FROM stages")}
+
+
+def artifact_times(store: Path) -> dict[str, int]:
+    """Return when each artifact was written (nanoseconds), by name."""
+    return {p.name: p.stat().st_mtime_ns for p in (store / "artifacts").iterdir() if not p.name.startswith("partial-")}

@@ -1,0 +1,190 @@
+"""A sweep that is killed or interrupted loses nothing that was finished, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+from running import MODEL, Json, artifact_times, command, environment, query, run, show, stage_rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+SWEEP = ("sweep", MODEL, "--data", "digits", "--prune", "none,0.5", "--quantize", "float32,int8", "--epochs", "1", "--measure-budget", "4", "--study", "killed")
+TRIALS = 4
+
+
+class Running(NamedTuple):
+    """A sweep in a process group of its own, its store, when it began, and what it has said so far."""
+
+    process: subprocess.Popen[bytes]
+    store: Path
+    begin: float
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+@contextmanager
+def sweeping(store: Path) -> Iterator[Running]:
+    log = store.parent / f"stderr-{time.monotonic_ns()}.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command(*SWEEP, "--store", store), cwd=store.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True)
+    try:
+        yield Running(process, store, time.monotonic(), log)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def seconds(amount: float) -> Callable[[Running], bool]:
+    return lambda running: time.monotonic() - running.begin > amount
+
+
+def first_stage(running: Running) -> bool:
+    return bool(stage_rows(running.store))
+
+
+def model_trained(running: Running) -> bool:
+    return any(row[0] == "train" for row in stage_rows(running.store).values())
+
+
+def trial_ok(running: Running) -> bool:
+    return bool(query(running.store, "SELECT id FROM trials WHERE state = 'ok'"))
+
+
+def measuring(running: Running) -> bool:
+    return "[measure]" in running.said()
+
+
+# In the order in which a sweep meets them; each run goes on where the one before was killed.
+MOMENTS: dict[str, Callable[[Running], bool]] = {
+    "while it starts": seconds(1.5),
+    "while workers start": seconds(3.5),
+    "when the first stage is done": first_stage,
+    "when the first trial is ok": trial_ok,
+    "when a model is trained": model_trained,
+    "when measuring begins": measuring,
+}
+
+
+def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> None:
+    """Wait until the moment has come; a sweep that ends before it makes the test worthless, so that fails."""
+    while not moment(running):
+        assert running.process.poll() is None, f"the sweep ended with {running.process.returncode} before the moment {name!r}:\n{running.said()[-2000:]}"
+        assert time.monotonic() - running.begin < 120, f"the moment {name!r} did not come:\n{running.said()[-2000:]}"
+        time.sleep(0.05)
+
+
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def logging_to(store: Path) -> list[int]:
+    """Return the processes whose output goes to a file of the store: the workers."""
+    found = []
+    for pid in psutil.pids():
+        try:
+            if os.readlink(f"/proc/{pid}/fd/1").startswith(f"{store}{os.sep}"):
+                found.append(pid)
+        except OSError:
+            continue  # it ended meanwhile, or is another user's
+    return found
+
+
+def assert_gone(processes: list[psutil.Process], store: Path, within: float) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=within)
+    alive = [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not alive, f"still running {within:g} s after the kill: {[(p.pid, p.cmdline()) for p in alive]}"
+    assert not logging_to(store)
+
+
+def outcome(folder: Path, store: Path) -> dict[str, tuple[Any, ...]]:
+    """Return for every trial what has to be the same however often the sweep was stopped."""
+    shown: Json = show(folder, "killed", store)
+    return {t["id"]: (t["recipe"], t["state"], t["size"], t["artifact"]["sha256"], t["quality"]["accuracy"], len(t["measurements"])) for t in shown["trials"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
+    """The trials of the same sweep without a disturbance."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(folder, *SWEEP, "--store", folder / "store")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = outcome(folder, folder / "store")
+    assert len(found) == TRIALS
+    assert all(values[1] == "ok" and values[-1] == 1 for values in found.values())
+    return found
+
+
+def finish(store: Path, undisturbed: dict[str, tuple[Any, ...]], before: dict[str, tuple[Any, ...]]) -> None:
+    """Run the sweep to its end and hold it against the undisturbed one; nothing of `before` may be done again."""
+    times = artifact_times(store)
+    done = run(store.parent, *SWEEP, "--store", store)
+    assert done.returncode == 0, done.stderr[-3000:]
+    after = stage_rows(store)
+    assert {k: after[k] for k in before} == before, "a finished stage was done again"
+    assert {k: v for k, v in artifact_times(store).items() if k in times} == times, "an artifact was written again"
+    assert outcome(store.parent, store) == undisturbed
+    assert not list((store / "artifacts").glob("partial-*")), "what the killed run left unfinished is still there"
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]) -> None:
+    store = tmp_path / "store"
+    known: dict[str, tuple[Any, ...]] = {}
+    ok: set[str] = set()
+    for name, moment in MOMENTS.items():
+        with sweeping(store) as running:
+            wait_for(moment, running, name)
+            processes = descendants(running.process)
+            if name not in ("while it starts", "when measuring begins"):
+                assert logging_to(store), f"{name}: there is no worker that could be left behind"
+            os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait(10)
+            assert running.process.returncode == -signal.SIGKILL
+            assert_gone(processes, store, within=5)
+            assert "Traceback" not in running.said()
+        found = stage_rows(store)
+        assert {k: found[k] for k in known} == known, f"{name}: a finished stage was done again or lost"
+        trials = {row[0] for row in query(store, "SELECT id FROM trials WHERE state = 'ok'")}
+        assert ok <= trials, f"{name}: a finished trial was lost"
+        known, ok = found, trials
+    assert known, "nothing was finished by any killed run, so nothing could be lost"
+    finish(store, undisturbed, known)
+
+
+INTERRUPTIONS: dict[str, Callable[[Running], bool]] = {
+    "while it starts": seconds(0.2),
+    "while workers start": seconds(2),
+    "while a model is trained": trial_ok,
+    "while measuring": measuring,
+}
+
+
+def test_an_interrupt_ends_it_at_once_and_in_words(tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]) -> None:
+    store = tmp_path / "store"
+    for name, moment in INTERRUPTIONS.items():
+        with sweeping(store) as running:
+            wait_for(moment, running, name)
+            processes = descendants(running.process)
+            begin = time.monotonic()
+            os.killpg(running.process.pid, signal.SIGINT)
+            code = running.process.wait(30)
+            took = time.monotonic() - begin
+            assert took < 10, f"{name}: it took {took:.1f} s to stop"
+            assert code == 130, f"{name}: exit status {code}\n{running.said()[-2000:]}"
+            assert "Traceback" not in running.said(), running.said()[-2000:]
+            assert running.said().rstrip().splitlines()[-1] == "workbench: interrupted; finished work is kept, run the same command again to go on"
+            assert_gone(processes, store, within=5)
+    known = stage_rows(store)
+    assert known
+    finish(store, undisturbed, known)

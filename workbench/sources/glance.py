@@ -1,0 +1,110 @@
+"""Read a model's inputs and outputs from its file alone: no TensorFlow, no native code, so no worker is needed."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.flatbuffer.reader import read_model
+from workbench.values.source import ModelInfo, Signature, TensorInfo
+
+
+def glance(info: ModelInfo) -> Signature | None:
+    """Return what the file says of its inputs and outputs, or None where only loading the model can tell.
+
+    An output's shape is empty where the file does not say it. Raises WorkbenchError for a damaged or quantized `.tflite`.
+    """
+    path = Path(info.path)
+    if info.kind == "tflite":
+        return _tflite(path)
+    if info.kind == "keras":
+        try:
+            config, parameters = _keras(path)
+            return _functional(config, parameters)
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError, OSError):
+            return None
+    return None
+
+
+def _tflite(path: Path) -> Signature:
+    model = read_model(path.read_bytes(), path.name)
+    named = model.signatures[0] if model.signatures else None
+    graph = model.graphs[named.graph if named else 0]
+
+    def tensors(indices: tuple[int, ...], names: dict[int, str]) -> tuple[TensorInfo, ...]:
+        found = []
+        for index in indices:
+            tensor = graph.tensors[index]
+            shape = tuple(None if d < 0 else d for d in (tensor.signature or tensor.shape))
+            found.append(TensorInfo(name=names.get(index, tensor.name), shape=shape, dtype=tensor.type))
+        return tuple(found)
+
+    inputs = tensors(graph.inputs, named.inputs if named else {})
+    for tensor in inputs:
+        if tensor.dtype != "float32":
+            raise WorkbenchError(
+                f"{path.name!r} is already quantized (input {tensor.name!r} is {tensor.dtype}); "
+                "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
+            )
+    return Signature(inputs=inputs, outputs=tensors(graph.outputs, named.outputs if named else {}))
+
+
+def _keras(path: Path) -> tuple[dict[str, Any], int]:
+    import h5py
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+                return config, _parameters(file)
+    with h5py.File(path, "r") as file:
+        text = file.attrs["model_config"]
+        return json.loads(text), _parameters(file["model_weights"])
+
+
+def _parameters(group: Any) -> int:
+    import h5py
+
+    sizes: list[int] = []
+    # Optimizer state lies under its own name in .keras files.
+    group.visititems(lambda name, item: sizes.append(math.prod(item.shape)) if isinstance(item, h5py.Dataset) and not name.startswith("optimizer") else None)
+    return sum(sizes)
+
+
+def _functional(model: dict[str, Any], parameters: int) -> Signature | None:
+    config = model["config"]
+    layers = {layer["config"]["name"]: layer for layer in config["layers"]}
+    if model["class_name"] == "Sequential":
+        first, last = config["layers"][0], config["layers"][-1]
+        inputs, outputs = [first], [last["config"]["name"]]
+        if "batch_input_shape" not in first["config"]:
+            return None
+        name = first["config"]["name"] if first["class_name"] == "InputLayer" else f"{first['config']['name']}_input"
+        found = [_input(first, name)]
+    elif model["class_name"] in ("Functional", "Model"):
+        inputs = [layers[n] for n in _names(config["input_layers"])]
+        outputs = _names(config["output_layers"])
+        found = [_input(layer, layer["config"]["name"]) for layer in inputs]
+    else:
+        return None
+    return Signature(inputs=tuple(found), outputs=tuple(_output(layers[n]) for n in outputs), parameters=parameters)
+
+
+def _names(ends: Any) -> list[str]:
+    """Return layer names of `[[name, node, tensor], ...]`, or of one such triple where there is only one."""
+    return [ends[0]] if isinstance(ends[0], str) else [end[0] for end in ends]
+
+
+def _input(layer: dict[str, Any], name: str) -> TensorInfo:
+    shape = tuple(layer["config"]["batch_input_shape"])
+    return TensorInfo(name=name, shape=shape, dtype=str(layer["config"].get("dtype") or "float32"))
+
+
+def _output(layer: dict[str, Any]) -> TensorInfo:
+    units = layer["config"].get("units") if layer["class_name"] == "Dense" else None
+    return TensorInfo(name=layer["config"]["name"], shape=(None, units) if units else (), dtype="float32")
