@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib
 import warnings
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from workbench.errors import unknown
+from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
     from workbench.runtimes.base import Runtime
@@ -40,6 +40,7 @@ class Registry(Generic[T]):
 
     what: str
     group: str
+    base: str
     builtins: dict[str, str]
     _loaded: dict[str, T] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
@@ -59,12 +60,7 @@ class Registry(Generic[T]):
             raise unknown(self.what, name, sources, "`workbench doctor` lists them all.")
         if name not in self._loaded:
             source = sources[name]
-            if isinstance(source, str):
-                module, attribute = source.split(":")
-                cls = getattr(importlib.import_module(module), attribute)
-            else:
-                cls = source.load()
-            self._loaded[name] = cls()
+            self._loaded[name] = _attribute(source)() if isinstance(source, str) else self._stranger(source)
         return self._loaded[name]
 
     def all(self) -> dict[str, T]:
@@ -75,14 +71,23 @@ class Registry(Generic[T]):
             try:
                 self.get(name)
             except Exception as error:  # a stranger's code may raise anything
-                self._broken[name] = f"{type(error).__name__}: {error}"
-                warnings.warn(f"{self.what} {name!r} could not be loaded: {error}", stacklevel=2)
+                self._broken[name] = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+                warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", stacklevel=2)
         return {n: self._loaded[n] for n in self.names() if n in self._loaded}
 
     def broken(self) -> dict[str, str]:
         """Return the names that failed to load, with the reason."""
         self.all()
         return dict(self._broken)
+
+    def _stranger(self, point: EntryPoint) -> T:
+        try:
+            made: T = point.load()()
+        except Exception as error:  # a stranger's code may raise anything
+            raise WorkbenchError(f"{self.what} {point.name!r} ({point.value}) could not be loaded: {type(error).__name__}: {error}") from error
+        if not isinstance(made, _attribute(self.base)):
+            raise WorkbenchError(f"{self.what} {point.name!r} ({point.value}) is no subclass of {self.base.replace(':', '.')}")
+        return made
 
     def _sources(self) -> dict[str, Any]:
         if self._names is None:
@@ -96,5 +101,10 @@ class Registry(Generic[T]):
         return self._names
 
 
-techniques: Registry[Technique[Any]] = Registry("technique", "workbench.techniques", BUILTIN_TECHNIQUES)
-runtimes: Registry[Runtime[Any]] = Registry("runtime", "workbench.runtimes", BUILTIN_RUNTIMES)
+def _attribute(place: str) -> Any:
+    module, attribute = place.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+techniques: Registry[Technique[Any]] = Registry("technique", "workbench.techniques", "workbench.techniques.base:Technique", BUILTIN_TECHNIQUES)
+runtimes: Registry[Runtime[Any]] = Registry("runtime", "workbench.runtimes", "workbench.runtimes.base:Runtime", BUILTIN_RUNTIMES)

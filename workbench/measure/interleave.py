@@ -90,6 +90,7 @@ def run_rounds(
     variants: list[Variant],
     half_width: float,
     budget_s: float,
+    samples: int = 50,
     seed: int = 0,
     cancel: threading.Event | None = None,
     on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
@@ -106,7 +107,7 @@ def run_rounds(
         for number, variant in enumerate(variants):
             on_progress("opening", number, len(variants))
             variant.reopen(clock)
-            _calibrate(variant, clock)
+            _calibrate(variant, -(-samples // MIN_BLOCKS), clock)
         block = rounds_per_block(variants)
         number = 0
         while (active := _active(variants)) and not (cancel and cancel.is_set()):
@@ -138,13 +139,13 @@ def rounds_per_block(variants: list[Variant]) -> int:
     return min(MAX_ROUNDS_PER_BLOCK, max(1, math.ceil(max(shares, default=1.0))))
 
 
-def _calibrate(variant: Variant, clock: Callable[[], float]) -> None:
+def _calibrate(variant: Variant, least: int, clock: Callable[[], float]) -> None:
     """Choose how many invocations make a turn; slow models need no second warm-up in it."""
     if variant.host is None:
         return
     try:
         took = min(variant.host.time(2, 0, ANSWER_SECONDS))
-        variant.per_turn = max(1, min(MAX_PER_TURN, TURN_NS // max(1, took)))
+        variant.per_turn = max(least, min(MAX_PER_TURN, TURN_NS // max(1, took)))
         variant.warm_ns = 0 if took > 5 * WARM_NS else WARM_NS
         begin = clock()
         variant.host.time(variant.per_turn, variant.warm_ns, ANSWER_SECONDS)

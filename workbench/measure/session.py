@@ -103,7 +103,7 @@ def _wave(
     def progress(label: str, done: int, total: int) -> None:
         on_progress(f"{label} on {runtime.name}", done, total)
 
-    block = run_rounds(variants, settings.half_width, budget, seed, cancel, progress)
+    block = run_rounds(variants, settings.half_width, budget, settings.samples, seed, cancel, progress)
     if cancel and cancel.is_set():
         return
     base = next((v for v in variants if v.name == baseline and v.error is None), None)

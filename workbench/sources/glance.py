@@ -44,14 +44,13 @@ def _tflite(path: Path) -> Signature:
             found.append(TensorInfo(name=names.get(index, tensor.name), shape=shape, dtype=tensor.type))
         return tuple(found)
 
-    inputs = tensors(graph.inputs, named.inputs if named else {})
-    for tensor in inputs:
-        if tensor.dtype != "float32":
+    for tensor in graph.tensors:
+        if tensor.scales:
             raise WorkbenchError(
-                f"{path.name!r} is already quantized (input {tensor.name!r} is {tensor.dtype}); "
+                f"{path.name!r} is already quantized (tensor {tensor.name!r} is {tensor.type}); "
                 "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
             )
-    return Signature(inputs=inputs, outputs=tensors(graph.outputs, named.outputs if named else {}))
+    return Signature(inputs=tensors(graph.inputs, named.inputs if named else {}), outputs=tensors(graph.outputs, named.outputs if named else {}))
 
 
 def _keras(path: Path) -> tuple[dict[str, Any], int]:

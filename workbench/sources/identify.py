@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,17 @@ def _keras_config(path: Path) -> tuple[str, str]:
 
 def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     """Save a model object under a name made of its configuration and weights, so that an equal one is found again."""
-    config = json.dumps(model.get_config(), sort_keys=True, default=str)
+    if not hasattr(model, "save"):
+        raise WorkbenchError(f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {ALLOWED}.")
+    if not getattr(model, "_is_graph_network", False):
+        raise WorkbenchError(
+            f"model {model.name!r} has no fixed input, or is a subclass whose layers only its Python code knows. "
+            "Build a Sequential model with its input shape; give a subclassed one as a SavedModel (`model.export(folder)`) for post-training schemes."
+        )
+    try:
+        config = json.dumps(model.get_config(), sort_keys=True, default=str)
+    except NotImplementedError as error:
+        raise WorkbenchError(f"model {model.name!r} cannot be saved: {error}") from error
     if '"Lambda"' in config and not allow_code:
         raise WorkbenchError(f"model {model.name!r} has a Lambda layer, which has to be saved as Python code. Allow it with allow_code=True.")
     hasher = hashlib.sha256(config.encode())
@@ -106,7 +117,7 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     path = keep / f"{digest}.h5"
     if not path.exists():
         keep.mkdir(parents=True, exist_ok=True)
-        partial = keep / f"{digest}.partial.h5"
+        partial = keep / f"{digest}.{os.getpid()}.partial.h5"
         model.save(partial, include_optimizer=False, save_format="h5")
         partial.replace(path)
     return ModelInfo(name=str(model.name), kind="keras", path=str(path.resolve()), sha256=digest, allow_code=allow_code)

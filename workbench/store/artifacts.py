@@ -20,16 +20,18 @@ class Artifacts:
 
     def put_bytes(self, data: bytes, kind: str) -> Artifact:
         """Store bytes as an artifact of a kind, which is its file suffix."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="partial-", dir=self.folder)
+        name: str | None = None
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix="partial-", dir=self.folder)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             return self._name(Path(name), kind, file_sha256(Path(name)))
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
+            if name is not None:
+                Path(name).unlink(missing_ok=True)
             raise WorkbenchError(f"artifact of {len(data)} bytes cannot be written into {str(self.folder)!r}: {error}. Free some space or choose another --store.") from error
 
     def put_folder(self, folder: Path, kind: str) -> Artifact:

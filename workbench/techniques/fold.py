@@ -19,9 +19,9 @@ def fold_batch_norms(model: Any) -> Any:
     """Return the tf_keras model without the BatchNormalization layers that directly follow a linear layer.
 
     Only where the pair is unambiguous (one input, one consumer, linear activation, used once); other
-    layers stay. A subclassed model is returned as it is.
+    layers stay, and so does one that names an output. A subclassed model is returned as it is.
     """
-    pairs = [(layer, bn) for layer, bn in _pairs(model, "BatchNormalization") if _on_channels(layer, bn)]
+    pairs = [(layer, bn) for layer, bn in _pairs(model, "BatchNormalization") if _on_channels(layer, bn) and bn.name not in model.output_names]
     return _merged(model, pairs, {layer.name: {"use_bias": True} for layer, _ in pairs}, {layer.name: _fused(layer, bn) for layer, bn in pairs})
 
 

@@ -47,6 +47,7 @@ class Measure(Params):
     """How long and how precisely latency is measured."""
 
     half_width: float = Field(0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median")
+    samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
     budget: float | None = Field(None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime")
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 

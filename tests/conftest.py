@@ -1,0 +1,84 @@
+"""Small models and files that several tests share: made once per session, never to be changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from models import shake_norms, to_tflite
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="session")
+def small_keras_model() -> Any:
+    """A tf_keras classifier: `image` (8, 8, 1) through convolution, batch normalization and ReLU to 6 `probabilities`."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(7)
+    image = layers.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(image)
+    x = layers.BatchNormalization(name="stem_norm")(x)
+    x = layers.ReLU(name="stem_relu")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(6, activation="softmax", name="probabilities")(x)
+    model = tf_keras.Model(image, x, name="small")
+    shake_norms(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def small_h5(small_keras_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_keras_model` as an `.h5` file."""
+    path = tmp_path_factory.mktemp("models") / "small.h5"
+    small_keras_model.save(path, include_optimizer=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_tflite(small_keras_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_keras_model` as a float `.tflite` with the signature `serving_default`."""
+    return to_tflite(small_keras_model, tmp_path_factory.mktemp("models") / "small.tflite")
+
+
+@pytest.fixture(scope="session")
+def small_int8_tflite(small_tflite: Path, small_images: Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_tflite` in full int8, calibrated on `small_images`."""
+    from workbench.techniques import quantizer_engine
+
+    samples = [{"image": small_images[i : i + 1]} for i in range(50)]
+    ranges = quantizer_engine.calibrate(small_tflite, 8, samples, 1)
+    path = tmp_path_factory.mktemp("models") / "small_int8.tflite"
+    path.write_bytes(quantizer_engine.quantize(small_tflite, "int8", "channel", ranges))
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_input_model() -> Any:
+    """A tf_keras model whose names sort otherwise than its order: `zeta` (4,), `alpha` (2, 2) to `second` (3,), `first` (2,)."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(8)
+    zeta, alpha = layers.Input((4,), name="zeta"), layers.Input((2, 2), name="alpha")
+    both = layers.Concatenate(name="both")([layers.Dense(4, name="hidden")(zeta), layers.Flatten(name="flat")(alpha)])
+    outputs = [layers.Dense(3, name="second")(both), layers.Dense(2, name="first")(both)]
+    return tf_keras.Model([zeta, alpha], outputs, name="two_inputs")
+
+
+@pytest.fixture(scope="session")
+def two_input_tflite(two_input_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`two_input_model` as a float `.tflite`."""
+    return to_tflite(two_input_model, tmp_path_factory.mktemp("models") / "two_inputs.tflite")
+
+
+@pytest.fixture(scope="session")
+def small_images() -> Array:
+    """100 images (8, 8, 1) of values from 0 to 1."""
+    return np.random.default_rng(3).random((100, 8, 8, 1), dtype=np.float32)
