@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from models import shake_norms, to_tflite
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A busy machine is no failure.
+settings.register_profile("workbench", deadline=None)
+settings.load_profile("workbench")
 
 Array = np.ndarray[Any, Any]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import workbench
+import workbench.values
 from workbench import registry
 from workbench.data.load import ImageParams
 from workbench.errors import WorkbenchError
@@ -22,7 +25,6 @@ from workbench.recipes import grammar
 from workbench.recipes.grammar import check_recipe, make_step, parse_recipe, parse_runtime, recipe_text, runtime_text
 from workbench.recipes.grid import Grid, expand, load_grid, parse_grid, parse_runtimes
 from workbench.store.store import Store
-from workbench.values import settings, source, study, trial, warning
 from workbench.values.base import Value, canonical_json
 from workbench.values.params import Params, describe
 from workbench.values.recipe import SCHEMES, Recipe, Step
@@ -132,7 +134,7 @@ def test_ids_of_stored_studies_stay(text: str, id_: str, canonical: str) -> None
 @pytest.mark.parametrize(
     ("text", "same"),
     [
-        (" prune : 0.5 + int8 ".replace(" :", ":"), "prune:0.5+int8"),
+        (" prune: 0.5 + int8 ", "prune:0.5+int8"),
         ("prune:.50+int8", "prune:0.5+int8"),
         ("prune+int8", "prune:0.5+int8"),
         ("prune:0.5[begin=0,end=0.6]+int8", "prune:0.5+int8"),
@@ -156,7 +158,10 @@ def test_other_spellings_are_the_same_recipe(text: str, same: str) -> None:
         ("+", ["has no step"]),
         ("in8", ["technique or scheme 'in8'", "Did you mean 'int8'", "Allowed: cluster, dynamic, float16"]),
         ("prun:0.5+int8", ["'prun'", "Did you mean 'prune'"]),
-        ("prune:0.5[blok=1x4]+int8", ["technique 'prune'", "'blok'", "Did you mean 'block'", "Allowed: begin, block, end, schedule, sparsity"]),
+        (
+            "prune:0.5[blok=1x4]+int8",
+            ["technique 'prune'", "'blok'", "Did you mean 'block'", "Allowed: begin, block, end, schedule, sparsity"],
+        ),
         ("prune:0+int8", ["technique 'prune'", "sparsity = '0'", "between 0 and 1"]),
         ("prune:1+int8", ["sparsity = '1'", "between 0 and 1"]),
         ("prune:nan+int8", ["sparsity = 'nan'", "between 0 and 1"]),
@@ -361,7 +366,8 @@ def test_the_grid_file_of_the_documentation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"prune: [0.5", "is not valid YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"- int8", "is a mapping")]
+    ("content", "said"),
+    [(b"prune: [0.5", "is not valid YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"- int8", "is a mapping")],
 )
 def test_unreadable_grid_files(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "grid.yaml"
@@ -389,7 +395,11 @@ def test_a_source_that_cannot_be_pruned_is_refused_before_anything_runs(small_tf
 
 @pytest.mark.parametrize(
     ("text", "threads", "short"),
-    [("xnnpack", 1, "xnnpack"), (" xnnpack[threads=2] ", 2, "xnnpack[threads=2]"), ("reference[threads=1]", 1, "reference")],
+    [
+        ("xnnpack", 1, "xnnpack"),
+        (" xnnpack[threads=2] ", 2, "xnnpack[threads=2]"),
+        ("reference[threads=1]", 1, "reference"),
+    ],
 )
 def test_runtimes_as_text(text: str, threads: int, short: str) -> None:
     spec = parse_runtime(text)
@@ -404,7 +414,9 @@ def test_runtimes_of_gone_plugins_keep_their_options_in_text() -> None:
 
 def test_equal_runtimes_are_measured_once() -> None:
     spec = parse_runtime("builtin")
-    found = parse_runtimes(["xnnpack", {"name": "xnnpack"}, {"name": "xnnpack", "threads": "1"}, "xnnpack[threads=2]", spec, spec])
+    found = parse_runtimes(
+        ["xnnpack", {"name": "xnnpack"}, {"name": "xnnpack", "threads": "1"}, "xnnpack[threads=2]", spec, spec]
+    )
     assert [runtime_text(r.name, r.options) for r in found] == ["xnnpack", "xnnpack[threads=2]", "builtin"]
     assert parse_runtimes("xnnpack") == found[:1]
 
@@ -413,10 +425,11 @@ def test_equal_runtimes_are_measured_once() -> None:
 
 
 def all_values() -> Iterator[type[Value]]:
-    assert settings and source and study and trial and warning  # imported so that their classes exist
+    for module in pkgutil.iter_modules(workbench.values.__path__):
+        importlib.import_module(f"workbench.values.{module.name}")
     found = [Value]
     for cls in found:
-        found += cls.__subclasses__()
+        found += [c for c in cls.__subclasses__() if c.__module__.startswith("workbench.")]
     return iter(found)
 
 
@@ -424,7 +437,7 @@ def all_values() -> Iterator[type[Value]]:
 def test_every_value_is_frozen_and_refuses_unknown_keys(cls: type[Value]) -> None:
     assert cls.model_config["frozen"] is True
     assert cls.model_config["extra"] == "forbid"
-    with pytest.raises(ValidationError, match="extra_forbidden|Extra inputs are not permitted"):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         cls.model_validate({"no_such_key": 1})
 
 
@@ -442,7 +455,9 @@ def test_a_recipe_has_a_step() -> None:
 
 
 def test_steps_are_hashed_by_content() -> None:
-    assert len({Step(technique="prune", params={"a": 1, "b": 2}), Step(technique="prune", params={"b": 2, "a": 1})}) == 1
+    assert (
+        len({Step(technique="prune", params={"a": 1, "b": 2}), Step(technique="prune", params={"b": 2, "a": 1})}) == 1
+    )
 
 
 # ---- descriptions of parameters
@@ -470,13 +485,14 @@ def test_every_parameter_is_described(cls: type[Params]) -> None:
         if spec.kind == "choice":
             assert spec.default in spec.choices
         if spec.kind in ("int", "float"):
-            assert (spec.low is None or spec.low <= spec.default) and (spec.high is None or spec.default <= spec.high)
+            assert spec.low is None or spec.low <= spec.default
+            assert spec.high is None or spec.default <= spec.high
 
 
 @pytest.mark.parametrize("cls", ALL_PARAMS.values(), ids=ALL_PARAMS)
 def test_the_described_range_is_the_one_that_is_checked(cls: type[Params]) -> None:
     for spec in describe(cls):
-        outside = [v for v in (spec.low and spec.low - 1, spec.high and spec.high + 1) if v is not None]
+        outside = [bound + step for bound, step in ((spec.low, -1), (spec.high, 1)) if bound is not None]
         for value in [*outside, *(["no such choice"] if spec.kind == "choice" else [])]:
             with pytest.raises(ValidationError):
                 cls.model_validate({spec.name: value})

@@ -9,7 +9,7 @@ import click
 
 from workbench import registry
 from workbench.values.params import Params, ParamSpec, describe
-from workbench.values.settings import Calibration, Limits, Measure, Train
+from workbench.values.settings import Calibration, Limits, Measure, Search, Train
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
@@ -19,6 +19,7 @@ SETTINGS: dict[str, tuple[type[Params], str]] = {
     "train": (Train, ""),
     "calibration": (Calibration, "calibration-"),
     "measure": (Measure, "measure-"),
+    "search": (Search, "search-"),
     "limits": (Limits, "limits-"),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +52,7 @@ class Builder:
         self.origin = time.monotonic()
         self.ready_at: dict[str, float] = {}
         self.times: list[StageTime] = []
+        self.found: set[str] = set()
 
     def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
@@ -61,6 +61,7 @@ class Builder:
         """
         self.results.update(self.store.stages(self.plan.stages))
         todo = self._missing(wanted)
+        self.found = self._needed(wanted) - todo
         for key in wanted:
             if key in self.results:
                 on_end(key, self.results[key])
@@ -140,6 +141,17 @@ class Builder:
                 stack.extend(p for p in self.plan.stages[key].parents.values() if p not in self.results)
         return found
 
+    def _needed(self, wanted: list[str]) -> set[str]:
+        """Return the wanted stages with all that they were made from."""
+        found: set[str] = set()
+        stack = list(wanted)
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found.add(key)
+                stack.extend(self.plan.stages[key].parents.values())
+        return found
+
     def _start(self, pool: Pool, worker: str, key: str) -> _Flight:
         stage = self.plan.stages[key]
         inputs = {role: self.results[parent]["artifact"] for role, parent in stage.parents.items()}
@@ -171,7 +183,7 @@ class Builder:
                 flight.future.cancel(force=True)
                 self.ending.add(flight.worker)
                 pool.kill(flight.worker)
-                found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds."}))
+                found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."}))
             elif flight.worker in workers:
                 flight.missing_since = None
             elif flight.missing_since is None:
@@ -214,10 +226,7 @@ def _outcome(future: Any) -> dict[str, Any]:
     error = future.exception() if future.status == "error" else None
     if error is None or type(error).__name__ in ("KilledWorker", "FutureCancelledError"):
         return {"crash": True}
-    # A bug in a stage (or in a third party's technique) belongs on its trial, with the place it came from.
-    frames = traceback.extract_tb(future.traceback()) if future.traceback() else []
-    place = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
-    return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}{place}"}
+    return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}"}
 
 
 def _crash(label: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,18 @@ def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, An
         return {"error": str(error), "seconds": time.monotonic() - begin}
     except MemoryError:
         return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
+    except Exception as error:  # a bug, or a stranger's technique; its class may exist in this process only, so it goes back as text
+        return {"error": _told(error), "seconds": time.monotonic() - begin}
     result.update(notes=job.notes, seconds=time.monotonic() - begin, pid=os.getpid())
     return result
+
+
+def _told(error: Exception) -> str:
+    """Return an exception on one line: its class, what it says (TensorFlow adds stack lines), and where it was raised."""
+    lines = (line.strip() for line in str(error).splitlines())
+    said = " ".join(line for line in lines if line and not line.startswith(('File "', "Graph execution error", "Detected at node")))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {said[:500]} ({Path(place.filename).name}:{place.lineno})"
 
 
 def _describe(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from workbench.engine.events import Event, Listener
 from workbench.engine.plan import Plan, make_plan
 from workbench.engine.pool import Pool
 from workbench.engine.request import Prepared, Request, prepare
+from workbench.engine.search import search
 from workbench.errors import Cancelled
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.session import Measured, Subject, measure
@@ -88,25 +89,43 @@ class _Run:
         self.trials = {i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i) for i, key in plan.ends.items()}
         self.calibration: tuple[Warning_, ...] | None = None
         self.times: list[StageTime] = []
-        self.reused: set[str] = set(plan.stages)
+        self.reused: set[str] = set()
+        self.ran: set[str] = set()
 
-    def build(self, pool: Any) -> None:
-        """Make, check and evaluate every artifact that the store does not have yet."""
-        open_ = [i for i, t in self.trials.items() if t.state == "pending"]
+    def build(self, pool: Callable[[bool], Pool]) -> None:
+        """Make, check and evaluate the artifacts that the store does not have yet: all of the grid, or those a search chooses."""
+        settings = self.request.grid.search
+        if settings.strategy == "grid":
+            self._build(pool, list(self.trials))
+            return
+        self._build(pool, [self.plan.baseline])
+        chosen = search(
+            {i: self.plan.recipes[i] for i in self.plan.ends},
+            settings,
+            self.request.grid.constraints,
+            self.request.workers,
+            lambda ids: self._build(pool, ids),
+            self.trials.__getitem__,
+            lambda: self.trials[self.plan.baseline],
+            self.cancel,
+        )
+        self.trials = {i: t for i, t in self.trials.items() if i in {*chosen, self.plan.baseline} or t.state != "pending"}
+
+    def _build(self, pool: Callable[[bool], Pool], ids: list[str]) -> None:
+        open_ = [i for i in ids if self.trials[i].state == "pending"]
         self.store.save_trials(self.study, [(self.trials[i], self.plan.ends[i], self.positions[i]) for i in open_])
         if not open_:
             return
         self.listener(Event("phase", "build", f"{len(open_)} of {len(self.trials)} recipes", 0, len(open_)))
-        wanted = [self.plan.ends[i] for i in self.trials if i in set(open_)]
-        if self.plan.ends[self.plan.baseline] not in wanted:
-            wanted.insert(0, self.plan.ends[self.plan.baseline])
+        wanted = list(dict.fromkeys([self.plan.ends[self.plan.baseline], *(self.plan.ends[i] for i in open_)]))
         limit = self.request.grid.limits.stage_seconds
         self.builder = Builder(self.plan, self.store, pool, self.request.workers, limit, self.listener, self.cancel)
         try:
             self.builder.run(wanted, self._on_start, self._on_end)
         finally:
-            self.times = self.builder.times
-            self.reused -= self.builder.ready_at.keys()
+            self.times += self.builder.times
+            self.reused |= self.builder.found - self.ran
+            self.ran |= self.builder.ready_at.keys()
 
     def measure(self) -> None:
         """Time every artifact that is ok and was not measured like this before."""

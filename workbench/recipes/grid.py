@@ -14,11 +14,11 @@ from workbench.recipes import grammar
 from workbench.values.base import Value, build
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
-from workbench.values.settings import Calibration, Constraints, Limits, Measure, Train
+from workbench.values.settings import Calibration, Constraints, Limits, Measure, Search, Train
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
 
-_SETTINGS: dict[str, type[Params]] = {"train": Train, "calibration": Calibration, "measure": Measure, "limits": Limits, "constraints": Constraints}
+_SETTINGS: dict[str, type[Params]] = {"train": Train, "calibration": Calibration, "measure": Measure, "search": Search, "limits": Limits, "constraints": Constraints}
 
 
 class Grid(Value):
@@ -30,6 +30,7 @@ class Grid(Value):
     train: Train = Train()
     calibration: Calibration = Calibration()
     measure: Measure = Measure()
+    search: Search = Search()
     limits: Limits = Limits()
     constraints: Constraints = Constraints()
 
@@ -44,7 +45,7 @@ class Expansion(Value):
 def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
     """Return the grid that a dict (as read from YAML) describes.
 
-    Keys are technique names, `recipes`, `runtimes` and the settings `train calibration measure limits
+    Keys are technique names, `recipes`, `runtimes` and the settings `train calibration measure search limits
     constraints`. Raises WorkbenchError for an unknown key or value, with the nearest allowed.
     """
     if isinstance(data, Grid):

@@ -45,6 +45,9 @@ def loss_for(model: Any, x: Any, y: Any) -> Any:
     outputs = np.asarray(model(few, training=False))
     if not np.issubdtype(labels.dtype, np.integer):
         return tf_keras.losses.MeanSquaredError()
+    classes = outputs.shape[-1]
+    if classes > 1 and (labels.min() < 0 or labels.max() >= classes):
+        raise StageFailed(f"train labels run from {labels.min()} to {labels.max()}, but the model has {classes} classes (0 to {classes - 1})")
     # Probabilities are not negative and sum to one; anything else that is trained on classes is logits.
     from_logits = not (outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
     if outputs.shape[-1] == 1:

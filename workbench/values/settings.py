@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -50,6 +50,15 @@ class Measure(Params):
     samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
     budget: float | None = Field(None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime")
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
+
+
+class Search(Params):
+    """Which of the grid's recipes are tried."""
+
+    strategy: Literal["grid", "random", "tpe", "nsga2"] = Field("grid", description="grid tries all; the others choose through Optuna, by file size and accuracy")
+    trials: int | None = Field(None, ge=1, description="recipes to try; default a quarter of the grid")
+    timeout: float | None = Field(None, gt=0, description="seconds after which no further recipe is begun")
+    seed: int = Field(0, ge=0, description="seed of the choice")
 
 
 class Limits(Params):

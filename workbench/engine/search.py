@@ -1,0 +1,119 @@
+"""Search where a grid is too large: Optuna's ask-and-tell over the grid's own recipes.
+
+Each recipe is a point with one coordinate per technique. What Optuna asks for is looked up among the
+recipes, so a search makes the same files as the grid would, only fewer; batches keep all workers busy.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workbench.recipes import grammar
+from workbench.values.recipe import Recipe
+from workbench.values.settings import Constraints, Search
+from workbench.values.trial import Trial
+
+Point = tuple[tuple[str, str], ...]
+# Asking again gives the same point often where few are left; then one is drawn at random instead.
+TRIES = 20
+
+
+def search(
+    recipes: dict[str, Recipe],
+    settings: Search,
+    constraints: Constraints,
+    batch: int,
+    build: Callable[[list[str]], None],
+    trial: Callable[[str], Trial],
+    baseline: Callable[[], Trial],
+    cancel: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[str]:
+    """Choose recipes by id, have them built batch by batch, and return those that were tried.
+
+    `build` makes trials of the ids; `trial` returns one that was built. Both objectives, file size and accuracy (or
+    agreement where there are no labels), are told for trials that are ok. Seeded: the same trials every time.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    points = {_point(r, recipes.values()): i for i, r in recipes.items()}
+    axes = {name: sorted({dict(p)[name] for p in points}) for name in dict(next(iter(points)))}
+    space: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution(values) for name, values in axes.items()}
+    limit = min(len(recipes), settings.trials or math.ceil(len(recipes) / 4))
+    study = optuna.create_study(directions=["minimize", "maximize"], sampler=_sampler(settings.strategy, settings.seed, limit))
+    draw = random.Random(settings.seed)
+    tried: dict[str, list[float] | None] = {}
+    begin = clock()
+
+    def ask(taken: set[str]) -> tuple[Any, str]:
+        for _ in range(TRIES):
+            asked = study.ask(space)
+            found = points.get(tuple(sorted(asked.params.items())))
+            if found is not None and found not in tried and found not in taken:
+                return asked, found
+            known = tried.get(found) if found else None
+            study.tell(asked, known, None if known else optuna.trial.TrialState.FAIL)
+        point, found = draw.choice([(p, i) for p, i in points.items() if i not in tried and i not in taken])
+        study.enqueue_trial(dict(point))
+        return study.ask(space), found
+
+    while len(tried) < limit and not cancel.is_set() and (settings.timeout is None or clock() - begin < settings.timeout):
+        asked: dict[str, Any] = {}
+        for _ in range(min(batch, limit - len(tried))):
+            one, recipe_id = ask(set(asked))
+            asked[recipe_id] = one
+        build(list(asked))
+        for recipe_id, one in asked.items():
+            done = trial(recipe_id)
+            tried[recipe_id] = values = _objectives(done)
+            one.set_user_attr("constraints", _violations(done, baseline(), constraints))
+            study.tell(one, values, None if values else optuna.trial.TrialState.FAIL)
+    return list(tried)
+
+
+def _sampler(strategy: str, seed: int, limit: int) -> Any:
+    import optuna
+
+    def violations(trial: Any) -> list[float]:
+        found: list[float] = trial.user_attrs.get("constraints", [])
+        return found
+
+    if strategy == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if strategy == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, limit // 3), constraints_func=violations)
+    # A population that fits several times into the trials; the default of 50 would be all random.
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, limit // 4), constraints_func=violations)
+
+
+def _point(recipe: Recipe, every: Any) -> Point:
+    """Return a recipe's coordinates: for each technique of any recipe, its step as text or "none"."""
+    names = sorted({s.technique for r in every for s in r.steps})
+    own = {s.technique: grammar.step_text(s) for s in recipe.steps}
+    return tuple((name, own.get(name, "none")) for name in names)
+
+
+def _objectives(trial: Trial) -> list[float] | None:
+    if trial.state != "ok" or trial.size is None or trial.quality is None:
+        return None
+    quality = trial.quality
+    good = quality.accuracy if quality.accuracy is not None else -quality.rmse if quality.rmse is not None else quality.agreement
+    return None if good is None else [float(trial.size.file), float(good)]
+
+
+def _violations(trial: Trial, baseline: Trial, constraints: Constraints) -> list[float]:
+    """Return by how much each constraint on size and accuracy is missed; positive means missed."""
+    found = []
+    if constraints.size is not None:
+        found.append(float(trial.size.file - constraints.size) if trial.size else math.inf)
+    if constraints.accuracy_drop is not None:
+        mine = trial.quality.accuracy if trial.quality else None
+        base = baseline.quality.accuracy if baseline.quality else None
+        found.append(base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0)
+    return found
