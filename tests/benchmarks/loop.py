@@ -8,9 +8,10 @@ with a conversion of their own followed by litert-quantizer.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,20 @@ def evaluate(path: Path, x: Array, y: Array) -> tuple[float, float]:
         interpreter.invoke()
         times.append(time.perf_counter() - begin)
     return right / len(y), float(np.median(times)) * 1000
+
+
+def main() -> None:
+    """Run the loop on a model file and an .npz, and write the outcomes as JSON."""
+    import sys
+
+    import tf_keras
+
+    model, data, out, epochs, *recipes = sys.argv[1:]
+    arrays = dict(np.load(data))
+    folder = Path(out).parent
+    found = run_loop(lambda: tf_keras.models.load_model(model, compile=False), recipes, arrays, int(epochs), folder)
+    Path(out).write_text(json.dumps([asdict(o) for o in found]))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import workbench
 from workbench.data.load import bundled
 
@@ -67,3 +69,25 @@ def stage_rows(store: Path) -> dict[str, tuple[Any, ...]]:
 def artifact_times(store: Path) -> dict[str, int]:
     """Return when each artifact was written (nanoseconds), by name."""
     return {p.name: p.stat().st_mtime_ns for p in (store / "artifacts").iterdir() if not p.name.startswith("partial-")}
+
+
+def install(folder: Path, name: str, source: str, techniques: dict[str, str]) -> Path:
+    """Lay out a third party's package as pip installs it: one module, and techniques by name as its entry points."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{name}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    points = "".join(f"{technique} = {name}:{attribute}\n" for technique, attribute in techniques.items())
+    (info / "entry_points.txt").write_text(f"[workbench.techniques]\n{points}")
+    return folder
+
+
+def images(path: Path, count: int = 120, shape: tuple[int, ...] = (8, 8, 1), classes: int = 6) -> Path:
+    """Write random images with labels as a dataset; the test split is a third of the train split."""
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", count), ("test", count // 3)):
+        arrays[f"x_{split}"] = draw.random((n, *shape), dtype=np.float32)
+        arrays[f"y_{split}"] = draw.integers(0, classes, n)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # the names are no options
+    return path

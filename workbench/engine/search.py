@@ -72,7 +72,8 @@ def search(
         for recipe_id, one in asked.items():
             done = trial(recipe_id)
             tried[recipe_id] = values = _objectives(done)
-            one.set_user_attr("constraints", _violations(done, baseline(), constraints))
+            for name, violation in _violations(done, baseline(), constraints).items():
+                one.set_constraint(name, violation)
             study.tell(one, values, None if values else optuna.trial.TrialState.FAIL)
     return list(tried)
 
@@ -80,16 +81,12 @@ def search(
 def _sampler(strategy: str, seed: int, limit: int) -> Any:
     import optuna
 
-    def violations(trial: Any) -> list[float]:
-        found: list[float] = trial.user_attrs.get("constraints", [])
-        return found
-
     if strategy == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if strategy == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, limit // 3), constraints_func=violations)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, limit // 3))
     # A population that fits several times into the trials; the default of 50 would be all random.
-    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, limit // 4), constraints_func=violations)
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, limit // 4))
 
 
 def _point(recipe: Recipe, every: Any) -> Point:
@@ -107,13 +104,13 @@ def _objectives(trial: Trial) -> list[float] | None:
     return None if good is None else [float(trial.size.file), float(good)]
 
 
-def _violations(trial: Trial, baseline: Trial, constraints: Constraints) -> list[float]:
+def _violations(trial: Trial, baseline: Trial, constraints: Constraints) -> dict[str, float]:
     """Return by how much each constraint on size and accuracy is missed; positive means missed."""
-    found = []
+    found: dict[str, float] = {}
     if constraints.size is not None:
-        found.append(float(trial.size.file - constraints.size) if trial.size else math.inf)
+        found["size"] = float(trial.size.file - constraints.size) if trial.size else math.inf
     if constraints.accuracy_drop is not None:
         mine = trial.quality.accuracy if trial.quality else None
         base = baseline.quality.accuracy if baseline.quality else None
-        found.append(base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0)
+        found["accuracy_drop"] = base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0
     return found

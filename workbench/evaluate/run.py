@@ -47,7 +47,7 @@ class _Runner:
                 raise StageFailed(f"the model's input {missing[0]!r} is not in the data, which has {', '.join(map(repr, inputs))}")
             self.names = names
         for name, detail in zip(self.names, self.details, strict=True):
-            want, have = tuple(detail["shape_signature"][1:]), inputs[name].shape[1:]
+            want, have = tuple(int(d) for d in detail["shape_signature"][1:]), inputs[name].shape[1:]
             if len(want) != len(have) or any(w not in (-1, h) for w, h in zip(want, have, strict=True)):
                 raise StageFailed(f"input {name or detail['name']!r} takes samples of shape {want}, but the data has {have}")
 

@@ -38,11 +38,11 @@ def calibrate(float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[st
 
 def quantize(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None) -> bytes:
     """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
-    quantizer = _quantizer(float_model, scheme, granularity)
     ranges = None
     if calibration is not None:
         ranges = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
     try:
+        quantizer = _quantizer(float_model, scheme, granularity)
         result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
@@ -64,7 +64,8 @@ def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "
             return
         add(".*", every, *bits, grain.CHANNELWISE)
         if chosen is grain.TENSORWISE:
-            for name in _SHARED_SCALE:
+            # Transposed convolutions have no 4-bit kernels, and naming them is an error.
+            for name in _SHARED_SCALE if bits[-1] == 8 else _SHARED_SCALE[:2]:
                 add(".*", qtyping.TFLOperationName(name), *bits, chosen)
 
     if scheme == "float16":
