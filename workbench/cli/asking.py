@@ -79,7 +79,8 @@ def best(study: str, max_size: str | None, max_drop: float | None, max_latency_m
     """Name the smallest trial of STUDY that keeps the constraints; exit 1 when none does."""
     opened = api.open_study(study, store)
     found = opened.best(max_size, max_drop, max_latency_ms, runtime)
-    _print(opened, [found] if found else [], form)
+    if found or form != "table":
+        _print(opened, [found] if found else [], form)
     if not found:
         print("workbench: no trial keeps these constraints; loosen one, or sweep more recipes", file=sys.stderr)
         sys.exit(1)

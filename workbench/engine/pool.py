@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.engine.preload_tensorflow import import_all
+from workbench.engine.preload_tensorflow import warm_up
 from workbench.errors import WorkbenchError
 
 
@@ -58,10 +58,10 @@ class Pool:
         return self.client.submit(function, *args, key=name, workers=[worker], allow_other_workers=False, retries=0, pure=False)
 
     def warm(self) -> None:
-        """Wait until all workers are up and have TensorFlow imported."""
+        """Wait until all workers are up and have TensorFlow and its converter running."""
         if self.cluster is not None:
             self.client.wait_for_workers(self.jobs, timeout=120)
-        self.client.run(import_all)
+        self.client.run(warm_up, threads_per_worker(self.jobs))
 
     def kill(self, worker: str) -> None:
         """Restart a worker's process, whatever it is doing; returns at once."""

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import threading
 
+_done = False
+
+
+def set_up_tensorflow(threads: int) -> None:
+    """Fix thread counts and determinism once per process, before the first operation."""
+    import tensorflow as tf
+
+    global _done
+    if _done:
+        return
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    _done = True
+
 
 def import_all() -> None:
     """Import what trained stages and conversion need."""
     import tensorflow  # noqa: F401
     import tensorflow_model_optimization  # noqa: F401
     import tf_keras  # noqa: F401
+
+
+def warm_up(threads: int) -> None:
+    """Import everything and convert one operator, so that the converter's own start is behind it too."""
+    import_all()
+    set_up_tensorflow(threads)
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = tf.function(lambda x: {"y": tf.nn.relu(x)}, input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")])
+    tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module).convert()
 
 
 def dask_setup(_worker: object) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.data.materialize import open_split
 from workbench.engine.job import Job
+from workbench.engine.preload_tensorflow import set_up_tensorflow
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
@@ -53,12 +54,12 @@ def _told(error: Exception) -> str:
 def _describe(job: Job) -> dict[str, Any]:
     from workbench.sources.load import describe
 
-    _set_up_tensorflow(job.threads)
+    set_up_tensorflow(job.threads)
     return {"artifact": None, "data": describe(job.source).to_json()}
 
 
 def _train(job: Job) -> dict[str, Any]:
-    _set_up_tensorflow(job.threads)
+    set_up_tensorflow(job.threads)
     import tf_keras
 
     from workbench.sources.load import load_keras
@@ -97,7 +98,7 @@ def _train(job: Job) -> dict[str, Any]:
 
 
 def _freeze(job: Job) -> dict[str, Any]:
-    _set_up_tensorflow(job.threads)
+    set_up_tensorflow(job.threads)
     from workbench.sources import load
 
     path = job.keras_path()
@@ -151,7 +152,7 @@ def _ordinary(job: Job) -> Path | None:
 
 
 def _convert(job: Job) -> dict[str, Any]:
-    _set_up_tensorflow(job.threads)
+    set_up_tensorflow(job.threads)
     from workbench.sources import load
     from workbench.techniques.converter_engine import with_fallback
 
@@ -200,7 +201,7 @@ def _finish(job: Job) -> dict[str, Any]:
     if not isinstance(technique, Finisher):
         raise StageFailed(f"{step.technique} does not finish a recipe")
     if "saved_model" in job.inputs:
-        _set_up_tensorflow(job.threads)
+        set_up_tensorflow(job.threads)
     ranges = json.loads(job.path("calibration").read_bytes()) if "calibration" in job.inputs else None
     finish = FinishJob(
         before=job.before(),
@@ -248,19 +249,6 @@ def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
         return job.artifacts.put_bytes(file.read_bytes(), "npz")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _set_up_tensorflow(threads: int) -> None:
-    """Fix thread counts and determinism once per process, before the first operation."""
-    import tensorflow as tf
-
-    if getattr(_set_up_tensorflow, "done", False):
-        return
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.keras.utils.set_random_seed(0)
-    tf.config.experimental.enable_op_determinism()
-    _set_up_tensorflow.done = True  # type: ignore[attr-defined]  # a mark on this process
 
 
 HANDLERS = {

@@ -19,6 +19,8 @@ from workbench.errors import StageFailed
 from workbench.measure import stats
 from workbench.measure.host import WARM_NS
 
+# A spent budget ends timing after so many blocks; a narrow interval counts from twice as many.
+LEAST_BLOCKS = 5
 MIN_BLOCKS = 10
 CHECK_EVERY = 5
 # Invocations of one turn fill about this long: enough to leave the switch between processes behind.
@@ -105,14 +107,16 @@ def run_rounds(
     start = clock()
     try:
         for number, variant in enumerate(variants):
+            if cancel and cancel.is_set():
+                break
             on_progress("opening", number, len(variants))
             variant.reopen(clock)
-            _calibrate(variant, -(-samples // MIN_BLOCKS), clock)
+            _calibrate(variant, -(-samples // LEAST_BLOCKS), clock)
         block = rounds_per_block(variants)
         number = 0
         while (active := _active(variants)) and not (cancel and cancel.is_set()):
             spent = clock() - start
-            if spent > budget_s and (number >= MIN_BLOCKS * block or (number >= 3 * block and spent > 2 * budget_s)):
+            if spent > budget_s and number >= LEAST_BLOCKS * block:
                 break
             shuffle.shuffle(active)
             for variant in active:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ class Store:
             self._create_tables()
             self._check_layout()
         except ImportError as error:
-            raise WorkbenchError(f"store {chosen!r} needs a database driver that is not installed: pip install {error.name}.") from error
+            raise WorkbenchError(f"store {chosen!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store.") from error
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise WorkbenchError(f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE.") from error
 
@@ -108,7 +108,7 @@ class Store:
         """Return the results of those stages that are finished and whose artifacts are still there."""
         wanted = list(keys)
         found: dict[str, dict[str, Any]] = {}
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             for start in range(0, len(wanted), 500):
                 chunk = wanted[start : start + 500]
                 for row in db.execute(sa.select(_STAGES.c.key, _STAGES.c.result).where(_STAGES.c.key.in_(chunk))):
@@ -123,13 +123,13 @@ class Store:
 
     def studies(self) -> list[StudyRecord]:
         """Return all studies, oldest first."""
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             rows = db.execute(sa.select(_STUDIES.c.record).order_by(_STUDIES.c.started)).all()
         return [StudyRecord.model_validate(row.record) for row in rows]
 
     def study(self, name: str) -> StudyRecord:
         """Return a study; raises WorkbenchError with the nearest names when there is none."""
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             row = db.execute(sa.select(_STUDIES.c.record).where(_STUDIES.c.name == name)).first()
         if row is None:
             raise unknown("study", name, (s.name for s in self.studies()), f"The store is {self.location!r}; --store names another.")
@@ -141,7 +141,7 @@ class Store:
 
     def trials(self, study: str) -> list[Trial]:
         """Return a study's trials with their measurements, in the order in which they were asked for."""
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             rows = db.execute(sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)).all()
             measured: dict[str, list[Measurement]] = {}
             columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement)
@@ -153,14 +153,14 @@ class Store:
         """Return the number of trials by state for each study."""
         query = sa.select(_TRIALS.c.study, _TRIALS.c.state, sa.func.count()).group_by(_TRIALS.c.study, _TRIALS.c.state)
         found: dict[str, dict[str, int]] = {}
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             for study, state, number in db.execute(query):
                 found.setdefault(study, {})[state] = number
         return found
 
     def trial_keys(self, study: str) -> dict[str, str]:
         """Return for each trial the hash of all that went into it."""
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             return {row.id: row.key for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))}
 
     def save_trial(self, study: str, trial: Trial, key: str, position: int) -> None:
@@ -169,7 +169,7 @@ class Store:
 
     def save_trials(self, study: str, trials: Iterable[tuple[Trial, str, int]]) -> None:
         """Write several trials in one transaction."""
-        with _Guarded(self, self.engine.begin(), "written") as db:
+        with _Guarded(self, self.engine.begin, "written") as db:
             for trial, key, position in trials:
                 data = trial.to_json()
                 data["measurements"] = []
@@ -178,7 +178,7 @@ class Store:
     def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
         """Return for each (trial, runtime) the hash of what was measured."""
         columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.runtime, _MEASUREMENTS.c.key)
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             return {(r.trial, r.runtime): r.key for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))}
 
     def save_measurement(self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None) -> None:
@@ -191,7 +191,7 @@ class Store:
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
         where = (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
 
@@ -202,7 +202,7 @@ class Store:
     def profiles(self, study: str) -> list[Profile]:
         """Return the profiles of a study's runs, oldest first."""
         query = sa.select(_PROFILES.c.profile).where(_PROFILES.c.study == study).order_by(_PROFILES.c.started)
-        with _Guarded(self, self.engine.connect(), "read") as db:
+        with _Guarded(self, self.engine.connect, "read") as db:
             return [Profile.model_validate(row.profile) for row in db.execute(query)]
 
     def close(self) -> None:
@@ -232,17 +232,18 @@ class Store:
             raise WorkbenchError(f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it.")
 
     def _replace(self, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
-        with _Guarded(self, self.engine.begin(), "written") as db:
+        with _Guarded(self, self.engine.begin, "written") as db:
             _replace(db, table, where, values)
 
 
 class _Guarded:
     """A connection whose database errors become messages."""
 
-    def __init__(self, store: Store, context: Any, what: str) -> None:
-        self.store, self.context, self.what = store, context, what
+    def __init__(self, store: Store, start: Callable[[], Any], what: str) -> None:
+        self.store, self.start, self.what = store, start, what
 
     def __enter__(self) -> sa.Connection:
+        self.context = self._guarded(self.start)
         connection: sa.Connection = self._guarded(self.context.__enter__)
         return connection
 

@@ -1,0 +1,249 @@
+"""What importing loads, how long it takes, and that dependencies point one way."""
+
+from __future__ import annotations
+
+import ast
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import workbench
+
+ROOT = Path(workbench.__file__).parent
+HEAVY = (
+    "tensorflow",
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "keras",
+    "plotly",
+    "dask",
+    "distributed",
+    "optuna",
+    "pandas",
+    "IPython",
+)
+
+# ---- what importing loads
+
+
+def loaded_by(code: str, path: Path | None = None) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after running the code."""
+    search = os.pathsep.join(p for p in [str(path or ""), *sys.path] if p)
+    script = f"{code}\nimport sys\nprint(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+    return set(done.stdout.split())
+
+
+def test_import_workbench_loads_nothing_heavy() -> None:
+    loaded = loaded_by("import workbench")
+    assert "workbench" in loaded
+    assert not loaded & {*HEAVY, "numpy", "sqlalchemy", "pydantic", "ai_edge_litert"}
+
+
+def test_the_check_of_loaded_modules_can_fail(tmp_path: Path) -> None:
+    (tmp_path / "careless.py").write_text("import plotly.graph_objects\n")
+    assert loaded_by("import careless", tmp_path) & set(HEAVY) >= {"plotly"}
+    assert not loaded_by("", tmp_path) & set(HEAVY)
+
+
+def test_every_module_loads_nothing_heavy_but_the_one_that_draws() -> None:
+    names = sorted(m.name for m in modules() if m.name != "workbench.__main__")
+    assert "workbench.views.drawing" in names
+    names.remove("workbench.views.drawing")
+    assert len(names) > 60
+    assert not loaded_by(f"import importlib\nfor name in {names!r}: importlib.import_module(name)") & set(HEAVY)
+
+
+def test_measuring_knows_neither_tensorflow_nor_jupyter() -> None:
+    names = [m.name for m in modules() if m.part == "measure"]
+    code = "import importlib\nfrom workbench import registry\n"
+    loaded = loaded_by(f"{code}for name in {names!r}: importlib.import_module(name)\nregistry.runtimes.all()")
+    assert not loaded & {*HEAVY, "ipykernel", "ipywidgets", "traitlets", "jupyter_client", "sqlalchemy"}
+
+
+def test_importing_takes_no_time() -> None:
+    """Medians of runs side by side, so that a busy machine slows both."""
+
+    def seconds(code: str) -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - begin
+
+    runs = [(seconds("pass"), seconds("import workbench")) for _ in range(7)]
+    assert statistics.median(b - a for a, b in runs) < 0.3
+
+
+@pytest.mark.parametrize("name", workbench.__all__)
+def test_public_names_are_there(name: str) -> None:
+    assert name in dir(workbench)
+    assert callable(getattr(workbench, name))
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'nothing'"):
+        workbench.nothing  # noqa: B018  # the look-up is the test
+
+
+# ---- dependencies point one way
+
+# Each part imports only from parts above it; parts of one line know nothing of each other.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("files", "values"),
+    ("registry", "data", "evaluate", "flatbuffer", "store"),
+    ("techniques", "runtimes", "sources"),
+    ("recipes", "measure"),
+    ("engine", "views"),
+    ("report", "export"),
+    ("study",),
+    ("api",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
+# Parts that nobody imports but those, and those only within a function.
+LEAVES = {"cli": {"__main__"}, "report": {"study"}, "export": {"study"}, "api": {"cli"}}
+# Only for hints: the registry names plug-ins by text and loads them on first use.
+HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
+# Loaded on first use of a chart, by functions.
+DRAWS = "workbench.views.drawing"
+
+
+class Import(NamedTuple):
+    """One import of a Workbench module: by which part, of which part, and whether at the top, in a function, or for hints."""
+
+    module: str
+    part: str
+    target: str
+    of: str
+    how: str
+
+
+class Module(NamedTuple):
+    name: str
+    part: str
+    source: str
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(("workbench", *parts)).removesuffix(".__init__")
+        yield Module(name, "workbench" if parts == ("__init__",) else parts[0], path.read_text(encoding="utf-8"))
+
+
+def all_imports(source: str) -> Iterator[tuple[str, str]]:
+    """Every (module or name imported, top/function/hint) of a source text; relative imports count as a mistake."""
+
+    def walk(node: ast.AST, how: str) -> Iterator[tuple[str, str]]:
+        for child in ast.iter_child_nodes(node):
+            inside = how
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                inside = "function"
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                inside = "hint"
+            elif isinstance(child, ast.Import):
+                yield from ((alias.name, how) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, "relative import"
+                yield from ((f"{child.module}.{alias.name}", how) for alias in child.names)
+            yield from walk(child, inside)
+
+    return walk(ast.parse(source), "top")
+
+
+def inner_imports(module: Module) -> Iterator[Import]:
+    for target, how in all_imports(module.source):
+        top, _, rest = target.partition(".")
+        if top == "workbench":
+            of = rest.partition(".")[0]
+            yield Import(module.name, module.part, target, of if of in RANK else "workbench", how)
+
+
+def violations(module: Module) -> list[str]:
+    found = []
+    for use in inner_imports(module):
+        if use.of == use.part != "workbench":
+            continue
+        if use.of == "workbench":
+            # Only the version is asked of the package itself, and only by the command line.
+            wrong = use.part not in ("cli", "workbench")
+        elif use.part == "workbench" or (use.part, use.of) in HINTS_ONLY:
+            wrong = use.how != "hint"
+        else:
+            wrong = RANK[use.of] >= RANK[use.part]
+            if use.of in LEAVES and use.part not in LEAVES[use.of]:
+                wrong = True
+            if use.of in ("report", "export") and use.how != "function":
+                wrong = True
+        if wrong:
+            found.append(f"{use.module} imports {use.target} ({use.how})")
+    return found
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda m: m.name)
+def test_dependencies_point_one_way(module: Module) -> None:
+    assert violations(module) == []
+
+
+def test_the_table_of_layers_is_complete() -> None:
+    assert set(RANK) == {m.part for m in modules()} - {"workbench"}
+    used = {(use.part, use.of) for m in modules() for use in inner_imports(m)}
+    assert used >= HINTS_ONLY
+    assert {("study", "report"), ("study", "export"), ("cli", "api"), ("__main__", "cli")} <= used
+
+
+@pytest.mark.parametrize(
+    ("part", "source"),
+    [
+        ("values", "from workbench.recipes import grammar"),
+        ("values", "def f():\n    from workbench.store.store import Store"),
+        ("techniques", "from workbench.runtimes.base import Runtime"),
+        ("measure", "import workbench.recipes.grammar"),
+        ("registry", "from workbench.techniques.base import Technique"),
+        ("engine", "from workbench import report"),
+        ("study", "from workbench.report import write_report"),
+        ("engine", "from workbench.cli.app import app"),
+        ("views", "import workbench"),
+        ("workbench", "from workbench.api import sweep"),
+    ],
+)
+def test_the_check_of_directions_can_fail(part: str, source: str) -> None:
+    assert len(violations(Module(f"workbench.{part}.careless", part, source))) == 1
+
+
+def test_the_check_of_directions_can_pass() -> None:
+    source = "from workbench.errors import unknown\ndef f():\n    from workbench.report import write_report"
+    assert violations(Module("workbench.study", "study", source)) == []
+
+
+def heavy_at_the_top(source: str) -> set[str]:
+    return {target.partition(".")[0] for target, how in all_imports(source) if how == "top"} & set(HEAVY)
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda m: m.name)
+def test_heavy_packages_are_imported_where_they_are_used(module: Module) -> None:
+    assert heavy_at_the_top(module.source) == ({"plotly"} if module.name == DRAWS else set())
+    drawing = [use for use in inner_imports(module) if (use.target + ".").startswith(DRAWS + ".")]
+    assert all(use.how != "top" for use in drawing)
+
+
+def test_the_check_of_heavy_imports_can_fail() -> None:
+    assert heavy_at_the_top("import os\nif True:\n    import tensorflow as tf") == {"tensorflow"}
+    assert heavy_at_the_top("class A:\n    from tf_keras import layers") == {"tf_keras"}
+    assert heavy_at_the_top("try:\n    import dask.distributed\nexcept ImportError:\n    pass") == {"dask"}
+    assert heavy_at_the_top("def f():\n    import tensorflow") == set()
+    assert heavy_at_the_top("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas") == set()

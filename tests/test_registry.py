@@ -1,0 +1,243 @@
+"""Techniques and runtimes by name: built-ins, entry points of other packages, and broken ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import registry
+from workbench.errors import WorkbenchError, unknown
+from workbench.runtimes.base import Runtime
+from workbench.techniques.base import Finisher, KerasTechnique, Technique
+from workbench.values.params import Params
+
+# ---- built-ins
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "said"),
+    [
+        (
+            registry.techniques,
+            "prunes",
+            ["technique 'prunes'", "Did you mean 'prune'", "Allowed: cluster, prune, qat, quantize"],
+        ),
+        (
+            registry.runtimes,
+            "xnnpak",
+            ["runtime 'xnnpak'", "Did you mean 'xnnpack'", "`workbench doctor` lists them all"],
+        ),
+        (registry.runtimes, "zzz", ["runtime 'zzz'. Allowed: builtin, reference, xnnpack"]),
+        (registry.runtimes, "", ["runtime ''. Allowed"]),
+    ],
+)
+def test_unknown_names_list_the_nearest_and_the_allowed(names: Any, name: str, said: list[str]) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        names.get(name)
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+
+
+def test_an_unknown_name_with_nothing_allowed() -> None:
+    assert str(unknown("study", "a", [])) == "unknown study 'a'. Allowed: none."
+
+
+@pytest.mark.parametrize("name", registry.BUILTIN_TECHNIQUES)
+def test_built_in_techniques(name: str) -> None:
+    technique = registry.techniques.get(name)
+    assert isinstance(technique, (KerasTechnique, Finisher))
+    assert technique.name == name
+    assert registry.techniques.get(name) is technique
+    assert len(technique.help) > 20
+    assert technique.version >= 1
+    assert technique.available() is None
+    assert issubclass(technique.params, Params)
+
+
+@pytest.mark.parametrize("name", registry.BUILTIN_RUNTIMES)
+def test_built_in_runtimes(name: str) -> None:
+    runtime = registry.runtimes.get(name)
+    assert isinstance(runtime, Runtime)
+    assert runtime.name == name
+    assert len(runtime.help) > 20
+    assert runtime.available() is None
+
+
+def test_techniques_go_before_finishers() -> None:
+    found = registry.techniques.all().values()
+    keras = [t.order for t in found if t.level == "keras"]
+    assert keras == sorted(set(keras))
+    assert max(keras) < min(t.order for t in found if isinstance(t, Finisher))
+
+
+def test_built_ins_are_none_of_the_broken() -> None:
+    for names, builtins in (
+        (registry.techniques, registry.BUILTIN_TECHNIQUES),
+        (registry.runtimes, registry.BUILTIN_RUNTIMES),
+    ):
+        assert list(names.all())[: len(builtins)] == list(builtins)  # type: ignore[attr-defined]  # both are registries
+        assert not set(names.broken()) & set(builtins)  # type: ignore[attr-defined]  # as above
+
+
+def test_every_technique_has_a_class_of_its_own() -> None:
+    assert len({type(t) for t in registry.techniques.all().values()}) == len(registry.BUILTIN_TECHNIQUES)
+    assert all(issubclass(type(t), Technique) for t in registry.techniques.all().values())
+
+
+# ---- packages of others
+
+STRANGERS = """
+from pathlib import Path
+from workbench.errors import WorkbenchError
+from workbench.runtimes.base import Runtime, Session
+from workbench.techniques.base import KerasTechnique
+
+class Abacus(Runtime):
+    name = "abacus"
+    help = "a frame with beads, for the patient"
+    def open(self, path, params):
+        raise WorkbenchError("beads are missing")
+    def available(self):
+        return "no beads here: buy some"
+
+class Shrink(KerasTechnique):
+    name = "shrink"
+    help = "make it smaller by wishing"
+    order = 15
+    def apply(self, model, params, job):
+        return model
+
+class Abstract(Runtime):
+    name = "abstract"
+    help = "forgot to say how it opens"
+
+class Picky(Runtime):
+    name = "picky"
+    help = "cannot be made"
+    def __init__(self):
+        raise RuntimeError("not today")
+    def open(self, path, params): ...
+
+class Plain:
+    name = "plain"
+
+hidden = Abacus
+"""
+ENTRY_POINTS = """
+[workbench.runtimes]
+abacus = strangers:Abacus
+xnnpack = strangers:hidden
+broken-import = strangers_of_strangers:Thing
+broken-name = strangers:Nothing
+broken-class = strangers:Abstract
+broken-init = strangers:Picky
+broken-kind = strangers:Plain
+
+[workbench.techniques]
+shrink = strangers:Shrink
+broken-syntax = strangers_syntax:Thing
+"""
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `pip install` leaves it: modules, and a dist-info that names their entry points."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "strangers.py").write_text(STRANGERS)
+    (folder / "strangers_of_strangers.py").write_text("import a_package_that_nobody_has\n")
+    (folder / "strangers_syntax.py").write_text("def Thing(:\n")
+    info = folder / "strangers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return folder
+
+
+def python(strangers: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(strangers), *(p for p in sys.path if p)])}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=strangers, timeout=120
+    )
+
+
+def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
+    done = python(strangers, "-W", "always", "-m", "workbench", "doctor", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    parts = {(p["kind"], p["name"]): p for p in json.loads(done.stdout)["parts"]}
+    states = {name: part["state"] for (_, name), part in parts.items()}
+    assert states == {
+        **dict.fromkeys(["prune", "cluster", "qat", "quantize", "shrink", "xnnpack", "builtin", "reference"], "ok"),
+        "abacus": "missing",
+        **dict.fromkeys(
+            ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"], "broken"
+        ),
+    }
+    assert parts["runtime", "abacus"]["about"] == "no beads here: buy some"
+    reasons = {
+        "broken-import": "No module named 'a_package_that_nobody_has'",
+        "broken-name": "has no attribute 'Nothing'",
+        "broken-class": "abstract",
+        "broken-init": "RuntimeError: not today",
+        "broken-kind": "is no subclass of workbench.runtimes.base.Runtime",
+    }
+    for name, reason in reasons.items():
+        assert reason in parts["runtime", name]["about"]
+        assert "strangers" in parts["runtime", name]["about"]
+        assert f"runtime {name!r} is left out" in done.stderr
+    assert "SyntaxError" in parts["technique", "broken-syntax"]["about"]
+    assert parts["runtime", "xnnpack"]["about"] == registry.runtimes.get("xnnpack").help
+    assert "runtime 'xnnpack' of strangers:hidden hides behind the built-in of that name" in done.stderr
+
+
+def test_strangers_go_through_the_same_door(strangers: Path) -> None:
+    script = """
+from workbench import registry
+from workbench.recipes.grammar import check_recipe, parse_recipe, recipe_text
+from workbench.recipes.grid import expand, parse_grid
+assert type(registry.runtimes.get("abacus")).__name__ == "Abacus"
+assert registry.runtimes.get("xnnpack").__module__ == "workbench.runtimes.litert"
+assert check_recipe(parse_recipe("shrink+int8"), "keras") is None
+assert "`shrink` needs a Keras model" in check_recipe(parse_recipe("shrink+int8"), "tflite")
+grid = parse_grid({"cluster": [16], "shrink": [False, True], "prune": [0.5], "quantize": ["int8"]})
+print(*[recipe_text(r) for r in expand(grid, "keras").recipes])
+"""
+    done = python(strangers, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["prune:0.5+cluster:16+int8", "prune:0.5+shrink+cluster:16+int8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("broken-import", "No module named 'a_package_that_nobody_has'"), ("broken-kind", "is no subclass of")],
+)
+def test_asking_for_a_broken_part_is_a_message(strangers: Path, name: str, reason: str) -> None:
+    (strangers / "model.tflite").write_bytes(b"")
+    done = python(strangers, "-m", "workbench", "bench", "model.tflite", "--runtime", name)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert f"runtime {name!r} (strangers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_part_is_a_failed_measurement_with_the_way_to_get_it(strangers: Path, small_tflite: Path) -> None:
+    done = python(
+        strangers,
+        "-W",
+        "ignore",
+        "-m",
+        "workbench",
+        "bench",
+        str(small_tflite),
+        "--runtime",
+        "abacus",
+        "--format",
+        "json",
+    )
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert (found["state"], found["error"]) == ("failed", "no beads here: buy some")
