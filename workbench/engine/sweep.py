@@ -126,6 +126,9 @@ class _Run:
             self.times += self.builder.times
             self.reused |= self.builder.found - self.ran
             self.ran |= self.builder.ready_at.keys()
+            for trial in [t for t in self.trials.values() if t.state == "running"]:
+                # Only where the sweep was stopped: what was under way waits for the next one.
+                self._save(trial.model_copy(update={"state": "pending"}))
 
     def measure(self) -> None:
         """Time every artifact that is ok and was not measured like this before."""

@@ -127,10 +127,9 @@ def run_rounds(
                 variant.turn(number, clock)
             number += 1
             if number >= MIN_BLOCKS * block and number % (CHECK_EVERY * block) == 0:
-                for variant in variants:
-                    if variant.error is None and not variant.narrow:
-                        variant.narrow = stats.half_width(variant.rounds, block) <= half_width
+                _judge(variants, half_width, block)
             on_progress("timing", sum(v.narrow or v.error is not None for v in variants), len(variants))
+        _judge(variants, half_width, block)
     finally:
         for variant in variants:
             variant.close()
@@ -141,6 +140,12 @@ def rounds_per_block(variants: list[Variant]) -> int:
     """Return how many rounds share a process: one, or more where opening takes much longer than timing."""
     shares = [v.open_s / v.turn_s / OPEN_SHARE for v in variants if v.error is None and v.turn_s > 0]
     return min(MAX_ROUNDS_PER_BLOCK, max(1, math.ceil(max(shares, default=1.0))))
+
+
+def _judge(variants: list[Variant], half_width: float, block: int) -> None:
+    for variant in variants:
+        if variant.error is None and variant.rounds and not variant.narrow:
+            variant.narrow = stats.half_width(variant.rounds, block) <= half_width
 
 
 def _calibrate(variant: Variant, least: int, clock: Callable[[], float]) -> None:

@@ -53,18 +53,8 @@ def freeze_keras(model: Any, folder: Path, output_names: list[str] | None = None
 
     Raises any of TensorFlow's errors when the model cannot be frozen; `save_ordinary` is then left to try.
     """
-    import tensorflow as tf
-
-    specs = {n: tf.TensorSpec(t.shape, t.dtype, name=n) for n, t in zip(model.input_names, model.inputs, strict=True)}
-    names = output_names or list(model.output_names)
-
-    def call(**inputs: Any) -> dict[str, Any]:
-        values = [inputs[n] for n in model.input_names]
-        outputs = model(values if len(values) > 1 else values[0], training=False)
-        listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return dict(zip(names, listed, strict=True))
-
-    _freeze(tf.function(call).get_concrete_function(**specs), specs, folder)
+    specs = _specs(model)
+    _freeze(_concrete(model, specs, output_names), specs, folder)
 
 
 def freeze_saved_model(path: Path, folder: Path) -> None:
@@ -76,9 +66,34 @@ def freeze_saved_model(path: Path, folder: Path) -> None:
     _freeze(concrete, specs, folder)
 
 
-def save_ordinary(model: Any, folder: Path) -> None:
-    """Write the SavedModel that tf_keras itself writes: slow to convert, but without freezing."""
-    model.save(folder, save_format="tf", include_optimizer=False)
+def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = None) -> None:
+    """Write the SavedModel that tf_keras itself writes: slow to convert, but without freezing.
+
+    Its signature takes one sample: recurrent layers convert for a known batch only, and then to one fused operator.
+    """
+    specs = _specs(model, batch=1)
+    model.save(folder, save_format="tf", include_optimizer=False, signatures=_concrete(model, specs, output_names))
+
+
+def _specs(model: Any, batch: int | None = None) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {n: tf.TensorSpec((t.shape[0] or batch, *t.shape[1:]), t.dtype, name=n) for n, t in zip(model.input_names, model.inputs, strict=True)}
+
+
+def _concrete(model: Any, specs: dict[str, Any], output_names: list[str] | None) -> Any:
+    """Return the inference function of a tf_keras model, its inputs and outputs by name."""
+    import tensorflow as tf
+
+    names = output_names or list(model.output_names)
+
+    def call(**inputs: Any) -> dict[str, Any]:
+        values = [inputs[n] for n in model.input_names]
+        outputs = model(values if len(values) > 1 else values[0], training=False)
+        listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return dict(zip(names, listed, strict=True))
+
+    return tf.function(call).get_concrete_function(**specs)
 
 
 def _freeze(concrete: Any, specs: dict[str, Any], folder: Path) -> None:

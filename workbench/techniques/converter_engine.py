@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,5 +68,9 @@ def with_fallback(run: Callable[[Path], bytes], frozen: Path, ordinary: Callable
 
 
 def _short(error: Exception) -> str:
+    # Between long locations the converter says which operator it is about and what is wrong with it.
+    about = re.search(r"'tfl?\.\w+' op [^\n]+", str(error))
+    if about:
+        return f"{type(error).__name__}: {about[0][:300]}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"

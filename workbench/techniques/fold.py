@@ -76,7 +76,10 @@ def _on_channels(layer: Any, bn: Any) -> bool:
 def _relu_name(relu: Any) -> str | None:
     if relu.negative_slope or relu.threshold:
         return None
-    return {None: "relu", 6.0: "relu6"}.get(relu.max_value)
+    if relu.max_value is None:
+        return "relu"
+    # An array without axes, as the layer keeps it.
+    return "relu6" if float(relu.max_value) == 6.0 else None
 
 
 def _fused(layer: Any, bn: Any) -> list[Any]:
