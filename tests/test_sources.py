@@ -13,13 +13,19 @@ import pytest
 from models import shake_norms
 
 import workbench
+from workbench import registry
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate.run import run_all
 from workbench.files import file_sha256, tree_sha256
+from workbench.flatbuffer.census import read_census
+from workbench.recipes.grammar import parse_step
 from workbench.sources import load
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
+from workbench.techniques import converter_engine
+from workbench.techniques.base import FinishJob, KerasTechnique, TrainJob
 from workbench.techniques.fold import fold_batch_norms, fuse_relus
+from workbench.values.settings import Train
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 Array = np.ndarray[Any, Any]
@@ -405,9 +411,8 @@ def run_saved(folder: Path, inputs: dict[str, Array]) -> dict[str, Array]:
 def variables_of(folder: Path) -> int:
     import tensorflow as tf
 
-    return len(
-        [n for n, _ in tf.train.list_variables(str(folder)) if "CHECKPOINTABLE" not in n and "save_counter" not in n]
-    )
+    names = [n for n, _ in tf.train.list_variables(str(folder / "variables" / "variables"))]
+    return sum(n.endswith("VARIABLE_VALUE") and "save_counter" not in n for n in names)
 
 
 def test_a_frozen_model_gives_what_the_model_gives(
@@ -417,7 +422,7 @@ def test_a_frozen_model_gives_what_the_model_gives(
     load.freeze_keras(small_keras_model, tmp_path / "frozen")
     load.freeze_saved_model(saved_model, tmp_path / "again")
     load.save_ordinary(small_keras_model, tmp_path / "ordinary")
-    for name, variables in (("frozen", 0), ("again", 0), ("ordinary", 6)):
+    for name, variables in (("frozen", 0), ("again", 0), ("ordinary", 7)):
         (output,) = run_saved(tmp_path / name, {"image": small_images}).values()
         np.testing.assert_allclose(output, expected, atol=1e-6)
         assert variables_of(tmp_path / name) == variables
@@ -663,3 +668,35 @@ def test_models_that_only_code_knows_stay() -> None:
     model(np.zeros((1, 3), np.float32))
     assert fold_batch_norms(model) is model
     assert fuse_relus(model) is model
+
+
+@pytest.mark.parametrize("before", [(), ("prune:0.5",), ("cluster:4",)], ids=str)
+def test_fused_layers_are_taken_by_quantization_aware_training(before: tuple[str, ...], tmp_path: Path) -> None:
+    """Both ReLUs end up inside of 8-bit convolutions, and the file gives what the simulation gives."""
+    model = functional(depthwise)
+    assert {
+        None if r.max_value is None else float(r.max_value) for r in model.layers if type(r).__name__ == "ReLU"
+    } == {None, 6.0}
+    technique = registry.techniques.get("qat")
+    assert isinstance(technique, KerasTechnique)
+
+    def fit(wrapped: Any, callbacks: list[Any]) -> None:
+        wrapped.compile("sgd", "mse")
+        wrapped.fit(IMAGES, expected, verbose=0)
+
+    expected = model(IMAGES).numpy()
+    steps = tuple(parse_step(s) for s in before)
+    aware = technique.apply(model, technique.params(), TrainJob(IMAGES, expected, Train(), steps, fit, 1))
+    load.freeze_keras(aware, tmp_path / "aware", ["out"])
+    notes: list[str] = []
+    job = FinishJob(steps, None, tmp_path / "aware", None, list, lambda: None, notes.append)
+    (tmp_path / "aware.tflite").write_bytes(converter_engine.convert("int8", job, aware=True))
+    census = read_census(tmp_path / "aware.tflite")
+    assert census.operators == {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "RESHAPE": 1}
+    assert set(census.weights) == {"int8", "int32"}
+    assert notes == []
+    outputs, _ = run_all(tmp_path / "aware.tflite", {"": IMAGES})
+    simulated = aware(IMAGES, training=False).numpy()
+    assert simulated.std() > 0.05
+    # Three steps of the output's 255.
+    np.testing.assert_allclose(outputs["out"], simulated, atol=3 * np.ptp(simulated) / 255)

@@ -56,6 +56,7 @@ def scores(path: Path, x: Array) -> Array:
     (given,), taken = interpreter.get_input_details(), interpreter.get_output_details()[0]
     results = []
     for sample in x:
+        interpreter.reset_all_variables()
         batch = sample[np.newaxis]
         if np.issubdtype(given["dtype"], np.integer):
             scale, zero = given["quantization"]

@@ -57,6 +57,8 @@ class _Runner:
         self.interpreter.allocate_tensors()
 
     def run(self, start: int, batch: int) -> dict[str, Array]:
+        # A fused recurrent operator keeps its state from one call to the next; samples know nothing of each other.
+        self.interpreter.reset_all_variables()
         for name, detail in zip(self.names, self.details, strict=True):
             self.interpreter.set_tensor(detail["index"], quantized(np.asarray(self.inputs[name][start : start + batch]), detail))
         self.interpreter.invoke()

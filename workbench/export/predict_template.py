@@ -116,6 +116,8 @@ def predict(interpreter: Any, arrays: list[Array]) -> dict[str, list[Array]]:
         raise BadInput(f"the model cannot take one sample of shape {[b.shape[1:] for b in batches]}: {error}") from None
     results: dict[str, list[Array]] = {name: [] for name in _names(interpreter, "get_output_details")}
     for i in range(count):
+        # A recurrent model keeps its state from one call to the next; samples know nothing of each other.
+        interpreter.reset_all_variables()
         for batch, detail in zip(batches, details, strict=True):
             interpreter.set_tensor(detail["index"], quantized(batch[i : i + 1], detail))
         interpreter.invoke()

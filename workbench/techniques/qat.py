@@ -35,12 +35,14 @@ class Qat(KerasTechnique[QatParams]):
     def apply(self, model: Any, params: QatParams, job: TrainJob) -> Any:
         """Return the quantization-aware model; layers without an 8-bit scheme stay float."""
         import tf_keras
-        from tensorflow_model_optimization.python.core.quantization.keras import quantize
+        from tensorflow_model_optimization.python.core.quantization.keras import quantize, quantize_aware_activation
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_registry,
         )
 
         registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+        # TFMOT refuses a ReLU6 inside of a layer, though it simulates one like any other activation.
+        quantize_aware_activation.QuantizeAwareActivation._POST_QUANT_ACTIVATIONS |= {"relu6"}
 
         def annotate(layer: Any) -> Any:
             if registry.supports(layer) and not isinstance(layer, tf_keras.layers.InputLayer):

@@ -26,13 +26,17 @@ def calibrate(float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[st
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. Ranges for 8-bit activations
     do not serve 16-bit ones: the latter are symmetric.
     """
-    from litert_quantizer.calibrator import CalibrationMode
+    from litert_quantizer.calibrator import CalibrationMode, Calibrator
+    from litert_quantizer.utils import qsv_utils
 
     quantizer = _quantizer(float_model, "int8" if bits == 8 else "int16x8", "channel")
-    key = _signature_key(float_model)
     # Gives the same ranges as keeping all tensors alive, in a quarter of the time.
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
-    found = quantizer.calibrate({key: list(samples)}, num_threads=threads, mode=mode)
+    # The whole range that was seen, as TensorFlow's converter takes it. The engine's default is a moving average of
+    # each sample's own extremes, which cuts off most of the range where one sample holds few values.
+    calibrator = Calibrator(str(float_model), num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update)
+    calibrator.calibrate({_signature_key(float_model): list(samples)}, quantizer._recipe_manager)
+    found = calibrator.get_model_qsvs()
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
 
 
