@@ -25,7 +25,7 @@ from workbench.measure import interleave, stats
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.host import WARM_NS, time_invocations
 from workbench.measure.hosts import Host, Hosts
-from workbench.measure.interleave import MIN_BLOCKS, Variant, rounds_per_block, run_rounds
+from workbench.measure.interleave import LEAST_BLOCKS, MIN_BLOCKS, Variant, rounds_per_block, run_rounds
 from workbench.measure.session import Measured, Subject, machine_lock, measure
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
@@ -98,7 +98,7 @@ def test_the_same_samples_give_the_same_interval(rounds: dict[int, list[int]]) -
     assert stats.latency(rounds) == stats.latency(rounds)
 
 
-@pytest.mark.parametrize("blocks", [10, 30])
+@pytest.mark.parametrize("blocks", [LEAST_BLOCKS, MIN_BLOCKS, 30])
 def test_the_interval_covers_the_truth_as_often_as_it_says(blocks: int) -> None:
     """95 % is the aim; the percentile bootstrap of a median is known to be a little off."""
     draw = np.random.default_rng(1)
@@ -273,6 +273,13 @@ def test_rounds_of_a_block(open_s: float, turn_s: float, error: str | None, expe
     assert rounds_per_block([variant]) == expected
 
 
+def test_a_steady_variant_is_narrow_when_the_budget_ends() -> None:
+    machine = Fake({"calm": steady(MS), "wild": noisy(MS)})
+    calm, wild = variants = machine.variants()
+    run(machine, variants, budget=0.0)
+    assert (len(calm.rounds), calm.narrow, wild.narrow) == (LEAST_BLOCKS, True, False)
+
+
 def test_narrow_variants_stop_and_the_others_go_on() -> None:
     machine = Fake({"calm": steady(MS), "wild": noisy(MS)})
     calm, wild = variants = machine.variants()
@@ -311,18 +318,18 @@ def test_the_budget_ends_it() -> None:
     assert not any(v.narrow for v in variants)
 
 
-def test_a_budget_too_small_gives_three_blocks() -> None:
+def test_a_budget_too_small_gives_the_least_number_of_blocks() -> None:
     machine = Fake({"a": noisy(1000 * MS), "b": noisy(1000 * MS)})
     variants = machine.variants()
     run(machine, variants, half_width=1e-6, budget=0.1)
-    assert [len(v.rounds) for v in variants] == [3, 3]
+    assert [len(v.rounds) for v in variants] == [LEAST_BLOCKS, LEAST_BLOCKS]
 
 
 def test_slow_models_take_few_invocations_and_no_second_warm_up() -> None:
     machine = Fake({"slow": steady(1000 * MS), "fast": steady(1000)})
     slow, fast = variants = machine.variants()
-    run_rounds(variants, 0.02, 1e9, samples=20, clock=machine.clock)
-    assert (slow.per_turn, slow.warm_ns) == (2, 0)
+    run_rounds(variants, 0.02, 0.0, samples=20, clock=machine.clock)
+    assert (slow.per_turn, slow.warm_ns) == (20 / LEAST_BLOCKS, 0)
     assert (fast.per_turn, fast.warm_ns) == (interleave.MAX_PER_TURN, WARM_NS)
     assert sum(len(r) for r in slow.rounds.values()) == 20
 

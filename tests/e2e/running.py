@@ -85,9 +85,9 @@ def install(folder: Path, name: str, source: str, techniques: dict[str, str]) ->
 def images(path: Path, count: int = 120, shape: tuple[int, ...] = (8, 8, 1), classes: int = 6) -> Path:
     """Write random images with labels as a dataset; the test split is a third of the train split."""
     draw = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, n in (("train", count), ("test", count // 3)):
         arrays[f"x_{split}"] = draw.random((n, *shape), dtype=np.float32)
         arrays[f"y_{split}"] = draw.integers(0, classes, n)
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # the names are no options
+    np.savez(path, **arrays)
     return path

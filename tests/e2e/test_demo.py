@@ -328,7 +328,8 @@ def figure(trial: Json, name: str) -> float:
     """Return a figure as a cost: lower is better."""
     if name.startswith("latency@"):
         return latency(trial, name.partition("@")[2])
-    return {"size": trial["size"]["file"], "compressed": trial["size"]["gzip"], "accuracy": -trial["quality"]["accuracy"]}[name]
+    costs = {"size": trial["size"]["file"], "compressed": trial["size"]["gzip"], "accuracy": -trial["quality"]["accuracy"]}
+    return float(costs[name])
 
 
 @pytest.mark.parametrize(("x", "y"), [("size", "accuracy"), ("compressed", "accuracy"), ("latency@builtin", "size")])

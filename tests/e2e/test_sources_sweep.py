@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from running import MODEL, environment, run, show, stage_rows
 import workbench
 from workbench.engine.engine import Engine
 from workbench.errors import Cancelled
+from workbench.evaluate.run import run_all
 from workbench.study import Study
 from workbench.values.recipe import SCHEMES
 from workbench.values.trial import Trial
@@ -211,11 +214,11 @@ def test_a_script_needs_no_guard(watching: Path, tmp_path: Path) -> None:
     assert [line for line in imports if line != "script.py"]
 
 
-def test_a_sweep_in_the_background_stops_when_told(small_h5: Path, arrays: dict[str, Array], tmp_path: Path) -> None:
-    """The float model is done in a moment, the pruned one would train for minutes."""
-    grid = {"prune": ["none", 0.5], "quantize": ["float32", "int8"], "train": {"epochs": 1000, "batch_size": 4}, "measure": {"skip": True}}
+def test_a_sweep_in_the_background_stops_when_told(engine: Engine, tmp_path: Path) -> None:
+    """The float model is done in a moment, the pruned one would train for an hour."""
+    grid = {"prune": ["none", 0.5], "quantize": ["float32", "int8"], "train": {"epochs": 1000}, "measure": {"skip": True}}
     begin = time.monotonic()
-    study = workbench.sweep(small_h5, arrays, grid, study="stopped", store=tmp_path / "store", wait=False)
+    study = workbench.sweep(MODEL, "digits", grid, study="stopped", store=tmp_path / "store", wait=False, engine=engine)
     assert time.monotonic() - begin < 2
     assert study.running
     assert study.name == "stopped"
@@ -235,10 +238,17 @@ def test_a_sweep_in_the_background_stops_when_told(small_h5: Path, arrays: dict[
     assert stages
     # What was finished is found: the same without the pruned ones is there at once.
     begin = time.monotonic()
-    again = workbench.sweep(small_h5, arrays, {**grid, "prune": ["none"]}, study="stopped", store=tmp_path / "store")
+    again = workbench.sweep(MODEL, "digits", {**grid, "prune": ["none"]}, study="stopped", store=tmp_path / "store", engine=engine)
     assert time.monotonic() - begin < 3
     assert {r: by_recipe(again)[r] for r in ("float32", "int8")} == {r: trials[r] for r in ("float32", "int8")}
     assert stage_rows(tmp_path / "store") == stages
+    # No worker goes on training what nobody waits for: each takes new work.
+    pool = engine.pool()
+    begin = time.monotonic()
+    while len(pool.workers()) < 2:
+        assert time.monotonic() - begin < 60
+        time.sleep(0.1)
+    assert len({pool.submit(worker, f"pid-{worker}", os.getpid).result(timeout=60) for worker in pool.workers()}) == 2
 
 
 def test_a_model_of_two_inputs_and_two_outputs(two_input_model: Any, engine: Engine, tmp_path: Path) -> None:
@@ -299,10 +309,17 @@ def test_a_recurrent_model_takes_the_ordinary_way_and_says_so(sequences: dict[st
     for trial in trials.values():
         assert_ordinary(trial, "the frozen model did not convert (ConverterError: 'tf.TensorListReserve' op requires element_shape to be static")
     expected = model.predict(sequences["x_test"], verbose=0)
-    np.testing.assert_allclose(flatfile.scores(path_of(trials["float32"]), sequences["x_test"]), expected, atol=1e-5)
     census = trials["float32"].census
     assert census is not None
     assert census.operators["UNIDIRECTIONAL_SEQUENCE_LSTM"] == 1
+    # The operator keeps its state from call to call; neither a plain loop, nor evaluation, nor the export may mix samples.
+    path = path_of(trials["float32"])
+    np.testing.assert_allclose(flatfile.scores(path, sequences["x_test"]), expected, atol=1e-5)
+    np.testing.assert_allclose(run_all(path, {"": sequences["x_test"]})[0]["scores"], expected, atol=1e-5)
+    np.save(tmp_path / "steps.npy", sequences["x_test"])
+    bundle = workbench.open_study("recurrent-arrays", tmp_path / "store").export("float32", tmp_path / "bundle")
+    printed = subprocess.run([sys.executable, str(bundle / "predict.py"), str(tmp_path / "steps.npy"), "--json"], capture_output=True, text=True, check=True).stdout
+    np.testing.assert_allclose([entry["outputs"]["scores"] for entry in json.loads(printed)], expected, atol=1e-5)
 
 
 def test_a_model_with_state_takes_the_ordinary_way_and_one_with_a_table_fails_in_words(sequences: dict[str, Array], engine: Engine, tmp_path: Path) -> None:

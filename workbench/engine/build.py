@@ -48,7 +48,6 @@ class Builder:
         self.results: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self.ending: set[str] = set()
         self.origin = time.monotonic()
         self.ready_at: dict[str, float] = {}
         self.times: list[StageTime] = []
@@ -72,8 +71,10 @@ class Builder:
         try:
             self._loop(pool, flights, todo, on_start, on_end)
         finally:
+            # Empty unless the sweep was stopped; the workers may belong to an engine, whose next sweep needs them.
             for flight in flights.values():
                 flight.future.release()
+                pool.kill(flight.worker)
         return self.results
 
     def _loop(self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd) -> None:
@@ -86,17 +87,14 @@ class Builder:
             if self.cancel.is_set():
                 raise Cancelled
             workers = pool.workers()
-            # A worker that is being ended is listed for a while yet; a stage given to it would die with it.
-            self.ending &= set(workers)
-            usable = [w for w in workers if w not in self.ending]
-            if usable or flights:
+            if workers or flights:
                 deadline = time.monotonic() + STARTUP_SECONDS
             elif time.monotonic() > deadline:
                 raise WorkbenchError(
                     f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
                 )
             busy = {f.worker for f in flights.values()}
-            free = [w for w in usable if w not in busy]
+            free = [w for w in workers if w not in busy]
             ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
             for key in ready:
                 self.ready_at.setdefault(key, time.monotonic())
@@ -181,7 +179,6 @@ class Builder:
                 continue
             if now - flight.started > self.stage_seconds:
                 flight.future.cancel(force=True)
-                self.ending.add(flight.worker)
                 pool.kill(flight.worker)
                 found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."}))
             elif flight.worker in workers:

@@ -27,6 +27,7 @@ class Pool:
         for name in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.jobs = jobs
+        self._ending: set[str] = set()
         self._config = dask.config.set(
             {
                 # One lost worker is the fault of the one stage that it ran; it must not be tried elsewhere.
@@ -51,7 +52,10 @@ class Pool:
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers that are up."""
-        return list(self.client.scheduler_info(n_workers=-1)["workers"])
+        listed = list(self.client.scheduler_info(n_workers=-1)["workers"])
+        # A worker that is being ended is listed for a while yet; a stage given to it would die with it.
+        self._ending &= set(listed)
+        return [w for w in listed if w not in self._ending]
 
     def submit(self, worker: str, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on a worker and return its future."""
@@ -65,6 +69,7 @@ class Pool:
 
     def kill(self, worker: str) -> None:
         """Restart a worker's process, whatever it is doing; returns at once."""
+        self._ending.add(worker)
 
         def restart() -> None:
             with contextlib.suppress(Exception):  # a worker that is gone already cannot be restarted
