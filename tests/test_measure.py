@@ -49,12 +49,15 @@ def test_one_round_has_no_width() -> None:
 
 
 def test_blocks_are_drawn_again_not_rounds() -> None:
-    """Ten rounds in two processes tell of two processes, however alike the rounds of one are."""
-    rounds = {i: [(1 if i < 5 else 3) * MS + i] for i in range(10)}
-    wide, narrow = stats.latency(rounds, block=5), stats.latency({i: r for i, r in rounds.items() if i < 5}, block=5)
-    assert (round(wide.low, 3), round(wide.high, 3)) == (1.0, 3.0)
-    assert narrow.high - narrow.low < 1e-5
-    assert stats.half_width(rounds, 5) == pytest.approx(0.5, abs=0.01)
+    """Twenty rounds in four processes tell of four processes, however alike the rounds of one are."""
+    rounds = {i: [(1 + i // 5) * MS + i] for i in range(20)}
+    by_block, by_round = stats.latency(rounds, block=5), stats.latency(rounds, block=1)
+    assert (round(by_block.low, 3), round(by_block.median, 3), round(by_block.high, 3)) == (1.0, 2.5, 4.0)
+    assert by_round.high - by_round.low < 0.8 * (by_block.high - by_block.low)
+    assert stats.half_width(rounds, 5) > 1.2 * stats.half_width(rounds, 1)
+    one = stats.ratio(rounds, {i: [MS] for i in rounds}, 5)
+    assert one is not None
+    assert (round(one.low, 3), round(one.high, 3), one.rounds) == (1.0, 4.0, 20)
 
 
 def test_ratios_are_paired_round_by_round() -> None:

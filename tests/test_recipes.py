@@ -269,6 +269,13 @@ def test_grids_expand(grid: Any, expected: list[str]) -> None:
     assert texts(grid) == expected
 
 
+def test_an_axis_holds_each_value_once() -> None:
+    grid = parse_grid(
+        {"prune": ["none", 0.5, None, "0.50", {"sparsity": 0.5}, "[begin=0]"], "quantize": ["int8", "int8"]}
+    )
+    assert {name: len(values) for name, values in grid.axes.items()} == {"prune": 2, "quantize": 1}
+
+
 @pytest.mark.parametrize("off", ["none", "None", False, "false", "no", "off", "OFF", None])
 @pytest.mark.parametrize("on", [True, "true", "yes", "on", "On"])
 def test_words_for_with_and_without(on: Any, off: Any) -> None:

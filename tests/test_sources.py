@@ -438,8 +438,8 @@ def test_names_survive_freezing(two_input_model: Any, tmp_path: Path) -> None:
     inputs = {"zeta": draw.random((5, 4), dtype=np.float32), "alpha": draw.random((5, 2, 2), dtype=np.float32)}
     second, first = (t.numpy() for t in two_input_model([inputs["zeta"], inputs["alpha"]]))
     load.freeze_keras(two_input_model, tmp_path / "frozen")
-    load.freeze_keras(two_input_model, tmp_path / "renamed", ["b", "a"])
-    for folder, names in (("frozen", ("second", "first")), ("renamed", ("b", "a"))):
+    load.freeze_keras(two_input_model, tmp_path / "renamed", ["a", "b"])
+    for folder, names in (("frozen", ("second", "first")), ("renamed", ("a", "b"))):
         path = tmp_path / f"{folder}.tflite"
         path.write_bytes(load.convert_float(tmp_path / folder))
         for outputs in (run_saved(tmp_path / folder, inputs), run_all(path, inputs)[0]):
@@ -650,6 +650,22 @@ def test_a_layer_whose_result_is_given_out_stays() -> None:
     made = fuse_relus(fold_batch_norms(model))
     assert len(made.layers) == len(model.layers)
     assert made.output_names == ["features", "scores"]
+
+
+def test_a_layer_that_is_also_called_for_an_output_stays() -> None:
+    import tf_keras
+
+    layers = tf_keras.layers
+    image = layers.Input((8, 8, 2), name="image")
+    conv = layers.Conv2D(2, 3, padding="same", name="conv")
+    features = conv(layers.MaxPooling2D(1)(image))
+    scores = layers.Flatten(name="scores")(layers.ReLU()(layers.BatchNormalization()(conv(image))))
+    model = tf_keras.Model(image, [features, scores])
+    shake_norms(model)
+    made = fuse_relus(fold_batch_norms(model))
+    assert len(made.layers) == len(model.layers)
+    for one, other in zip(made(IMAGES), model(IMAGES), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_models_that_only_code_knows_stay() -> None:

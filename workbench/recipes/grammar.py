@@ -12,12 +12,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import ValidationError
-
 from workbench import registry
 from workbench.errors import WorkbenchError, unknown
 from workbench.techniques.base import KerasTechnique, Technique
-from workbench.values.base import explain
+from workbench.values.base import build
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.source import SourceKind
@@ -88,13 +86,7 @@ def make_step(name: str, params: dict[str, Any]) -> Step:
 
 def checked(cls: type[Params], params: dict[str, Any], where: str) -> Params:
     """Return typed parameters; raises WorkbenchError with the nearest name or the allowed range."""
-    for key in params:
-        if key not in cls.model_fields:
-            raise unknown(f"parameter of {where}", str(key), cls.model_fields)
-    try:
-        return cls.model_validate(params)
-    except ValidationError as error:
-        raise WorkbenchError(f"{where}: {explain(error)}") from None
+    return build(cls, params, where, f"parameter of {where}")
 
 
 def resolve(step: Step) -> tuple[Technique[Any], Params]:

@@ -33,14 +33,14 @@ def digest(data: Any) -> str:
     return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
 
-def build(cls: type[V], data: dict[str, Any], where: str) -> V:
-    """Make a value from user data.
+def build(cls: type[V], data: dict[str, Any], where: str, keys: str | None = None) -> V:
+    """Make a value from user data; `where` and `keys` name the whole and one of its keys in messages.
 
     Raises WorkbenchError naming the key, the value received and what is allowed.
     """
     for key in data:
         if key not in cls.model_fields:
-            raise unknown(f"{where} setting", str(key), cls.model_fields)
+            raise unknown(keys or f"{where} setting", str(key), cls.model_fields)
     try:
         return cls.model_validate(data)
     except ValidationError as error:
