@@ -128,13 +128,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any
 def finish(store: Path, undisturbed: dict[str, tuple[Any, ...]], before: dict[str, tuple[Any, ...]]) -> None:
     """Run the sweep to its end and hold it against the undisturbed one; nothing of `before` may be done again."""
     times = artifact_times(store)
+    for path in (store / "artifacts").glob("partial-*"):
+        os.utime(path, (0, 0))  # long ago, so that nobody can be working on it
     done = run(store.parent, *SWEEP, "--store", store)
     assert done.returncode == 0, done.stderr[-3000:]
     after = stage_rows(store)
     assert {k: after[k] for k in before} == before, "a finished stage was done again"
     assert {k: v for k, v in artifact_times(store).items() if k in times} == times, "an artifact was written again"
     assert outcome(store.parent, store) == undisturbed
-    assert not list((store / "artifacts").glob("partial-*")), "what the killed run left unfinished is still there"
+    assert not list((store / "artifacts").glob("partial-*")), "what a killed run left unfinished is still there"
 
 
 def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]) -> None:

@@ -296,6 +296,7 @@ def assert_ordinary(trial: Trial, why: str) -> None:
     assert why in said
     assert said.endswith("the ordinary export was used")
     assert "\n" not in said
+    assert not list(path_of(trial).parent.glob("partial-*")), "the export that was converted is no artifact"
 
 
 def test_a_recurrent_model_takes_the_ordinary_way_and_says_so(sequences: dict[str, Array], engine: Engine, tmp_path: Path) -> None:

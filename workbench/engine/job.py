@@ -24,6 +24,7 @@ class Job:
     root: Path
     threads: int = 1
     notes: list[str] = field(default_factory=list)
+    temporary: list[Path] = field(default_factory=list)
 
     @property
     def artifacts(self) -> Artifacts:
@@ -34,6 +35,11 @@ class Job:
     def source(self) -> ModelInfo:
         """The model source."""
         return ModelInfo.model_validate(self.payload["source"])
+
+    def scratch(self) -> Path:
+        """Return a new empty folder that goes when the stage ends, unless it was moved into the store."""
+        self.temporary.append(self.artifacts.scratch())
+        return self.temporary[-1]
 
     def path(self, role: str) -> Path:
         """Return the file or folder of an earlier stage by its role."""

@@ -48,8 +48,14 @@ def search(
     limit = min(len(recipes), settings.trials or math.ceil(len(recipes) / 4))
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=_sampler(settings.strategy, settings.seed, limit))
     draw = random.Random(settings.seed)
-    tried: dict[str, list[float] | None] = {}
+    tried: dict[str, Trial] = {}
     begin = clock()
+
+    def tell(asked: Any, done: Trial) -> None:
+        values = _objectives(done)
+        for name, violation in _violations(done, baseline(), constraints).items():
+            asked.set_constraint(name, violation)
+        study.tell(asked, values, None if values else optuna.trial.TrialState.FAIL)
 
     def ask(taken: set[str]) -> tuple[Any, str]:
         for _ in range(TRIES):
@@ -57,8 +63,10 @@ def search(
             found = points.get(tuple(sorted(asked.params.items())))
             if found is not None and found not in tried and found not in taken:
                 return asked, found
-            known = tried.get(found) if found else None
-            study.tell(asked, known, None if known else optuna.trial.TrialState.FAIL)
+            if found in tried:
+                tell(asked, tried[found])
+            else:
+                study.tell(asked, state=optuna.trial.TrialState.FAIL)
         point, found = draw.choice([(p, i) for p, i in points.items() if i not in tried and i not in taken])
         study.enqueue_trial(dict(point))
         return study.ask(space), found
@@ -70,11 +78,8 @@ def search(
             asked[recipe_id] = one
         build(list(asked))
         for recipe_id, one in asked.items():
-            done = trial(recipe_id)
-            tried[recipe_id] = values = _objectives(done)
-            for name, violation in _violations(done, baseline(), constraints).items():
-                one.set_constraint(name, violation)
-            study.tell(one, values, None if values else optuna.trial.TrialState.FAIL)
+            tried[recipe_id] = trial(recipe_id)
+            tell(one, tried[recipe_id])
     return list(tried)
 
 

@@ -39,6 +39,9 @@ def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, An
         return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
     except Exception as error:  # a bug, or a stranger's technique; its class may exist in this process only, so it goes back as text
         return {"error": _told(error), "seconds": time.monotonic() - begin}
+    finally:
+        for folder in job.temporary:
+            shutil.rmtree(folder, ignore_errors=True)
     result.update(notes=job.notes, seconds=time.monotonic() - begin, pid=os.getpid())
     return result
 
@@ -87,14 +90,9 @@ def _train(job: Job) -> dict[str, Any]:
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
         return _saved_model(job, made, outputs)
-    folder = job.artifacts.scratch()
-    try:
-        file = folder / "model.h5"
-        made.save(file, include_optimizer=False, save_format="h5")
-        artifact = job.artifacts.put_bytes(file.read_bytes(), "h5")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return {"artifact": artifact.to_json(), "data": {}}
+    file = job.scratch() / "model.h5"
+    made.save(file, include_optimizer=False, save_format="h5")
+    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), "h5").to_json(), "data": {}}
 
 
 def _freeze(job: Job) -> dict[str, Any]:
@@ -124,14 +122,14 @@ def _saved_model(job: Job, model: Any, output_names: list[str] | None) -> dict[s
 
 def _first_that_works(job: Job, frozen: Callable[[Path], Any], ordinary: Callable[[Path], Any]) -> dict[str, Any]:
     """Return the result of freezing, or of the ordinary export when that fails, with a note."""
-    way, folder = "frozen", job.artifacts.scratch()
+    way, folder = "frozen", job.scratch()
     try:
         frozen(folder)
     except Exception as error:  # TensorFlow raises anything here; the ordinary way is then tried
         way = "ordinary"
-        job.notes.append(f"freezing failed ({type(error).__name__}: {str(error).splitlines()[0][:200]}); the ordinary export was used")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder = job.artifacts.scratch()
+        said = next(iter(str(error).splitlines()), "")[:200]
+        job.notes.append(f"freezing failed ({type(error).__name__}: {said}); the ordinary export was used")
+        folder = job.scratch()
         ordinary(folder)
     return {"artifact": job.artifacts.put_folder(folder, "savedmodel").to_json(), "data": {"conversion": way}}
 
@@ -141,7 +139,7 @@ def _ordinary(job: Job) -> Path | None:
     from workbench.sources import load
 
     path = job.keras_path()
-    folder = job.artifacts.scratch()
+    folder = job.scratch()
     if path is not None:
         load.save_ordinary(load.load_keras(path, job.scopes(), job.source.allow_code), folder)
     elif job.source.kind == "savedmodel":
@@ -242,13 +240,9 @@ def _evaluate(job: Job) -> dict[str, Any]:
 
 
 def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
-    folder = job.artifacts.scratch()
-    try:
-        file = folder / "outputs.npz"
-        np.savez(file, **outputs)  # type: ignore[arg-type]  # names are the model's
-        return job.artifacts.put_bytes(file.read_bytes(), "npz")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    file = job.scratch() / "outputs.npz"
+    np.savez(file, **outputs)  # type: ignore[arg-type]  # names are the model's
+    return job.artifacts.put_bytes(file.read_bytes(), "npz")
 
 
 HANDLERS = {

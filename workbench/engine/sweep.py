@@ -23,12 +23,16 @@ from workbench.errors import Cancelled
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.session import Measured, Subject, measure
 from workbench.recipes import grammar
+from workbench.store.artifacts import Artifacts
 from workbench.store.store import runtime_key
 from workbench.values.base import digest
 from workbench.values.profile import Profile, StageTime
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 from workbench.values.warning import Warning_
+
+# What a killed run left unfinished is removed when it is so old that nobody can be working on it.
+ABANDONED_SECONDS = 86_400.0
 
 
 def run_sweep(request: Request, listener: Listener, cancel: threading.Event, found: Callable[[str], None]) -> StudyRecord:
@@ -53,6 +57,8 @@ def run_sweep(request: Request, listener: Listener, cancel: threading.Event, fou
         record = _record(request, prepared)
         request.store.save_study(record)
         found(record.name)
+        for folder in (request.store.artifacts, Artifacts(request.store.data)):
+            folder.sweep(time.time() - ABANDONED_SECONDS)
         run = _Run(request, prepared, plan, listener, cancel)
         run.build(pool)
     finally:

@@ -1,0 +1,48 @@
+"""An engine between sweeps, the stage profile, and a search through the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import MODEL, show, succeed
+
+import workbench
+
+GRID = {"prune": ["none", 0.5], "quantize": ["float32", "int8", "dynamic"], "train": {"epochs": 1}, "measure": {"skip": True}}
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Path) -> None:
+    with workbench.Engine(jobs=2) as engine:
+        first = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "a", engine=engine)
+        workers = set(engine.pool().workers())
+        second = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "b", engine=engine)
+        assert set(engine.pool().workers()) == workers
+        again = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "b", engine=engine)
+    assert [t.state for t in first.trials] == ["ok"] * 6
+    figures = [[(t.id, t.artifact and t.artifact.sha256, t.quality and t.quality.accuracy) for t in s.trials] for s in (first, second)]
+    assert figures[0] == figures[1], "the same seed gives the same files in another store"
+
+    profile = second.profiles[0]
+    ran = {row["stage"]: row["ran"] for row in profile.rows()}
+    assert ran == {"train": 1, "freeze": 2, "convert": 2, "calibrate": 2, "finish": 6, "evaluate": 6}
+    assert profile.repeated() == {}
+    assert profile.utilisation is not None
+    assert 0 < profile.utilisation <= 1
+    assert all(s.ready_s <= s.started_s < s.ended_s and 0 < s.busy_s <= s.ended_s - s.started_s + 0.01 for s in profile.stages)
+    assert {s.worker for s in profile.stages} <= workers
+    assert len(again.profiles) == 2
+    assert again.profiles[1].stages == (), "nothing was computed again"
+
+
+def test_a_search_tries_fewer_recipes_than_the_grid(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    flags = ["--quantize", "float32,float16,dynamic,weight-only-int8,int8,int4-dynamic", "--measure-skip"]
+    printed = succeed(tmp_path, "sweep", MODEL, "--data", "digits", *flags, "--search-strategy", "tpe", "--search-trials", 3, "--store", store, "--study", "s", "--profile")
+    trials = show(tmp_path, "s", store)["trials"]
+    assert 3 <= len(trials) <= 4, "three recipes, and the baseline where it is none of them"
+    assert {t["state"] for t in trials} == {"ok"}
+    assert any(t["baseline"] for t in trials)
+    assert "utilisation of" in printed
