@@ -35,8 +35,7 @@ def load_source() -> tuple[IntArray, IntArray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise SystemExit(
-            "build_digits.py needs scikit-learn, which only this script uses: "
-            "pip install scikit-learn"
+            "build_digits.py needs scikit-learn, which only this script uses: pip install scikit-learn"
         ) from error
     bunch = load_digits()
     images = np.asarray(bunch.images).astype(np.int64)
@@ -76,9 +75,7 @@ def stratified_split(labels: IntArray) -> tuple[IntArray, IntArray]:
     """Return shuffled train and test indices with every class split about 3 to 1."""
     # RandomState's streams are frozen by numpy's compatibility policy, Generator's are not.
     random = np.random.RandomState(SEED)
-    by_class = np.concatenate(
-        [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    )
+    by_class = np.concatenate([random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)])
     is_test = np.arange(by_class.size) % TEST_EVERY == TEST_EVERY - 1
     return random.permutation(by_class[~is_test]), random.permutation(by_class[is_test])
 
@@ -103,9 +100,7 @@ def encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     with zipfile.ZipFile(archive, "w") as members:
         for name, array in arrays.items():
             content = io.BytesIO()
-            np.lib.format.write_array(
-                content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
-            )
+            np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             # numpy.savez would stamp the current time and the platform into each member.
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.create_system = 3

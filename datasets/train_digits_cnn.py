@@ -72,9 +72,7 @@ def conv_bn(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
     """Append a convolution without bias and its batch normalization."""
     from tf_keras import layers
 
-    x = layers.Conv2D(
-        filters, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv"
-    )(x)
+    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
     # With about 20 steps per epoch, the default momentum of 0.99 would leave the moving statistics
     # behind the weights in a fine-tuning of a few epochs.
     return layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
@@ -137,9 +135,7 @@ def train(digits: Digits) -> Any:
         start = time.perf_counter()
         order = random.permutation(len(digits.x_train))
         images = shift_images(digits.x_train[order], random)
-        history = model.fit(
-            images, digits.y_train[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0
-        ).history
+        history = model.fit(images, digits.y_train[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0).history
         print(
             f"epoch {epoch:2d}/{EPOCHS}  loss {history['loss'][0]:.4f}  "
             f"accuracy {history['accuracy'][0]:.4f}  {time.perf_counter() - start:.2f} s",
@@ -176,9 +172,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train or check the digits model.")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data set to read")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model file")
-    parser.add_argument(
-        "--check", action="store_true", help="only evaluate the model file; exit 1 if it is poor"
-    )
+    parser.add_argument("--check", action="store_true", help="only evaluate the model file; exit 1 if it is poor")
     arguments = parser.parse_args(argv)
     configure_tensorflow()
     digits = load_digits(arguments.data)

@@ -34,10 +34,20 @@ def open_page(path: Path, folder: Path, *flags: str) -> Page:
 
     Fails with the install command when there is no Chromium.
     """
-    program = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    program = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
     assert program, "the report's tests need Chromium: apt-get install chromium"
     log = folder / "net.json"
-    command = [program, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--virtual-time-budget=3000", "--dump-dom"]
+    command = [
+        program,
+        *FLAGS,
+        *flags,
+        f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={log}",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+    ]
     done = subprocess.run([*command, path.resolve().as_uri()], capture_output=True, timeout=120, check=True)
     return Page(done.stdout.decode(), _page_requests(log))
 
@@ -46,5 +56,9 @@ def _page_requests(log: Path) -> list[str]:
     events = json.loads(log.read_text())["events"]
     started = [e["params"] for e in events if "url" in e.get("params", {}) and "initiator" in e["params"]]
     # The browser's own requests (updates, clock) have no origin; those of a page have one.
-    foreign = {p["url"] for p in started if p["initiator"] != "not an origin" and p["url"].partition(":")[0] not in ("file", "data", "blob")}
+    foreign = {
+        p["url"]
+        for p in started
+        if p["initiator"] != "not an origin" and p["url"].partition(":")[0] not in ("file", "data", "blob")
+    }
     return sorted(foreign)

@@ -75,7 +75,9 @@ def files() -> dict[str, bytes]:
     def sparse(c: Any) -> None:
         c.optimizations = [lite.Optimize.EXPERIMENTAL_SPARSITY]
 
-    made = {f.__name__: convert(f) for f in (dynamic, float16, int8, int16x8, sparse)} | {"float32": convert(lambda c: None)}
+    made = {f.__name__: convert(f) for f in (dynamic, float16, int8, int16x8, sparse)} | {
+        "float32": convert(lambda c: None)
+    }
     return made | {"int4": _int4(made["float32"])}
 
 
@@ -92,13 +94,19 @@ def _dense_tensors(model: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """Return every tensor as the interpreter reads it, the decoded one where it was stored block-sparse."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    reader = Interpreter(model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, experimental_preserve_all_tensors=True)
+    reader = Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+    )
     reader.allocate_tensors()
     reader.invoke()
     found = {d["name"]: reader.get_tensor(d["index"]) for d in reader.get_tensor_details()}
     for operator in reader._get_ops_details():
         if operator["op_name"] == "DENSIFY":
-            found[reader._get_tensor_details(operator["inputs"][0], 0)["name"]] = reader.get_tensor(operator["outputs"][0])
+            found[reader._get_tensor_details(operator["inputs"][0], 0)["name"]] = reader.get_tensor(
+                operator["outputs"][0]
+            )
     return found
 
 
@@ -122,7 +130,11 @@ def test_a_real_file_is_what_the_interpreter_reads(files: dict[str, bytes], sche
     census = read_census(files[scheme])
     dense = _dense_tensors(files[scheme])
     assert census.weights == SCHEMES[scheme]
-    assert {t.operator: t.kernel for t in census.tensors} == {"CONV_2D": True, "DEPTHWISE_CONV_2D": False, "FULLY_CONNECTED": True}
+    assert {t.operator: t.kernel for t in census.tensors} == {
+        "CONV_2D": True,
+        "DEPTHWISE_CONV_2D": False,
+        "FULLY_CONNECTED": True,
+    }
     for tensor in census.tensors:
         values = dense[tensor.name] + 0
         axis = 3 if tensor.operator == "DEPTHWISE_CONV_2D" else 0
@@ -154,7 +166,10 @@ def test_a_real_file_against_its_recipe(files: dict[str, bytes]) -> None:
     """The small model keeps its zeros and values in int8, and is told from what it is not."""
     census = read_census(files["int8"])
     assert check_census(census, scheme="int8", sparsity_target=0.5, clusters=4) == ()
-    assert [w.kind for w in check_census(census, scheme="int8", sparsity_target=0.8, clusters=3)] == ["sparsity-lost", "clusters-lost"]
+    assert [w.kind for w in check_census(census, scheme="int8", sparsity_target=0.8, clusters=3)] == [
+        "sparsity-lost",
+        "clusters-lost",
+    ]
     assert [w.kind for w in check_census(read_census(files["float32"]), scheme="int8")] == ["mostly-float-int8"]
     assert [w.kind for w in check_census(census, scheme="float16")] == ["not-quantized"]
 
@@ -202,7 +217,10 @@ def test_every_cut_is_recognised(files: dict[str, bytes], scheme: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(scheme=st.sampled_from(sorted(SCHEMES)), flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=30))
+@given(
+    scheme=st.sampled_from(sorted(SCHEMES)),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=30),
+)
 def test_damage_is_an_error_or_a_census(files: dict[str, bytes], scheme: str, flips: list[tuple[float, int]]) -> None:
     """Whatever bytes change, the answer is a census or a message."""
     damaged = bytearray(files[scheme])

@@ -66,7 +66,12 @@ def _model(codes: list[str], buffers: list[Any], tensors: list[Any], operators: 
 def _one_weight(operator: str, weight: Any, data: Any, position: int = 1) -> Any:
     """Return a model of one operator `operator(x, weight)`."""
     inputs = [0, 1] if position == 1 else [1, 0]
-    return _model([operator], [data], [_tensor("x", "FLOAT32", (1, 2)), weight, _tensor("y", "FLOAT32", (1, 2))], [_operator(0, inputs, [2])])
+    return _model(
+        [operator],
+        [data],
+        [_tensor("x", "FLOAT32", (1, 2)), weight, _tensor("y", "FLOAT32", (1, 2))],
+        [_operator(0, inputs, [2])],
+    )
 
 
 def _only(model: Any) -> TensorCensus:
@@ -94,7 +99,10 @@ def test_small_types(type_: str, stored: list[int], shape: tuple[int, ...], zero
 def test_zero_points_are_zero() -> None:
     """What equals its zero point counts as zero, per tensor and per channel."""
     values = np.array([[7, 7, 1], [7, 9, 9]], np.uint8)
-    assert _only(_one_weight("CONV_2D", _tensor("w", "UINT8", (2, 3), 1, scale=[0.1], zeroPoint=[7]), values)).sparsity == 3 / 6
+    assert (
+        _only(_one_weight("CONV_2D", _tensor("w", "UINT8", (2, 3), 1, scale=[0.1], zeroPoint=[7]), values)).sparsity
+        == 3 / 6
+    )
     per_channel = _tensor("w", "UINT8", (2, 3), 1, scale=[0.1, 0.2], zeroPoint=[7, 9], quantizedDimension=0)
     tensor = _only(_one_weight("CONV_2D", per_channel, values))
     assert (tensor.sparsity, tensor.channels_quantized, tensor.unique, tensor.unique_per_channel) == (4 / 6, True, 3, 2)
@@ -113,7 +121,13 @@ def test_what_counts_as_weight() -> None:
         _tensor("y", "INT8", (1, 2), 0, scale=[1.0]),
     ]
     operators = [_operator(0, [1, 0], [5]), _operator(1, [5, 2, 3], [6])]
-    census = read_census(_pack(_model(["GATHER", "FULLY_CONNECTED"], [table, np.ones(2, np.int32), np.ones(2, np.int32)], tensors, operators)))
+    census = read_census(
+        _pack(
+            _model(
+                ["GATHER", "FULLY_CONNECTED"], [table, np.ones(2, np.int32), np.ones(2, np.int32)], tensors, operators
+            )
+        )
+    )
     assert census.weights == {"int8": 4, "int32": 8}
     (tensor,) = census.tensors
     assert (tensor.name, tensor.operator, tensor.kernel, tensor.unique) == ("table_again", "FULLY_CONNECTED", True, 3)
@@ -123,7 +137,9 @@ def test_what_counts_as_weight() -> None:
 
 def test_a_gathered_table_is_no_kernel() -> None:
     """Embedding tables are weights, and stay out of the kernels' figures."""
-    census = read_census(_pack(_one_weight("GATHER", _tensor("w", "FLOAT32", (2, 2), 1), np.zeros(4, np.float32), position=0)))
+    census = read_census(
+        _pack(_one_weight("GATHER", _tensor("w", "FLOAT32", (2, 2), 1), np.zeros(4, np.float32), position=0))
+    )
     assert (census.tensors[0].operator, census.tensors[0].kernel) == ("GATHER", False)
     assert (census.sparsity, census.unique_weights) == (0.0, 0)
 
@@ -157,7 +173,9 @@ def test_blockwise_scales_are_no_weights() -> None:
     schema = _schema()
     details = schema.BlockwiseQuantizationT()
     details.scales, details.zeroPoints, details.blockSize = 3, -1, 2
-    weight = _tensor("w", "INT4", (2, 4), 1, detailsType=schema.QuantizationDetails.BlockwiseQuantization, details=details)
+    weight = _tensor(
+        "w", "INT4", (2, 4), 1, detailsType=schema.QuantizationDetails.BlockwiseQuantization, details=details
+    )
     model = _one_weight("FULLY_CONNECTED", weight, np.array([0x10, 0x32, 0x10, 0x32], np.uint8))
     scales = schema.BufferT()
     scales.data = np.zeros(8, np.uint8)
@@ -165,7 +183,11 @@ def test_blockwise_scales_are_no_weights() -> None:
     model.subgraphs[0].tensors.append(_tensor("scales", "FLOAT16", (2, 2), 2))
     census = read_census(_pack(model))
     assert census.weights == {"int4": 4}
-    assert (census.tensors[0].channels_quantized, census.tensors[0].sparsity, census.tensors[0].unique) == (True, 0.25, 4)
+    assert (census.tensors[0].channels_quantized, census.tensors[0].sparsity, census.tensors[0].unique) == (
+        True,
+        0.25,
+        4,
+    )
 
 
 def test_buffers_behind_the_flatbuffer() -> None:

@@ -12,7 +12,9 @@ def _census(*tensors: TensorCensus, sparsity: float = 0.0) -> Census:
     return Census(weights={}, operators={}, sparsity=sparsity, unique_weights=0, inputs=(), outputs=(), tensors=tensors)
 
 
-def _weight(type_: str, elements: int, operator: str = "CONV_2D", sparsity: float = 0.0, unique: int = 9) -> TensorCensus:
+def _weight(
+    type_: str, elements: int, operator: str = "CONV_2D", sparsity: float = 0.0, unique: int = 9
+) -> TensorCensus:
     return TensorCensus(
         name=f"{operator}-{elements}", operator=operator, type=type_, shape=(1, elements), bytes=elements, sparsity=sparsity,
         unique=unique, unique_per_channel=unique, channels_quantized=False, kernel=operator != "DEPTHWISE_CONV_2D",
@@ -29,7 +31,10 @@ def test_mostly_float(scheme: str) -> None:
     assert "DEPTHWISE_CONV_2D float32 50" in found.seen
 
 
-@pytest.mark.parametrize(("scheme", "kept"), [("int4-dynamic", "int4"), ("int4-weight-only", "int4"), ("int4-block32", "int4"), ("float16", "float16")])
+@pytest.mark.parametrize(
+    ("scheme", "kept"),
+    [("int4-dynamic", "int4"), ("int4-weight-only", "int4"), ("int4-block32", "int4"), ("float16", "float16")],
+)
 def test_not_quantized(scheme: str, kept: str) -> None:
     """Schemes that promise a type warn when most of the weights have another."""
     assert check_census(_census(_weight(kept, 51), _weight("float32", 49)), scheme=scheme) == ()
@@ -57,5 +62,11 @@ def test_clusters_lost() -> None:
     """One kernel with more distinct values than clusters is enough; depthwise kernels are not looked at."""
     free = _weight("int8", 10, "DEPTHWISE_CONV_2D", unique=200)
     assert check_census(_census(_weight("int8", 10, unique=16), free), scheme="int8", clusters=16) == ()
-    (found,) = check_census(_census(_weight("int8", 10, unique=17), _weight("int8", 20, unique=90), free), scheme="int8", clusters=16)
-    assert (found.kind, "2 of 2 kernels" in found.seen, "'CONV_2D-20' (CONV_2D): 90" in found.seen) == ("clusters-lost", True, True)
+    (found,) = check_census(
+        _census(_weight("int8", 10, unique=17), _weight("int8", 20, unique=90), free), scheme="int8", clusters=16
+    )
+    assert (found.kind, "2 of 2 kernels" in found.seen, "'CONV_2D-20' (CONV_2D): 90" in found.seen) == (
+        "clusters-lost",
+        True,
+        True,
+    )

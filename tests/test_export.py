@@ -38,7 +38,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         def classify(self, image: Any) -> Any:
             return {"scores": tf.nn.softmax(tf.reshape(image, (-1, 6)) @ weights)}
 
-        @tf.function(input_signature=[tf.TensorSpec((1, 2), tf.float32, name="left"), tf.TensorSpec((1, 2), tf.int32, name="right")])  # type: ignore[untyped-decorator]  # as above
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((1, 2), tf.float32, name="left"),
+                tf.TensorSpec((1, 2), tf.int32, name="right"),
+            ]
+        )  # type: ignore[untyped-decorator]  # as above
         def add(self, left: Any, right: Any) -> Any:
             return {"sum": left + tf.cast(right, tf.float32)}
 
@@ -103,7 +108,12 @@ def test_card_tells_all_that_is_known(models: dict[str, Path], tmp_path: Path) -
     trial = trial_of(models["int8"], "prune:0.5+int8")
     card = json.loads((export_trial(record_of(), trial, tmp_path) / "card.json").read_text())
     (tensor,) = card["inputs"]
-    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["zero_point"]) == ("image", [None, 2, 3], "int8", -128)
+    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["zero_point"]) == (
+        "image",
+        [None, 2, 3],
+        "int8",
+        -128,
+    )
     assert tensor["range"] == pytest.approx([0.0, 255 * tensor["scale"]])
     assert "between 0 and" in tensor["preprocessing"]
     assert card["outputs"][0]["name"] == "scores"
@@ -153,7 +163,11 @@ def test_what_cannot_be_exported_says_why(models: dict[str, Path], tmp_path: Pat
     changed.write_bytes(models["float32"].read_bytes() + b"x")
     assert good.artifact
     with pytest.raises(WorkbenchError, match="not the file that was measured"):
-        export_trial(record_of(), good.model_copy(update={"artifact": good.artifact.model_copy(update={"path": str(changed)})}), tmp_path / "out")
+        export_trial(
+            record_of(),
+            good.model_copy(update={"artifact": good.artifact.model_copy(update={"path": str(changed)})}),
+            tmp_path / "out",
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -216,7 +230,9 @@ def test_predict_takes_several_inputs_by_name(models: dict[str, Path], tmp_path:
     ],
     ids=["shape", "none", "nan", "text", "object"],
 )
-def test_predict_refuses_what_does_not_fit(models: dict[str, Path], tmp_path: Path, predict: Run, data: Array, words: str) -> None:
+def test_predict_refuses_what_does_not_fit(
+    models: dict[str, Path], tmp_path: Path, predict: Run, data: Array, words: str
+) -> None:
     out = export_trial(record_of(), trial_of(models["float32"]), tmp_path / "out")
     failed = predict(out, data)
     assert failed.returncode == 2
@@ -237,5 +253,9 @@ def test_predict_needs_nothing_of_workbench() -> None:
     import workbench.export as export
 
     source = (Path(export.__file__).parent / "predict_template.py").read_text()
-    modules = {line.split()[1].partition(".")[0] for line in source.splitlines() if line.strip().startswith(("import ", "from "))}
+    modules = {
+        line.split()[1].partition(".")[0]
+        for line in source.splitlines()
+        if line.strip().startswith(("import ", "from "))
+    }
     assert modules == {"__future__", "argparse", "json", "sys", "pathlib", "typing", "numpy", "ai_edge_litert"}

@@ -23,8 +23,12 @@ def models() -> dict[str, Any]:
     pooled = layers.GlobalAveragePooling2D()(layers.BatchNormalization()(layers.Conv2D(4, 3)(image)))
     return {
         "functional": tf_keras.Model(image, layers.Dense(3, name="classes")(pooled)),
-        "two-in-two-out": tf_keras.Model([a, b], [layers.Dense(2, name="p")(joined), layers.Dense(1, name="q")(joined)]),
-        "sequential": tf_keras.Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 1)), layers.Flatten(), layers.Dense(3)]),
+        "two-in-two-out": tf_keras.Model(
+            [a, b], [layers.Dense(2, name="p")(joined), layers.Dense(1, name="q")(joined)]
+        ),
+        "sequential": tf_keras.Sequential(
+            [layers.Conv2D(4, 3, input_shape=(8, 8, 1)), layers.Flatten(), layers.Dense(3)]
+        ),
     }
 
 

@@ -20,7 +20,11 @@ from workbench.views.pareto import best, pareto_front
 def brute_force(points: list[tuple[float | None, float | None]], better: tuple[Better, Better]) -> set[int]:
     """Return the front by comparing every pair."""
     signs = [1 if b == "low" else -1 for b in better]
-    costs = {i: (signs[0] * x, signs[1] * y) for i, (x, y) in enumerate(points) if x is not None and y is not None and not math.isnan(x + y)}
+    costs = {
+        i: (signs[0] * x, signs[1] * y)
+        for i, (x, y) in enumerate(points)
+        if x is not None and y is not None and not math.isnan(x + y)
+    }
 
     def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
         return a != b and a[0] <= b[0] and a[1] <= b[1]
@@ -29,11 +33,18 @@ def brute_force(points: list[tuple[float | None, float | None]], better: tuple[B
 
 
 # Few different values, so that ties and duplicates come up.
-coordinates = st.one_of(st.none(), st.just(math.nan), st.just(math.inf), st.integers(-3, 3).map(float), st.floats(-1e9, 1e9))
+coordinates = st.one_of(
+    st.none(), st.just(math.nan), st.just(math.inf), st.integers(-3, 3).map(float), st.floats(-1e9, 1e9)
+)
 
 
-@given(st.lists(st.tuples(coordinates, coordinates), max_size=40), st.tuples(st.sampled_from(["low", "high"]), st.sampled_from(["low", "high"])))
-def test_front_is_what_comparing_all_pairs_gives(points: list[tuple[float | None, float | None]], better: tuple[Better, Better]) -> None:
+@given(
+    st.lists(st.tuples(coordinates, coordinates), max_size=40),
+    st.tuples(st.sampled_from(["low", "high"]), st.sampled_from(["low", "high"])),
+)
+def test_front_is_what_comparing_all_pairs_gives(
+    points: list[tuple[float | None, float | None]], better: tuple[Better, Better]
+) -> None:
     front = pareto_front(points, better)
     assert set(front) == brute_force(points, better)
     xs = [x for i in front if (x := points[i][0]) is not None]
@@ -82,7 +93,11 @@ def test_best_breaks_ties_by_accuracy_then_latency() -> None:
 
 
 def test_best_refuses_what_is_not_known() -> None:
-    trials = [make_trial("float32", measurements=()), make_trial("int8", task="none", measurements=()), make_trial("dynamic", state="failed", error="x")]
+    trials = [
+        make_trial("float32", measurements=()),
+        make_trial("int8", task="none", measurements=()),
+        make_trial("dynamic", state="failed", error="x"),
+    ]
     assert best(trials, Constraints(latency_ms=100)) is None
     chosen = best(trials, Constraints(accuracy_drop=1))
     assert chosen is trials[0]

@@ -56,12 +56,16 @@ def page(record: StudyRecord, trials: list[Trial]) -> Text:
 
 def test_findings_are_computed_from_the_trials() -> None:
     trials = [
-        make_trial("float32", size=440_000, accuracy=0.99, latency=1.0, measurements=[measured("xnnpack", 1.0, base=1.0)]),
+        make_trial(
+            "float32", size=440_000, accuracy=0.99, latency=1.0, measurements=[measured("xnnpack", 1.0, base=1.0)]
+        ),
         make_trial("int8", size=128_000, accuracy=0.985, measurements=[measured("xnnpack", 0.28, base=1.0)]),
         make_trial("int4-dynamic", size=80_000, accuracy=0.9, measurements=[measured("xnnpack", 1.3, base=1.0)]),
     ]
     found = {f.title: f.text for f in findings(make_record(grid={}), trials)}
-    assert found["Smallest within 1 point of accuracy"] == ("int8, 128 kB, 0.29x the size, 0.28x the latency on xnnpack, accuracy 98.50 % (0.50 points lost)")
+    assert found["Smallest within 1 point of accuracy"] == (
+        "int8, 128 kB, 0.29x the size, 0.28x the latency on xnnpack, accuracy 98.50 % (0.50 points lost)"
+    )
     assert found["Baseline"] == "float32, 440 kB, accuracy 99.00 %, 1.00 ms on xnnpack"
     assert found["Slower than the baseline"].startswith("1 of 2 measured variants on xnnpack")
 
@@ -119,7 +123,10 @@ def test_report_without_trials_and_with_failed_ones_only() -> None:
     empty = page(make_record(grid={}, command="", environment={}), [])
     assert "This study has no trials yet." in empty.text
     assert not [a for tag, a in empty.tags if tag == "select"]
-    failed = page(make_record(), [make_trial("float32", state="failed", error="operator X is missing"), make_trial("int8", state="failed")])
+    failed = page(
+        make_record(),
+        [make_trial("float32", state="failed", error="operator X is missing"), make_trial("int8", state="failed")],
+    )
     assert "Every variant failed" in failed.text
     assert "operator X is missing" in failed.text
     assert "no reason recorded" in failed.text
@@ -129,7 +136,10 @@ def test_report_without_trials_and_with_failed_ones_only() -> None:
 def test_report_of_a_sweep_under_way() -> None:
     waiting = page(make_record(), [make_trial("float32", state="running"), make_trial("int8", state="pending")])
     assert "No variant has run to its end yet." in waiting.text
-    half = page(make_record(), [make_trial("float32"), make_trial("int8", measurements=()), make_trial("qat+int8", state="pending")])
+    half = page(
+        make_record(),
+        [make_trial("float32"), make_trial("int8", measurements=()), make_trial("qat+int8", state="pending")],
+    )
     assert "3 variants: 2 ok, 1 pending" in half.text
 
 
@@ -137,7 +147,10 @@ def test_what_comes_from_users_is_escaped() -> None:
     evil = "</script><script>document.title='owned'</script>"
     trial = make_trial("int8").model_copy(update={"recipe": evil})
     failed = make_trial("dynamic", state="failed", error=evil)
-    document = page(make_record(evil, command=evil, environment={evil: evil}, grid={"note": evil}), [make_trial("float32"), trial, failed])
+    document = page(
+        make_record(evil, command=evil, environment={evil: evil}, grid={"note": evil}),
+        [make_trial("float32"), trial, failed],
+    )
     scripts = [a for tag, a in document.tags if tag == "script"]
     assert len(scripts) == 3
     assert document.text.count("document.title") >= 5
@@ -270,5 +283,7 @@ def test_report_is_dark_on_a_dark_page(tmp_path: Path) -> None:
 
 def test_the_browser_check_sees_a_page_that_asks(tmp_path: Path) -> None:
     path = tmp_path / "leak.html"
-    path.write_text('<!DOCTYPE html><img src="https://fonts.invalid/x.png"><script>fetch("http://cdn.invalid/p.js").catch(() => 0)</script>')
+    path.write_text(
+        '<!DOCTYPE html><img src="https://fonts.invalid/x.png"><script>fetch("http://cdn.invalid/p.js").catch(() => 0)</script>'
+    )
     assert open_page(path, tmp_path).requests == ["http://cdn.invalid/p.js", "https://fonts.invalid/x.png"]

@@ -16,7 +16,13 @@ from workbench.values.settings import Constraints, Search
 from workbench.values.trial import Quality, Size, Trial
 
 Strategy = Literal["random", "tpe", "nsga2"]
-GRID = parse_grid({"prune": ["none", 0.3, 0.5, 0.8], "cluster": ["none", 16], "quantize": ["float32", "float16", "dynamic", "int8", "int4-dynamic"]})
+GRID = parse_grid(
+    {
+        "prune": ["none", 0.3, 0.5, 0.8],
+        "cluster": ["none", 16],
+        "quantize": ["float32", "float16", "dynamic", "int8", "int4-dynamic"],
+    }
+)
 RECIPES = {r.id: r for r in expand(GRID, "keras").recipes}
 BYTES = {"float32": 400_000, "float16": 200_000, "dynamic": 110_000, "int8": 100_000, "int4-dynamic": 60_000}
 
@@ -26,21 +32,45 @@ def made(recipe: Recipe) -> Trial:
     text = recipe_text(recipe)
     size = BYTES[text.rpartition("+")[2]]
     loss = 0.03 * ("0.8" in text) + 0.01 * ("0.5" in text) + 0.02 * ("cluster" in text) + 0.05 * ("int4" in text)
-    return Trial(id=recipe.id, recipe=text, steps=recipe.steps, state="ok", size=Size(file=size, gzip=size), quality=Quality(samples=10, task="classification", accuracy=0.99 - loss))
+    return Trial(
+        id=recipe.id,
+        recipe=text,
+        steps=recipe.steps,
+        state="ok",
+        size=Size(file=size, gzip=size),
+        quality=Quality(samples=10, task="classification", accuracy=0.99 - loss),
+    )
 
 
 BASELINE = next(made(r) for r in RECIPES.values() if recipe_text(r) == "float32")
 
 
-def run(settings: Search, constraints: Constraints | None = None, failing: str = "", clock: Iterator[float] | Iterator[int] | None = None) -> tuple[list[str], list[list[str]]]:
+def run(
+    settings: Search,
+    constraints: Constraints | None = None,
+    failing: str = "",
+    clock: Iterator[float] | Iterator[int] | None = None,
+) -> tuple[list[str], list[list[str]]]:
     batches: list[list[str]] = []
 
     def trial(recipe_id: str) -> Trial:
         done = made(RECIPES[recipe_id])
-        return done.model_copy(update={"state": "failed", "error": "no"}) if failing and failing in done.recipe else done
+        return (
+            done.model_copy(update={"state": "failed", "error": "no"}) if failing and failing in done.recipe else done
+        )
 
     ticks = clock or iter(lambda: 0.0, 1.0)
-    chosen = search(RECIPES, settings, constraints or Constraints(), 2, batches.append, trial, lambda: BASELINE, threading.Event(), lambda: next(ticks))
+    chosen = search(
+        RECIPES,
+        settings,
+        constraints or Constraints(),
+        2,
+        batches.append,
+        trial,
+        lambda: BASELINE,
+        threading.Event(),
+        lambda: next(ticks),
+    )
     return chosen, batches
 
 

@@ -22,12 +22,20 @@ from workbench.views.tradeoff import front_trials, tradeoff_figure, tradeoff_inf
 def test_metrics_are_listed_size_first_then_quality_then_each_runtime() -> None:
     names = list(metrics_for(make_study()))
     assert names[:4] == ["size", "compressed", "accuracy", "accuracy_drop"]
-    assert names.index("sparsity") < names.index("latency") < names.index("latency@xnnpack") < names.index("latency@reference")
+    assert (
+        names.index("sparsity")
+        < names.index("latency")
+        < names.index("latency@xnnpack")
+        < names.index("latency@reference")
+    )
     assert "rmse" not in names
 
 
 def test_estimates_are_metrics_of_their_own_and_marked() -> None:
-    trials = [make_trial("float32"), make_trial("int8", measurements=[measured("xnnpack", 0.2), measured("ethos-u55-128", 1.8, kind="estimated")])]
+    trials = [
+        make_trial("float32"),
+        make_trial("int8", measurements=[measured("xnnpack", 0.2), measured("ethos-u55-128", 1.8, kind="estimated")]),
+    ]
     metrics = metrics_for(trials)
     assert "latency@ethos-u55-128" not in metrics
     estimate = metrics["estimated_latency@ethos-u55-128"]
@@ -50,7 +58,9 @@ def test_estimates_alone_give_no_plain_latency() -> None:
 
 
 def test_options_make_another_runtime() -> None:
-    trial = make_trial("int8", measurements=[measured("xnnpack", 0.2, {"threads": 1}), measured("xnnpack", 0.1, {"threads": 2})])
+    trial = make_trial(
+        "int8", measurements=[measured("xnnpack", 0.2, {"threads": 1}), measured("xnnpack", 0.1, {"threads": 2})]
+    )
     metrics = metrics_for([trial])
     assert runtimes_of([trial]) == ["xnnpack", "xnnpack[threads=2]"]
     assert metrics["latency@xnnpack[threads=2]"].value(trial, None) == 0.1
@@ -117,21 +127,27 @@ def test_an_infinite_figure_counts_for_the_front_but_is_not_drawn() -> None:
 
 
 def test_latency_has_whiskers_and_a_logarithmic_axis_only_where_it_fits() -> None:
-    info = tradeoff_info([make_trial("float32", latency=1.0), make_trial("int16x8", latency=12.0)], "latency@xnnpack", "size")
+    info = tradeoff_info(
+        [make_trial("float32", latency=1.0), make_trial("int16x8", latency=12.0)], "latency@xnnpack", "size"
+    )
     assert info.x_log
     assert not info.y_log
     assert info.points[0].x_interval == (0.97, 1.04)
     bars = [t.error_x for t in tradeoff_figure(info).data if t.meta["role"] == "points"]
     assert [b.visible for b in bars] == [True, True]
     assert bars[0].array[0] == pytest.approx(0.04)
-    near = tradeoff_info([make_trial("float32", latency=1.0), make_trial("int8", latency=0.5)], "latency@xnnpack", "size")
+    near = tradeoff_info(
+        [make_trial("float32", latency=1.0), make_trial("int8", latency=0.5)], "latency@xnnpack", "size"
+    )
     assert not near.x_log
 
 
 def test_each_scheme_and_group_looks_different() -> None:
     assert set(drawing.COLOURS) == set(SCHEMES)
     assert len(set(drawing.COLOURS.values())) == len(SCHEMES)
-    assert len(set(drawing.SYMBOLS.values()) | set(drawing.OTHER_SYMBOLS)) == len(drawing.SYMBOLS) + len(drawing.OTHER_SYMBOLS)
+    assert len(set(drawing.SYMBOLS.values()) | set(drawing.OTHER_SYMBOLS)) == len(drawing.SYMBOLS) + len(
+        drawing.OTHER_SYMBOLS
+    )
 
 
 def test_figure_holds_each_point_once_and_the_front_in_order() -> None:
@@ -167,7 +183,12 @@ def test_hover_text_is_escaped() -> None:
 def test_views_do_not_load_plotly_before_a_chart_is_drawn() -> None:
     check = "import sys, workbench.views.tradeoff, workbench.views.table, workbench.report, workbench.export; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
-    assert subprocess.run([sys.executable, "-c", check.replace("import sys,", "import sys, plotly,")], check=False).returncode == 1
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", check.replace("import sys,", "import sys, plotly,")], check=False
+        ).returncode
+        == 1
+    )
 
 
 # ---- the table

@@ -39,7 +39,12 @@ EFFECT: dict[str, tuple[float, float, float]] = {
     "int4-weight-only": (0.18, 1.05, 0.0290),
     "int4-block32": (0.21, 1.1, 0.0111),
 }
-ENVIRONMENT = {"processor": "x86-64, 2 cores", "python": "3.11.7", "versions": {"ai-edge-litert": "2.3.0", "tensorflow": "2.21.0"}, "load": 0.12}
+ENVIRONMENT = {
+    "processor": "x86-64, 2 cores",
+    "python": "3.11.7",
+    "versions": {"ai-edge-litert": "2.3.0", "tensorflow": "2.21.0"},
+    "load": 0.12,
+}
 
 
 def make_trial(
@@ -68,7 +73,9 @@ def make_trial(
     return Trial(
         **base,
         state="ok",
-        artifact=Artifact(path=f"{parsed.id}.tflite", sha256=hashlib.sha256(recipe.encode()).hexdigest(), kind="tflite"),
+        artifact=Artifact(
+            path=f"{parsed.id}.tflite", sha256=hashlib.sha256(recipe.encode()).hexdigest(), kind="tflite"
+        ),
         size=Size(file=size, gzip=int(size * 0.92 * _packing(parsed))),
         census=_census(parsed, scheme, size),
         quality=_quality(scheme, loss, accuracy, task),
@@ -78,7 +85,11 @@ def make_trial(
 
 
 def measured(
-    runtime: str, median: float, options: dict[str, Any] | None = None, kind: Literal["measured", "estimated"] = "measured", base: float = FLOAT_MS
+    runtime: str,
+    median: float,
+    options: dict[str, Any] | None = None,
+    kind: Literal["measured", "estimated"] = "measured",
+    base: float = FLOAT_MS,
 ) -> Measurement:
     """Return a good measurement with a narrow interval."""
     return Measurement(
@@ -177,12 +188,16 @@ def _study_trial(recipe: str) -> Trial:
     notes = []
     if scheme == "int16x8":
         notes.append(warning("reference-kernels", "5 of 7 operators ran on reference kernels"))
-        notes.append(warning("slower-than-baseline", f"{time:.2f} ms against {FLOAT_MS} ms of the float baseline on xnnpack"))
+        notes.append(
+            warning("slower-than-baseline", f"{time:.2f} ms against {FLOAT_MS} ms of the float baseline on xnnpack")
+        )
     if scheme == "int4-block32":
         notes.append(warning("not-quantized", "6 of 7 weight tensors (98 % of the bytes) are float32"))
     if "prune:0.8" in recipe and "cluster" in recipe:
         notes.append(warning("sparsity-lost", "asked for 80 % zeros, found 61.2 %"))
-    return make_trial(recipe, size=int(FLOAT_BYTES * EFFECT[scheme][0] * (1 + (wobble - 1) / 20)), measurements=runs, warnings=notes)
+    return make_trial(
+        recipe, size=int(FLOAT_BYTES * EFFECT[scheme][0] * (1 + (wobble - 1) / 20)), measurements=runs, warnings=notes
+    )
 
 
 def _loss(recipe: Recipe) -> float:
@@ -201,8 +216,13 @@ def _packing(recipe: Recipe) -> float:
     return factor * (0.45 if "cluster" in found else 1.0)
 
 
-def _quality(scheme: str, loss: float, accuracy: float | None, task: Literal["classification", "regression", "none"]) -> Quality:
-    figures: dict[str, Any] = {"sqnr_db": None if scheme == "float32" and loss == 0 else 48.0 - 900 * loss, "cosine": 1.0 - loss / 10}
+def _quality(
+    scheme: str, loss: float, accuracy: float | None, task: Literal["classification", "regression", "none"]
+) -> Quality:
+    figures: dict[str, Any] = {
+        "sqnr_db": None if scheme == "float32" and loss == 0 else 48.0 - 900 * loss,
+        "cosine": 1.0 - loss / 10,
+    }
     if task == "classification":
         figures |= {"accuracy": 0.9911 - loss if accuracy is None else accuracy, "top5": 1.0, "agreement": 1.0 - loss}
     if task == "regression":

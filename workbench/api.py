@@ -52,7 +52,9 @@ def sweep(
     if jobs is not None and jobs < 1:
         raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
     opened = store if isinstance(store, Store) else Store(store)
-    request = Request(model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command, engine)
+    request = Request(
+        model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command, engine
+    )
 
     def run(cancel: threading.Event, found: Callable[[str], None]) -> None:
         run_sweep(request, listener, cancel, found)
@@ -76,7 +78,9 @@ def load_model(path: str | Path, allow_code: bool = False) -> Any:
 
     info = identify(path, Path(), allow_code)
     if info.kind != "keras":
-        raise WorkbenchError(f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep.")
+        raise WorkbenchError(
+            f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep."
+        )
     return load_keras(Path(info.path), allow_code=allow_code)
 
 
@@ -94,7 +98,9 @@ def inspect(path: str | Path) -> Census:
     return read_census(Path(path))
 
 
-def bench(path: str | Path, runtimes: Any = ("xnnpack",), budget: float | None = None, half_width: float = 0.02) -> list[Measurement]:
+def bench(
+    path: str | Path, runtimes: Any = ("xnnpack",), budget: float | None = None, half_width: float = 0.02
+) -> list[Measurement]:
     """Measure one `.tflite` on each runtime, each in a process of its own; `budget` is seconds of timing in all."""
     from workbench.measure.session import Measured, Subject, measure
 

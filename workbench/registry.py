@@ -71,7 +71,9 @@ class Registry(Generic[T]):
             try:
                 self.get(name)
             except Exception as error:  # a stranger's code may raise anything
-                self._broken[name] = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+                self._broken[name] = (
+                    str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+                )
                 warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", stacklevel=2)
         return {n: self._loaded[n] for n in self.names() if n in self._loaded}
 
@@ -84,9 +86,13 @@ class Registry(Generic[T]):
         try:
             made: T = point.load()()
         except Exception as error:  # a stranger's code may raise anything
-            raise WorkbenchError(f"{self.what} {point.name!r} ({point.value}) could not be loaded: {type(error).__name__}: {error}") from error
+            raise WorkbenchError(
+                f"{self.what} {point.name!r} ({point.value}) could not be loaded: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(made, _attribute(self.base)):
-            raise WorkbenchError(f"{self.what} {point.name!r} ({point.value}) is no subclass of {self.base.replace(':', '.')}")
+            raise WorkbenchError(
+                f"{self.what} {point.name!r} ({point.value}) is no subclass of {self.base.replace(':', '.')}"
+            )
         return made
 
     def _sources(self) -> dict[str, Any]:
@@ -94,7 +100,10 @@ class Registry(Generic[T]):
             found: dict[str, Any] = dict(self.builtins)
             for point in entry_points(group=self.group):
                 if point.name in self.builtins:
-                    warnings.warn(f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name", stacklevel=2)
+                    warnings.warn(
+                        f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name",
+                        stacklevel=2,
+                    )
                     continue
                 found[point.name] = point
             self._names = found
@@ -106,5 +115,9 @@ def _attribute(place: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-techniques: Registry[Technique[Any]] = Registry("technique", "workbench.techniques", "workbench.techniques.base:Technique", BUILTIN_TECHNIQUES)
-runtimes: Registry[Runtime[Any]] = Registry("runtime", "workbench.runtimes", "workbench.runtimes.base:Runtime", BUILTIN_RUNTIMES)
+techniques: Registry[Technique[Any]] = Registry(
+    "technique", "workbench.techniques", "workbench.techniques.base:Technique", BUILTIN_TECHNIQUES
+)
+runtimes: Registry[Runtime[Any]] = Registry(
+    "runtime", "workbench.runtimes", "workbench.runtimes.base:Runtime", BUILTIN_RUNTIMES
+)

@@ -71,7 +71,9 @@ class Study:
         found = [t for t in trials if len(trial_id) >= 4 and t.id.startswith(trial_id)]
         if len(found) == 1:
             return found[0]
-        raise unknown("trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them.")
+        raise unknown(
+            "trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them."
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row per trial, with the same keys in each."""
@@ -86,7 +88,9 @@ class Study:
         except ImportError:
             from workbench.errors import MissingExtra
 
-            raise MissingExtra("to_frame() needs pandas: pip install pandas. Study.rows() gives the same as a list of dicts.") from None
+            raise MissingExtra(
+                "to_frame() needs pandas: pip install pandas. Study.rows() gives the same as a list of dicts."
+            ) from None
         return pandas.DataFrame(self.rows())
 
     def pareto(self, x: str = "size", y: str = "accuracy") -> list[Trial]:
@@ -95,13 +99,21 @@ class Study:
 
         return front_trials(self.trials, x, y)
 
-    def best(self, max_size: int | str | None = None, max_drop: float | None = None, max_latency_ms: float | None = None, runtime: str | None = None) -> Trial | None:
+    def best(
+        self,
+        max_size: int | str | None = None,
+        max_drop: float | None = None,
+        max_latency_ms: float | None = None,
+        runtime: str | None = None,
+    ) -> Trial | None:
         """Return the smallest trial that keeps the constraints (bytes or "100KB", accuracy share, milliseconds), or None."""
         from workbench.values.base import build
         from workbench.views.pareto import best
 
         size = parse_size(max_size) if max_size is not None else None
-        constraints = build(Constraints, {"accuracy_drop": max_drop, "size": size, "latency_ms": max_latency_ms}, "best")
+        constraints = build(
+            Constraints, {"accuracy_drop": max_drop, "size": size, "latency_ms": max_latency_ms}, "best"
+        )
         return best(self.trials, constraints, runtime)
 
     def report(self, path: str | Path) -> Path:

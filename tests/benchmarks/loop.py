@@ -33,7 +33,9 @@ class Outcome:
     seconds: float
 
 
-def run_loop(load: Callable[[], Any], recipes: list[str], data: dict[str, Array], epochs: int, folder: Path) -> list[Outcome]:
+def run_loop(
+    load: Callable[[], Any], recipes: list[str], data: dict[str, Array], epochs: int, folder: Path
+) -> list[Outcome]:
     """Make every recipe from a fresh model, one after the other."""
     found = []
     for recipe in recipes:
@@ -70,7 +72,9 @@ def train(model: Any, step: str, before: list[str], data: dict[str, Array], epoc
         wrapped.fit(x, y, batch_size=64, epochs=epochs, verbose=0, callbacks=callbacks)
 
     if name == "prune":
-        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, float(value), 0, int(0.6 * total), frequency=max(1, total // 40))
+        schedule = tfmot.sparsity.keras.PolynomialDecay(
+            0.0, float(value), 0, int(0.6 * total), frequency=max(1, total // 40)
+        )
         wrapped = tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
         fit(wrapped, 1e-3, [tfmot.sparsity.keras.UpdatePruningStep()])
         return tfmot.sparsity.keras.strip_pruning(wrapped)
@@ -88,7 +92,11 @@ def train(model: Any, step: str, before: list[str], data: dict[str, Array], epoc
         else None
     )
     annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-    wrapped = tfmot.quantization.keras.quantize_apply(annotated, scheme) if scheme else tfmot.quantization.keras.quantize_apply(annotated)
+    wrapped = (
+        tfmot.quantization.keras.quantize_apply(annotated, scheme)
+        if scheme
+        else tfmot.quantization.keras.quantize_apply(annotated)
+    )
     fit(wrapped, 1e-4, [])
     return wrapped
 

@@ -32,22 +32,44 @@ def fill(folder: Path, count: int) -> None:
     """Write a store with `count` finished trials of the study "many", and `grid.yaml` that asks for them."""
     schemes = ["float32", "float16", "dynamic", "int8", "int8-float-io"]
     sparsities = [round(0.001 * (i + 1), 3) for i in range(count // len(schemes))]
-    (folder / "grid.yaml").write_text(yaml.safe_dump({"prune": sparsities, "quantize": schemes, "measure": {"budget": 0}}))
+    (folder / "grid.yaml").write_text(
+        yaml.safe_dump({"prune": sparsities, "quantize": schemes, "measure": {"budget": 0}})
+    )
     store = Store(folder / "store")
-    workbench.sweep(bundled("digits_cnn.h5"), "digits", {"quantize": ["float32"], "measure": {"budget": 0}}, study="many", store=store)
+    workbench.sweep(
+        bundled("digits_cnn.h5"),
+        "digits",
+        {"quantize": ["float32"], "measure": {"budget": 0}},
+        study="many",
+        store=store,
+    )
     record, real = store.study("many"), store.trials("many")[0]
     grid = make_grid(yaml.safe_load((folder / "grid.yaml").read_text()), None, None)
     plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid)
     trials = []
     for position, (trial_id, recipe) in enumerate(plan.recipes.items()):
-        copy = real.model_copy(update={"id": trial_id, "recipe": grammar.recipe_text(recipe), "steps": recipe.steps, "baseline": trial_id == plan.baseline})
+        copy = real.model_copy(
+            update={
+                "id": trial_id,
+                "recipe": grammar.recipe_text(recipe),
+                "steps": recipe.steps,
+                "baseline": trial_id == plan.baseline,
+            }
+        )
         trials.append((copy, plan.ends[trial_id], position))
     store.save_trials("many", trials)
     settings = grid.measure.model_dump(exclude={"budget", "skip"})
     for trial, _, _ in trials:
         for measurement in real.measurements:
             assert trial.artifact is not None
-            key = digest({"artifact": trial.artifact.sha256, "runtime": grid.runtimes[0].to_json(), "machine": fingerprint(), "settings": settings})
+            key = digest(
+                {
+                    "artifact": trial.artifact.sha256,
+                    "runtime": grid.runtimes[0].to_json(),
+                    "machine": fingerprint(),
+                    "settings": settings,
+                }
+            )
             store.save_measurement("many", trial.id, measurement, key, None)
 
 
@@ -60,14 +82,33 @@ def main() -> None:
         folder = Path(temporary)
         fill(folder, options.recipes)
         store = ["--store", str(folder / "store")]
-        again = ["sweep", str(bundled("digits_cnn.h5")), "--data", "digits", "--grid", str(folder / "grid.yaml"), "--study", "many", *store]
+        again = [
+            "sweep",
+            str(bundled("digits_cnn.h5")),
+            "--data",
+            "digits",
+            "--grid",
+            str(folder / "grid.yaml"),
+            "--study",
+            "many",
+            *store,
+        ]
         total = 0.0
-        for name, arguments in {"studies": ["studies", *store], "show": ["show", "many", "--format", "csv", *store], "sweep again": again, "report": ["report", "many", "--out", str(folder / "r.html"), *store]}.items():
+        for name, arguments in {
+            "studies": ["studies", *store],
+            "show": ["show", "many", "--format", "csv", *store],
+            "sweep again": again,
+            "report": ["report", "many", "--out", str(folder / "r.html"), *store],
+        }.items():
             begin = time.perf_counter()
-            done = subprocess.run([sys.executable, "-m", "workbench", *arguments], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-m", "workbench", *arguments], capture_output=True, text=True, check=False
+            )
             seconds = time.perf_counter() - begin
             total += seconds
-            print(f"{name:>12}: {seconds:.2f} s, exit {done.returncode} {done.stderr.strip()[-100:] if done.returncode else ''}")
+            print(
+                f"{name:>12}: {seconds:.2f} s, exit {done.returncode} {done.stderr.strip()[-100:] if done.returncode else ''}"
+            )
         print(f"{'all':>12}: {total:.2f} s for {options.recipes} recipes")
 
 

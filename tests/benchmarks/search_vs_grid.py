@@ -87,7 +87,9 @@ def main() -> None:
                 found.setdefault(strategy, []).append(hypervolume(tried, whole) / best)
     for strategy, shares in found.items():
         listed = " ".join(f"{s:.3f}" for s in shares)
-        print(f"{strategy:>7}: {len(whole) // 4} trials, {statistics.mean(shares):.1%} of the grid's hypervolume (seeds: {listed})")
+        print(
+            f"{strategy:>7}: {len(whole) // 4} trials, {statistics.mean(shares):.1%} of the grid's hypervolume (seeds: {listed})"
+        )
     if options.json:
         options.json.write_text(json.dumps({"recipes": len(whole), "hypervolume": best, "share": found}, indent=2))
 

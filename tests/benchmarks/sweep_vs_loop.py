@@ -28,7 +28,18 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = 200
-TEN = ["float32", "float16", "dynamic", "weight-only-int8", "int8", "int8-float-io", "int16x8", "int4-dynamic", "int4-weight-only", "int4-block32"]
+TEN = [
+    "float32",
+    "float16",
+    "dynamic",
+    "weight-only-int8",
+    "int8",
+    "int8-float-io",
+    "int16x8",
+    "int4-dynamic",
+    "int4-weight-only",
+    "int4-block32",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,9 @@ def make_case(name: str, folder: Path) -> Case:
         "quantize": [{"scheme": s, "granularity": "channel"} for s in schemes],
     }
     prefixes = [p + c for p in ("prune:0.5+", "prune:0.8+") for c in ("", "cluster:16+")]
-    loop = [p + s for p in prefixes for s in schemes] + [p + "qat+" + s for p in prefixes for s in ("int8", "int8-float-io")]
+    loop = [p + s for p in prefixes for s in schemes] + [
+        p + "qat+" + s for p in prefixes for s in ("int8", "int8-float-io")
+    ]
     return Case(name, model, data, loop, grid)
 
 
@@ -75,14 +88,22 @@ def make_files(name: str, folder: Path) -> None:
         shutil.copy(bundled("digits_cnn.h5"), folder / "digits.h5")
         digits = workbench.load_dataset("digits")
         assert digits.train is not None
-        np.savez(folder / "digits.npz", x_train=digits.train.x, y_train=digits.train.y, x_test=digits.test.x[:SAMPLES], y_test=digits.test.y[:SAMPLES])  # type: ignore[arg-type,index]
+        np.savez(
+            folder / "digits.npz",
+            x_train=digits.train.x,
+            y_train=digits.train.y,
+            x_test=digits.test.x[:SAMPLES],
+            y_test=digits.test.y[:SAMPLES],
+        )  # type: ignore[arg-type,index]
         return
     size, alpha = {"mn96": (96, 0.35), "mn224": (224, 1.0)}[name]
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.applications.MobileNetV2(weights=None, input_shape=(size, size, 3), alpha=alpha)
     draw = np.random.default_rng(0)
     # Smooth images of different colours: noise alone looks the same to every layer.
-    colour = draw.random((2 * SAMPLES, 1, 1, 3)) * np.linspace(0, 1, size)[None, :, None, None] + draw.random((2 * SAMPLES, 1, 1, 3))
+    colour = draw.random((2 * SAMPLES, 1, 1, 3)) * np.linspace(0, 1, size)[None, :, None, None] + draw.random(
+        (2 * SAMPLES, 1, 1, 3)
+    )
     x = (np.clip(colour / 2 + 0.1 * draw.standard_normal((2 * SAMPLES, size, size, 3)), 0, 1)).astype(np.float32)
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
@@ -91,14 +112,29 @@ def make_files(name: str, folder: Path) -> None:
         model(x[start : start + 20], training=True)
     y = model.predict(x[SAMPLES:], verbose=0).argmax(axis=1)
     model.save(folder / f"{name}.h5", include_optimizer=False)
-    np.savez(folder / f"{name}.npz", x_train=x[:SAMPLES], y_train=np.zeros(SAMPLES, np.int64), x_test=x[SAMPLES:], y_test=y)
+    np.savez(
+        folder / f"{name}.npz", x_train=x[:SAMPLES], y_train=np.zeros(SAMPLES, np.int64), x_test=x[SAMPLES:], y_test=y
+    )
 
 
 def run_loop(case: Case, folder: Path) -> tuple[float, dict[str, dict[str, Any]]]:
     """Return (a): seconds and outcomes by recipe."""
     out = folder / "loop.json"
     begin = time.perf_counter()
-    subprocess.run([sys.executable, str(HERE / "loop.py"), str(case.model), str(case.data), str(out), str(case.epochs), *case.loop], check=True, env=_quiet(), stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            str(HERE / "loop.py"),
+            str(case.model),
+            str(case.data),
+            str(out),
+            str(case.epochs),
+            *case.loop,
+        ],
+        check=True,
+        env=_quiet(),
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - begin, {o["recipe"]: o for o in json.loads(out.read_text())}
 
 
@@ -109,9 +145,32 @@ def run_command(case: Case, folder: Path, number: int) -> tuple[float, dict[str,
     store = folder / f"store-b{number}"
     command = [sys.executable, "-m", "workbench"]
     begin = time.perf_counter()
-    subprocess.run([*command, "sweep", str(case.model), "--data", str(case.data), "--grid", str(grid), "--store", str(store), "--study", "b"], check=False, env=_quiet(), capture_output=True)
+    subprocess.run(
+        [
+            *command,
+            "sweep",
+            str(case.model),
+            "--data",
+            str(case.data),
+            "--grid",
+            str(grid),
+            "--store",
+            str(store),
+            "--study",
+            "b",
+        ],
+        check=False,
+        env=_quiet(),
+        capture_output=True,
+    )
     seconds = time.perf_counter() - begin
-    shown = subprocess.run([*command, "show", "b", "--store", str(store), "--format", "json"], check=True, env=_quiet(), capture_output=True, text=True)
+    shown = subprocess.run(
+        [*command, "show", "b", "--store", str(store), "--format", "json"],
+        check=True,
+        env=_quiet(),
+        capture_output=True,
+        text=True,
+    )
     return seconds, json.loads(shown.stdout)
 
 
@@ -122,7 +181,9 @@ def run_warm(case: Case, folder: Path, number: int) -> tuple[float, Any]:
     with workbench.Engine() as engine:
         engine.warm()
         begin = time.perf_counter()
-        study = workbench.sweep(str(case.model), str(case.data), _grid(case), study="c", store=folder / f"store-c{number}", engine=engine)
+        study = workbench.sweep(
+            str(case.model), str(case.data), _grid(case), study="c", store=folder / f"store-c{number}", engine=engine
+        )
         return time.perf_counter() - begin, study.profiles[-1]
 
 
@@ -139,7 +200,16 @@ def compare(loop: dict[str, dict[str, Any]], shown: dict[str, Any], names: list[
             continue
         size, accuracy = mine["size"]["file"], mine["quality"]["accuracy"]
         agree = abs(size / theirs["size"] - 1) <= 0.02 and abs(accuracy - theirs["accuracy"]) <= 0.01
-        rows.append({"recipe": name, "size": size, "loop size": theirs["size"], "accuracy": accuracy, "loop accuracy": theirs["accuracy"], "agree": agree})
+        rows.append(
+            {
+                "recipe": name,
+                "size": size,
+                "loop size": theirs["size"],
+                "accuracy": accuracy,
+                "loop accuracy": theirs["accuracy"],
+                "agree": agree,
+            }
+        )
     return rows
 
 
@@ -151,7 +221,12 @@ def _plain(recipe: str) -> str:
 
 def _grid(case: Case) -> dict[str, Any]:
     # A budget of zero ends timing as soon as every artifact has its 50 runs.
-    return {**case.grid, "train": {"epochs": case.epochs}, "calibration": {"samples": SAMPLES}, "measure": {"samples": 50, "budget": 0}}
+    return {
+        **case.grid,
+        "train": {"epochs": case.epochs},
+        "calibration": {"samples": SAMPLES},
+        "measure": {"samples": 50, "budget": 0},
+    }
 
 
 def _quiet() -> dict[str, str]:
@@ -185,7 +260,16 @@ def main() -> None:
             profile = warm[-1][1]
             rows = compare(loop, runs[-1][1], case.loop)
             print_table(rows, f"{name}: the same files?")
-            row = {"case": name, "recipes": len(case.loop), "(a) loop s": a, "(b) command s": b, "(c) warm s": c, "a/b": a / b, "a/c": a / c, "utilisation": profile.utilisation}
+            row = {
+                "case": name,
+                "recipes": len(case.loop),
+                "(a) loop s": a,
+                "(b) command s": b,
+                "(c) warm s": c,
+                "a/b": a / b,
+                "a/c": a / c,
+                "utilisation": profile.utilisation,
+            }
             print_table([row])
             print_table(profile.rows(), "Stages of (c)")
             print(f"stages that ran twice: {profile.repeated() or 'none'}")

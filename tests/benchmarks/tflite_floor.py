@@ -27,7 +27,16 @@ from workbench.evaluate.run import run_all
 from workbench.measure.environment import environment
 
 HERE = Path(__file__).resolve().parent
-SCHEMES = ["float32", "float16", "dynamic", "weight-only-int8", "int8", "int8-float-io", "int4-dynamic", "int4-weight-only"]
+SCHEMES = [
+    "float32",
+    "float16",
+    "dynamic",
+    "weight-only-int8",
+    "int8",
+    "int8-float-io",
+    "int4-dynamic",
+    "int4-weight-only",
+]
 BUDGET = 10.0
 BLOCKER = """
 import sys
@@ -53,16 +62,40 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tflite-floor-") as temporary:
         folder = Path(temporary)
-        subprocess.run([sys.executable, str(HERE / "sweep_vs_loop.py"), "--make", "mn224", str(folder)], check=True, capture_output=True)
-        made = workbench.sweep(folder / "mn224.h5", str(folder / "mn224.npz"), {"quantize": ["float32"], "measure": {"skip": True}}, store=folder / "make")
+        subprocess.run(
+            [sys.executable, str(HERE / "sweep_vs_loop.py"), "--make", "mn224", str(folder)],
+            check=True,
+            capture_output=True,
+        )
+        made = workbench.sweep(
+            folder / "mn224.h5",
+            str(folder / "mn224.npz"),
+            {"quantize": ["float32"], "measure": {"skip": True}},
+            store=folder / "make",
+        )
         artifact = made.trials[0].artifact
         assert artifact is not None
         source = folder / "mobilenet.tflite"
         source.write_bytes(Path(artifact.path).read_bytes())
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(BLOCKER)
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])}
-        command = [sys.executable, "-m", "workbench", "sweep", str(source), "--data", str(folder / "mn224.npz"), "--quantize", ",".join(SCHEMES)]
+        environ = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [str(folder / "site"), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
+            ),
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "workbench",
+            "sweep",
+            str(source),
+            "--data",
+            str(folder / "mn224.npz"),
+            "--quantize",
+            ",".join(SCHEMES),
+        ]
         command += ["--measure-budget", str(BUDGET), "--store", str(folder / "store"), "--study", "floor"]
         begin = time.perf_counter()
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -71,7 +104,9 @@ def main() -> None:
             sys.exit(f"the sweep failed:\n{done.stdout}{done.stderr}")
         study = workbench.open_study("floor", folder / "store")
         profile = study.profiles[-1]
-        imports = seconds("import workbench.cli.sweeping, workbench.api, distributed", environ) + seconds("import distributed, workbench.engine.stages, litert_quantizer, ai_edge_litert.interpreter", environ)
+        imports = seconds("import workbench.cli.sweeping, workbench.api, distributed", environ) + seconds(
+            "import distributed, workbench.engine.stages, litert_quantizer, ai_edge_litert.interpreter", environ
+        )
         calibration = sum(s.busy_s for s in profile.stages if s.kind == "calibrate")
         x = np.load(folder / "mn224.npz")["x_test"]
         evaluation = 0.0
@@ -82,7 +117,16 @@ def main() -> None:
             evaluation += time.perf_counter() - begin
     floor = imports + calibration + evaluation + BUDGET
     spread = imports + (calibration + evaluation) / profile.workers + BUDGET
-    row = {"sweep s": total, "imports s": imports, "calibration s": calibration, "evaluation s": evaluation, "budget s": BUDGET, "floor s": floor, "sweep / floor": total / floor, "sweep / spread": total / spread}
+    row = {
+        "sweep s": total,
+        "imports s": imports,
+        "calibration s": calibration,
+        "evaluation s": evaluation,
+        "budget s": BUDGET,
+        "floor s": floor,
+        "sweep / floor": total / floor,
+        "sweep / spread": total / spread,
+    }
     print_table([row], "MobileNetV2 224, float .tflite, eight schemes")
     print_table(profile.rows(), "Stages")
     print(f"prepare {profile.prepare_s:.1f} s, build {profile.build_s:.1f} s, measure {profile.measure_s:.1f} s")

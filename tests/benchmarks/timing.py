@@ -33,7 +33,13 @@ ONE_THREAD = RuntimeSpec(name="xnnpack", options={"threads": 1})
 def same_file(path: Path, pairs: int) -> dict[str, Any]:
     """Measure a file `pairs` times beside itself and return how often the interval of the ratio held 1."""
     found: list[Measured] = []
-    measure([Subject("base", path), *(Subject(f"again {i}", path) for i in range(pairs))], [ONE_THREAD], Measure(), "base", found.append)
+    measure(
+        [Subject("base", path), *(Subject(f"again {i}", path) for i in range(pairs))],
+        [ONE_THREAD],
+        Measure(),
+        "base",
+        found.append,
+    )
     base = next(m.measurement for m in found if m.subject == "base")
     ratios = [m.measurement.ratio for m in found if m.subject != "base" and m.measurement.ratio]
     assert base.latency_ms is not None
@@ -52,7 +58,13 @@ def own_tool(path: Path, times: int = 5) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
         for _ in range(times):
-            command = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model", f"--model={path}", f"--result_json={out}"]
+            command = [
+                sys.executable,
+                "-m",
+                "ai_edge_litert.tools.benchmark_litert_model",
+                f"--model={path}",
+                f"--result_json={out}",
+            ]
             subprocess.run(command, check=True, capture_output=True)
             medians.append(_median(json.loads(out.read_text())))
     return statistics.median(medians)
@@ -82,9 +94,23 @@ def main() -> None:
         files: dict[str, Path] = {}
         for name in ("digits", "mn96", "mn224"):
             if name != "digits":
-                subprocess.run([sys.executable, str(HERE / "sweep_vs_loop.py"), "--make", name, str(folder)], check=True, capture_output=True)
-            model, data = (bundled("digits_cnn.h5"), "digits") if name == "digits" else (folder / f"{name}.h5", str(folder / f"{name}.npz"))
-            study = workbench.sweep(model, data, {"quantize": ["float32", "int8"], "measure": {"skip": True}}, study=name, store=folder / "store")
+                subprocess.run(
+                    [sys.executable, str(HERE / "sweep_vs_loop.py"), "--make", name, str(folder)],
+                    check=True,
+                    capture_output=True,
+                )
+            model, data = (
+                (bundled("digits_cnn.h5"), "digits")
+                if name == "digits"
+                else (folder / f"{name}.h5", str(folder / f"{name}.npz"))
+            )
+            study = workbench.sweep(
+                model,
+                data,
+                {"quantize": ["float32", "int8"], "measure": {"skip": True}},
+                study=name,
+                store=folder / "store",
+            )
             for trial in study.trials:
                 assert trial.artifact is not None
                 files[f"{name} {trial.recipe}"] = Path(trial.artifact.path)
@@ -97,7 +123,15 @@ def main() -> None:
             latency = found[0].measurement.latency_ms
             assert latency is not None
             theirs = own_tool(path)
-            rows.append({"file": name, "Workbench ms": latency.median, "LiteRT tool ms": theirs, "ratio": latency.median / theirs, "counts": latency.median >= 0.2})
+            rows.append(
+                {
+                    "file": name,
+                    "Workbench ms": latency.median,
+                    "LiteRT tool ms": theirs,
+                    "ratio": latency.median / theirs,
+                    "counts": latency.median >= 0.2,
+                }
+            )
         print_table(rows, "Against LiteRT's own tool (counts: 0.2 ms or more)")
     if options.json:
         options.json.write_text(json.dumps({"environment": environment(), "aa": aa, "litert": rows}, indent=2))

@@ -36,13 +36,23 @@ def command(*arguments: object) -> list[str]:
 
 def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 300) -> Done:
     """Run a command in a folder to its end."""
-    return subprocess.run(command(*arguments), cwd=folder, env=env or environment(), capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=env or environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def succeed(folder: Path, *arguments: object, env: dict[str, str] | None = None) -> str:
     """Run a command that has to exit with 0, and return what it printed."""
     done = run(folder, *arguments, env=env)
-    assert done.returncode == 0, f"{arguments} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"{arguments} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
@@ -55,7 +65,9 @@ def show(folder: Path, study: str, store: Path) -> Json:
 def query(store: Path, sql: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query on a store's database, which is opened for reading only; none where it is not there yet."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{store / 'store.db'}?mode=ro", uri=True, timeout=10)) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{store / 'store.db'}?mode=ro", uri=True, timeout=10)
+        ) as database:
             return database.execute(sql).fetchall()
     except sqlite3.OperationalError:
         return []

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_h5: Path, small_tflite: Path, small_int8_tflite: Path) -> Path:
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, small_h5: Path, small_tflite: Path, small_int8_tflite: Path
+) -> Path:
     """A folder of good and bad files, all named without a path in the cases below."""
     here = tmp_path_factory.mktemp("bad")
     for source in (small_h5, small_tflite, small_int8_tflite):
@@ -64,42 +66,105 @@ def nothing_written(store: Path) -> None:
 MODEL, DATA = "small.h5", ("--data", "good.npz")
 SWEEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no such model": (("smal.h5", *DATA), ("model file 'smal.h5' does not exist", "small.h5", "small.tflite")),
-    "suffix of a model": (("model.onnx", *DATA), ("'model.onnx' ends in '.onnx'", ".keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite")),
+    "suffix of a model": (
+        ("model.onnx", *DATA),
+        ("'model.onnx' ends in '.onnx'", ".keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"),
+    ),
     "text named .h5": (("text.h5", *DATA), ("'text.h5' is not a readable HDF5 or .keras file (180 bytes)",)),
-    "half a .tflite": (("half.tflite", *DATA), ("half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short")),
+    "half a .tflite": (
+        ("half.tflite", *DATA),
+        ("half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short"),
+    ),
     "empty .tflite": (("empty.tflite", *DATA), ("empty.tflite (0 bytes)", "it is empty")),
-    "quantized .tflite": (("small_int8.tflite", *DATA), ("'small_int8.tflite' is already quantized", "has to be a float model", "workbench bench")),
+    "quantized .tflite": (
+        ("small_int8.tflite", *DATA),
+        ("'small_int8.tflite' is already quantized", "has to be a float model", "workbench bench"),
+    ),
     "folder that is no SavedModel": (("empty", *DATA), ("folder 'empty' holds no saved_model.pb",)),
     "model without data": ((MODEL,), ("Missing option '--data'",)),
-    "shape of the data": ((MODEL, "--data", "wide.npz"), ("dataset 'wide' has samples of shape (28, 28)", "input 'image' takes (8, 8, 1)")),
+    "shape of the data": (
+        (MODEL, "--data", "wide.npz"),
+        ("dataset 'wide' has samples of shape (28, 28)", "input 'image' takes (8, 8, 1)"),
+    ),
     "no such dataset": ((MODEL, "--data", "digit"), ("unknown dataset 'digit'. Did you mean 'digits'?",)),
-    "no such data file": ((MODEL, "--data", "goood.npz"), ("dataset file 'goood.npz' does not exist", "a .npz file, a folder of class subfolders of images")),
+    "no such data file": (
+        (MODEL, "--data", "goood.npz"),
+        ("dataset file 'goood.npz' does not exist", "a .npz file, a folder of class subfolders of images"),
+    ),
     "text named .npz": ((MODEL, "--data", "text.npz"), ("'text.npz' is not a readable .npz",)),
     "pickled arrays": ((MODEL, "--data", "objects.npz"), ("'objects.npz' is not a readable .npz of plain arrays",)),
-    "values that are not finite": ((MODEL, "--data", "endless.npz"), ("array 'x_test' holds values that are not finite",)),
-    "no test split": ((MODEL, "--data", "testless.npz"), ("dataset 'testless' has x_train, y_train, but needs x_test",)),
-    "labels of another length": ((MODEL, "--data", "uneven.npz"), ("dataset 'uneven': x_test and y_test have different numbers of samples: [39, 40]",)),
-    "training without labels": ((MODEL, "--data", "unlabelled.npz", "--prune", "0.5"), ("dataset 'unlabelled' has no labels (y_train), which 'prune:0.5+float32' fine-tunes on",)),
-    "scheme": ((MODEL, *DATA, "--quantize", "int9"), ("unknown scheme 'int9'. Did you mean 'int8'", "Allowed: dynamic, float16, float32")),
+    "values that are not finite": (
+        (MODEL, "--data", "endless.npz"),
+        ("array 'x_test' holds values that are not finite",),
+    ),
+    "no test split": (
+        (MODEL, "--data", "testless.npz"),
+        ("dataset 'testless' has x_train, y_train, but needs x_test",),
+    ),
+    "labels of another length": (
+        (MODEL, "--data", "uneven.npz"),
+        ("dataset 'uneven': x_test and y_test have different numbers of samples: [39, 40]",),
+    ),
+    "training without labels": (
+        (MODEL, "--data", "unlabelled.npz", "--prune", "0.5"),
+        ("dataset 'unlabelled' has no labels (y_train), which 'prune:0.5+float32' fine-tunes on",),
+    ),
+    "scheme": (
+        (MODEL, *DATA, "--quantize", "int9"),
+        ("unknown scheme 'int9'. Did you mean 'int8'", "Allowed: dynamic, float16, float32"),
+    ),
     "sparsity": ((MODEL, *DATA, "--prune", "1.5"), ("technique 'prune': sparsity = '1.5'", "between 0 and 1")),
-    "clusters": ((MODEL, *DATA, "--cluster", "1"), ("technique 'cluster': clusters = '1'", "greater than or equal to 2")),
-    "parameter of a technique": ((MODEL, *DATA, "--cluster", "16[init=linaer]"), ("init = 'linaer'", "'kmeans++', 'linear', 'density' or 'random'")),
+    "clusters": (
+        (MODEL, *DATA, "--cluster", "1"),
+        ("technique 'cluster': clusters = '1'", "greater than or equal to 2"),
+    ),
+    "parameter of a technique": (
+        (MODEL, *DATA, "--cluster", "16[init=linaer]"),
+        ("init = 'linaer'", "'kmeans++', 'linear', 'density' or 'random'"),
+    ),
     "flag of a technique": ((MODEL, *DATA, "--prunne", "0.5"), ("No such option", "--prunne", "--prune")),
-    "key of a grid": ((MODEL, *DATA, "--grid", "typo.yaml"), ("unknown grid key 'prunne'. Did you mean 'prune'", "Allowed: calibration, cluster")),
-    "setting of a grid": ((MODEL, *DATA, "--grid", "setting.yaml"), ("unknown train setting 'epoch'. Did you mean 'epochs'?",)),
+    "key of a grid": (
+        (MODEL, *DATA, "--grid", "typo.yaml"),
+        ("unknown grid key 'prunne'. Did you mean 'prune'", "Allowed: calibration, cluster"),
+    ),
+    "setting of a grid": (
+        (MODEL, *DATA, "--grid", "setting.yaml"),
+        ("unknown train setting 'epoch'. Did you mean 'epochs'?",),
+    ),
     "YAML": ((MODEL, *DATA, "--grid", "broken.yaml"), ("grid file 'broken.yaml' is not valid YAML", "line 2")),
     "no such grid": ((MODEL, *DATA, "--grid", "grid.yaml"), ("grid file 'grid.yaml' cannot be read",)),
-    "grid and flag": ((MODEL, *DATA, "--grid", "good.yaml", "--prune", "0.5"), ("--grid and --prune exclude each other",)),
-    "runtime": ((MODEL, *DATA, "--runtime", "xnpack"), ("unknown runtime 'xnpack'. Did you mean 'xnnpack'?", "builtin, reference, xnnpack")),
+    "grid and flag": (
+        (MODEL, *DATA, "--grid", "good.yaml", "--prune", "0.5"),
+        ("--grid and --prune exclude each other",),
+    ),
+    "runtime": (
+        (MODEL, *DATA, "--runtime", "xnpack"),
+        ("unknown runtime 'xnpack'. Did you mean 'xnnpack'?", "builtin, reference, xnnpack"),
+    ),
     "option of a runtime": ((MODEL, *DATA, "--runtime", "xnnpack[thread=2]"), ("'thread'. Did you mean 'threads'?",)),
-    "pruning a .tflite": (("small.tflite", *DATA, "--prune", "0.5"), ("`prune` needs a Keras model", "a tflite source takes post-training schemes only")),
-    "pruning a SavedModel": (("saved", *DATA, "--prune", "0.5"), ("`prune` needs a Keras model", "a savedmodel source takes post-training schemes only")),
-    "converter on a .tflite": (("small.tflite", *DATA, "--quantize", "int8[engine=converter]"), ("engine `converter` needs a Keras model or SavedModel",)),
-    "qat with float16 alone": ((MODEL, *DATA, "--qat", "--quantize", "float16"), ("scheme 'float16' does not go with quantization-aware training", "int8, int8-float-io")),
+    "pruning a .tflite": (
+        ("small.tflite", *DATA, "--prune", "0.5"),
+        ("`prune` needs a Keras model", "a tflite source takes post-training schemes only"),
+    ),
+    "pruning a SavedModel": (
+        ("saved", *DATA, "--prune", "0.5"),
+        ("`prune` needs a Keras model", "a savedmodel source takes post-training schemes only"),
+    ),
+    "converter on a .tflite": (
+        ("small.tflite", *DATA, "--quantize", "int8[engine=converter]"),
+        ("engine `converter` needs a Keras model or SavedModel",),
+    ),
+    "qat with float16 alone": (
+        (MODEL, *DATA, "--qat", "--quantize", "float16"),
+        ("scheme 'float16' does not go with quantization-aware training", "int8, int8-float-io"),
+    ),
     "negative seed": ((MODEL, *DATA, "--seed", "-1"), ("seed = -1", "greater than or equal to 0")),
     "no worker": ((MODEL, *DATA, "--jobs", "0"), ("'--jobs'", "0 is not in the range x>=1")),
     "size of memory": ((MODEL, *DATA, "--limits-memory", "much"), ("'much'", "GiB")),
-    "jobs of a cluster": ((MODEL, *DATA, "--jobs", "2", "--cluster-address", "tcp://127.0.0.1:1"), ("--jobs and --cluster-address exclude each other",)),
+    "jobs of a cluster": (
+        (MODEL, *DATA, "--jobs", "2", "--cluster-address", "tcp://127.0.0.1:1"),
+        ("--jobs and --cluster-address exclude each other",),
+    ),
 }
 
 
@@ -111,7 +176,11 @@ def test_a_sweep_that_cannot_be_is_refused_before_it_begins(folder: Path, tmp_pa
 
 
 def test_a_store_that_cannot_be_written(folder: Path) -> None:
-    refused(run(folder, "sweep", MODEL, *DATA, "--store", "plain/store"), "store 'plain/store' cannot be opened for writing", "--store or WORKBENCH_STORE")
+    refused(
+        run(folder, "sweep", MODEL, *DATA, "--store", "plain/store"),
+        "store 'plain/store' cannot be opened for writing",
+        "--store or WORKBENCH_STORE",
+    )
     assert (folder / "plain").read_text() == ""
 
 
@@ -121,7 +190,9 @@ def test_a_file_that_is_not_there(folder: Path, command: str) -> None:
 
 
 def test_inspecting_half_a_file(folder: Path) -> None:
-    refused(run(folder, "inspect", "half.tflite"), "half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short")
+    refused(
+        run(folder, "inspect", "half.tflite"), "half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short"
+    )
     refused(run(folder, "inspect", "text.h5"), "text.h5 (180 bytes) cannot be read as a TensorFlow Lite model", "TFL3")
     refused(run(folder, "inspect", "saved"), "saved is a folder")
 
@@ -148,21 +219,45 @@ def test_a_damaged_savedmodel(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def store(folder: Path) -> Path:
     """A store with the study `known` of the float `.tflite`: float32 and int8, not measured."""
-    succeed(folder, "sweep", "small.tflite", *DATA, "--quantize", "float32,int8", "--measure-skip", "--study", "known", "--store", "known")
+    succeed(
+        folder,
+        "sweep",
+        "small.tflite",
+        *DATA,
+        "--quantize",
+        "float32,int8",
+        "--measure-skip",
+        "--study",
+        "known",
+        "--store",
+        "known",
+    )
     return folder / "known"
 
 
 ASKED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "study to show": (("show", "knwon"), ("unknown study 'knwon'. Did you mean 'known'?",)),
     "study to report": (("report", "knwon"), ("unknown study 'knwon'. Did you mean 'known'?",)),
-    "trial to export": (("export", "known", "int9", "--out", "bundle"), ("unknown trial 'int9'. Did you mean 'int8'?", "float32, int8", "workbench show known")),
+    "trial to export": (
+        ("export", "known", "int9", "--out", "bundle"),
+        ("unknown trial 'int9'. Did you mean 'int8'?", "float32, int8", "workbench show known"),
+    ),
     "folder to export to": (("export", "known", "int8", "--out", "plain"), ("'plain' is a file", "--out")),
     "file to report to": (("report", "known", "--out", "plain/page.html"), ("'plain/page.html' cannot be written",)),
-    "metric": (("pareto", "known", "--y", "acuracy"), ("unknown metric 'acuracy'. Did you mean 'accuracy'", "Allowed:")),
-    "metric that was not measured": (("pareto", "known", "--x", "latency@xnnpack"), ("unknown metric 'latency@xnnpack'", "Allowed:")),
+    "metric": (
+        ("pareto", "known", "--y", "acuracy"),
+        ("unknown metric 'acuracy'. Did you mean 'accuracy'", "Allowed:"),
+    ),
+    "metric that was not measured": (
+        ("pareto", "known", "--x", "latency@xnnpack"),
+        ("unknown metric 'latency@xnnpack'", "Allowed:"),
+    ),
     "size": (("best", "known", "--max-size", "big"), ("size 'big' is not understood", "100KB")),
     "drop": (("best", "known", "--max-drop", "-1"), ("accuracy_drop = -1.0", "greater than or equal to 0")),
-    "runtime that was not measured": (("best", "known", "--runtime", "xnnpack"), ("unknown measured runtime 'xnnpack'",)),
+    "runtime that was not measured": (
+        ("best", "known", "--runtime", "xnnpack"),
+        ("unknown measured runtime 'xnnpack'",),
+    ),
     "format": (("show", "known", "--format", "yaml"), ("'yaml' is not one of 'table', 'json', 'csv'",)),
 }
 
@@ -181,8 +276,18 @@ def test_an_unknown_command(folder: Path) -> None:
 
 def test_a_study_keeps_its_model_and_data(folder: Path, store: Path) -> None:
     tables = [query(store, f"SELECT * FROM {t}") for t in ("studies", "trials", "stages")]
-    refused(run(folder, "sweep", MODEL, *DATA, "--study", "known", "--store", store), "study 'known' is about model 'small'", "on 'good'", "Choose another --study name")
-    refused(run(folder, "sweep", "small.tflite", "--data", "many.npz", "--study", "known", "--store", store), "study 'known' is about", "not 'small'", "on 'many'")
+    refused(
+        run(folder, "sweep", MODEL, *DATA, "--study", "known", "--store", store),
+        "study 'known' is about model 'small'",
+        "on 'good'",
+        "Choose another --study name",
+    )
+    refused(
+        run(folder, "sweep", "small.tflite", "--data", "many.npz", "--study", "known", "--store", store),
+        "study 'known' is about",
+        "not 'small'",
+        "on 'many'",
+    )
     assert [query(store, f"SELECT * FROM {t}") for t in ("studies", "trials", "stages")] == tables
 
 
@@ -197,13 +302,28 @@ def test_nothing_keeps_impossible_limits(folder: Path, store: Path) -> None:
 def test_classes_that_the_model_does_not_have(folder: Path, tmp_path: Path) -> None:
     """Labels run to 12, the model knows 0 to 5: every trial says so, and none has an accuracy."""
     store = tmp_path / "store"
-    done = run(folder, "sweep", "small.tflite", "--data", "many.npz", "--quantize", "float32,int8", "--study", "many", "--store", store)
+    done = run(
+        folder,
+        "sweep",
+        "small.tflite",
+        "--data",
+        "many.npz",
+        "--quantize",
+        "float32,int8",
+        "--study",
+        "many",
+        "--store",
+        store,
+    )
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert "labels run from 0 to 12, but the model has 6 classes (0 to 5)" in done.stdout + done.stderr
     if done.returncode == 1:
         trials = show(folder, "many", store)["trials"]
-        assert [(t["recipe"], t["state"], t["quality"], t["measurements"]) for t in trials] == [("float32", "failed", None, []), ("int8", "failed", None, [])]
+        assert [(t["recipe"], t["state"], t["quality"], t["measurements"]) for t in trials] == [
+            ("float32", "failed", None, []),
+            ("int8", "failed", None, []),
+        ]
     else:
         nothing_written(store)
 
@@ -214,9 +334,25 @@ def test_classes_that_training_cannot_use(folder: Path, tmp_path: Path) -> None:
         arrays = dict(file)
     np.savez(tmp_path / "train.npz", **{**arrays, "y_test": arrays["y_test"] % 6})
     store = tmp_path / "store"
-    done = run(folder, "sweep", MODEL, "--data", tmp_path / "train.npz", "--prune", "0.5", "--measure-skip", "--study", "many", "--store", store)
+    done = run(
+        folder,
+        "sweep",
+        MODEL,
+        "--data",
+        tmp_path / "train.npz",
+        "--prune",
+        "0.5",
+        "--measure-skip",
+        "--study",
+        "many",
+        "--store",
+        store,
+    )
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert "labels run from 0 to 12, but the model has 6 classes (0 to 5)" in done.stdout + done.stderr
     if done.returncode == 1:
-        assert [(t["recipe"], t["state"]) for t in show(folder, "many", store)["trials"]] == [("float32", "ok"), ("prune:0.5+float32", "failed")]
+        assert [(t["recipe"], t["state"]) for t in show(folder, "many", store)["trials"]] == [
+            ("float32", "ok"),
+            ("prune:0.5+float32", "failed"),
+        ]

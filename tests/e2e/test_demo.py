@@ -73,7 +73,9 @@ def digits() -> tuple[Array, Array]:
 @pytest.fixture(scope="session")
 def predicted(demo: Demo, digits: tuple[Array, Array]) -> dict[str, Array]:
     """The classes that every trial's file gives, by recipe: a plain interpreter, one sample at a time."""
-    return {t["recipe"]: flatfile.labels(Path(t["artifact"]["path"]), digits[0]) for t in demo.trials if t["state"] == "ok"}
+    return {
+        t["recipe"]: flatfile.labels(Path(t["artifact"]["path"]), digits[0]) for t in demo.trials if t["state"] == "ok"
+    }
 
 
 # ---- what it tried and wrote
@@ -86,8 +88,17 @@ def test_it_tries_every_combination_and_each_ends(demo: Demo) -> None:
         assert trial["state"] == "ok" or (trial["state"] == "failed" and trial["error"].strip()), trial["recipe"]
     recipes = {t["recipe"] for t in demo.trials}
     prunes, clusters = ("", "prune:0.5+", "prune:0.8+"), ("", "cluster:16+")
-    assert {f"{p}{c}{s}" for p in prunes for c in clusters for s in ("float32", "float16", "dynamic", "int8", "qat+int8")} <= recipes
-    assert {"weight-only-int8", "int8-float-io", "int16x8", "int4-dynamic", "int4-weight-only", "int4-block32"} <= recipes
+    assert {
+        f"{p}{c}{s}" for p in prunes for c in clusters for s in ("float32", "float16", "dynamic", "int8", "qat+int8")
+    } <= recipes
+    assert {
+        "weight-only-int8",
+        "int8-float-io",
+        "int16x8",
+        "int4-dynamic",
+        "int4-weight-only",
+        "int4-block32",
+    } <= recipes
     assert [t["recipe"] for t in demo.trials if t["baseline"]] == ["float32"]
 
 
@@ -112,7 +123,11 @@ class _Resources(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {k: v or "" for k, v in attrs}
-        self.loads += [given[k] for k in ("src", "href", "xlink:href", "srcset", "data", "poster", "action", "background") if k in given and tag != "a"]
+        self.loads += [
+            given[k]
+            for k in ("src", "href", "xlink:href", "srcset", "data", "poster", "action", "background")
+            if k in given and tag != "a"
+        ]
         self.styles.append(given.get("style", ""))
         if tag == "meta" and given.get("http-equiv", "").lower() == "content-security-policy":
             self.policy = given["content"]
@@ -149,7 +164,9 @@ def test_the_report_loads_nothing_from_elsewhere(demo: Demo) -> None:
 # ---- acceptance figures, read from the files
 
 
-def test_int8_is_a_third_of_float_and_as_accurate(demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]) -> None:
+def test_int8_is_a_third_of_float_and_as_accurate(
+    demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]
+) -> None:
     assert demo.file("int8").stat().st_size <= 0.35 * demo.file("float32").stat().st_size
     accuracy = {r: float((predicted[r] == digits[1]).mean()) for r in ("float32", "int8", "prune:0.5+float32")}
     assert accuracy["float32"] > 0.95
@@ -163,14 +180,33 @@ def test_pruning_pays_when_compressed(demo: Demo) -> None:
     assert flatfile.zeros(demo.file("float32")) < 0.02
 
 
-@pytest.mark.parametrize("recipe", ["cluster:16+float32", "cluster:16+int8", "cluster:16+qat+int8", "prune:0.5+cluster:16+float32", "prune:0.5+cluster:16+qat+int8", "prune:0.8+cluster:16+qat+int8"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "cluster:16+float32",
+        "cluster:16+int8",
+        "cluster:16+qat+int8",
+        "prune:0.5+cluster:16+float32",
+        "prune:0.5+cluster:16+qat+int8",
+        "prune:0.8+cluster:16+qat+int8",
+    ],
+)
 def test_a_clustered_kernel_holds_sixteen_values(demo: Demo, recipe: str) -> None:
     assert flatfile.most_distinct(demo.file(recipe)) <= 16
     assert flatfile.most_distinct(demo.file("float32")) > 1000
     assert flatfile.most_distinct(demo.file("int8")) > 100
 
 
-@pytest.mark.parametrize("recipe", ["prune:0.5+float32", "prune:0.5+int8", "prune:0.5+qat+int8", "prune:0.5+cluster:16+float32", "prune:0.5+cluster:16+qat+int8"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "prune:0.5+float32",
+        "prune:0.5+int8",
+        "prune:0.5+qat+int8",
+        "prune:0.5+cluster:16+float32",
+        "prune:0.5+cluster:16+qat+int8",
+    ],
+)
 def test_a_pruned_kernel_is_half_zeros(demo: Demo, recipe: str) -> None:
     assert flatfile.zeros(demo.file(recipe)) >= 0.48
 
@@ -178,11 +214,16 @@ def test_a_pruned_kernel_is_half_zeros(demo: Demo, recipe: str) -> None:
 # ---- every stored figure against the files
 
 
-def test_every_stored_accuracy_is_what_a_plain_interpreter_gives(demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]) -> None:
+def test_every_stored_accuracy_is_what_a_plain_interpreter_gives(
+    demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]
+) -> None:
     wrong = {}
     for trial in demo.trials:
         labels = predicted[trial["recipe"]]
-        found = (int((labels == digits[1]).sum()) / len(digits[1]), int((labels == predicted["float32"]).sum()) / len(labels))
+        found = (
+            int((labels == digits[1]).sum()) / len(digits[1]),
+            int((labels == predicted["float32"]).sum()) / len(labels),
+        )
         stored = (trial["quality"]["accuracy"], trial["quality"]["agreement"])
         if found != stored:
             wrong[trial["recipe"]] = (found, stored)
@@ -199,7 +240,9 @@ def test_every_stored_size_and_hash_is_the_files(demo: Demo) -> None:
         assert flatfile.gzip_size(path) == trial["size"]["gzip"]
 
 
-@pytest.mark.parametrize("recipe", ["float32", "int8", "prune:0.8+float32", "prune:0.5+qat+int8", "cluster:16+qat+int8"])
+@pytest.mark.parametrize(
+    "recipe", ["float32", "int8", "prune:0.8+float32", "prune:0.5+qat+int8", "cluster:16+qat+int8"]
+)
 def test_the_census_is_the_files(demo: Demo, recipe: str) -> None:
     census = demo.trial(recipe)["census"]
     assert census["sparsity"] == pytest.approx(flatfile.zeros(demo.file(recipe)), abs=1e-12)
@@ -251,7 +294,9 @@ def departures(value: Any, wanted: Any, where: str = "") -> list[str]:
         if not isinstance(value, list):
             return [f"{where} is {type(value).__name__}"]
         return [d for i, v in enumerate(value) for d in departures(v, wanted[0], f"{where}[{i}]")]
-    fits = isinstance(value, wanted) and not (isinstance(value, bool) and bool not in (wanted if isinstance(wanted, tuple) else (wanted,)))
+    fits = isinstance(value, wanted) and not (
+        isinstance(value, bool) and bool not in (wanted if isinstance(wanted, tuple) else (wanted,))
+    )
     return [] if fits else [f"{where} is {type(value).__name__}"]
 
 
@@ -299,14 +344,21 @@ def test_studies_are_listed(demo: Demo) -> None:
     (listed,) = demo.ask("studies")
     assert set(listed) == set(LISTED)
     assert departures(listed, LISTED) == []
-    assert (listed["study"], listed["trials"], listed["ok"], listed["failed"]) == ("demo", len(demo.trials), len(demo.trials), 0)
+    assert (listed["study"], listed["trials"], listed["ok"], listed["failed"]) == (
+        "demo",
+        len(demo.trials),
+        len(demo.trials),
+        0,
+    )
     rows = list(csv.DictReader(io.StringIO(succeed(demo.folder, "studies", "--store", demo.store, "--format", "csv"))))
     assert rows == [{k: str(v) for k, v in listed.items()}]
     assert "demo" in succeed(demo.folder, "studies", "--store", demo.store)
 
 
 def test_csv_and_table_show_the_same_trials(demo: Demo) -> None:
-    rows = list(csv.DictReader(io.StringIO(succeed(demo.folder, "show", "demo", "--store", demo.store, "--format", "csv"))))
+    rows = list(
+        csv.DictReader(io.StringIO(succeed(demo.folder, "show", "demo", "--store", demo.store, "--format", "csv")))
+    )
     assert [r["id"] for r in rows] == [t["id"] for t in demo.trials]
     for row, trial in zip(rows, demo.trials, strict=True):
         assert (row["recipe"], row["state"]) == (trial["recipe"], trial["state"])
@@ -328,14 +380,20 @@ def figure(trial: Json, name: str) -> float:
     """Return a figure as a cost: lower is better."""
     if name.startswith("latency@"):
         return latency(trial, name.partition("@")[2])
-    costs = {"size": trial["size"]["file"], "compressed": trial["size"]["gzip"], "accuracy": -trial["quality"]["accuracy"]}
+    costs = {
+        "size": trial["size"]["file"],
+        "compressed": trial["size"]["gzip"],
+        "accuracy": -trial["quality"]["accuracy"],
+    }
     return float(costs[name])
 
 
 @pytest.mark.parametrize(("x", "y"), [("size", "accuracy"), ("compressed", "accuracy"), ("latency@builtin", "size")])
 def test_the_front_is_what_nothing_beats(demo: Demo, x: str, y: str) -> None:
     costs = {t["id"]: (figure(t, x), figure(t, y)) for t in demo.trials}
-    unbeaten = {i for i, a in costs.items() if not any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in costs.values())}
+    unbeaten = {
+        i for i, a in costs.items() if not any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in costs.values())
+    }
     found = demo.ask("pareto", "demo", "--x", x, "--y", y)
     assert {t["id"] for t in found} == unbeaten
     assert 0 < len(unbeaten) < len(demo.trials)
@@ -347,7 +405,10 @@ def test_the_front_is_what_nothing_beats(demo: Demo, x: str, y: str) -> None:
     ("options", "keeps"),
     [
         (("--max-drop", "0.01"), lambda t, base: base["quality"]["accuracy"] - t["quality"]["accuracy"] <= 0.01 + 1e-9),
-        (("--max-size", "125KB", "--max-drop", "0"), lambda t, base: t["size"]["file"] <= 125_000 and t["quality"]["accuracy"] >= base["quality"]["accuracy"]),
+        (
+            ("--max-size", "125KB", "--max-drop", "0"),
+            lambda t, base: t["size"]["file"] <= 125_000 and t["quality"]["accuracy"] >= base["quality"]["accuracy"],
+        ),
         (("--max-latency-ms", "0.3", "--runtime", "builtin"), lambda t, base: latency(t, "builtin") <= 0.3),
     ],
 )
@@ -383,8 +444,25 @@ def test_inspecting_the_file_gives_the_trials_census(demo: Demo) -> None:
 
 
 def test_measuring_the_file_alone(demo: Demo) -> None:
-    found = json.loads(succeed(demo.folder, "bench", demo.file("int8"), "--runtime", "xnnpack,reference", "--threads", "2", "--budget", "1", "--format", "json"))
-    assert [(m["runtime"], m["options"], m["state"]) for m in found] == [("xnnpack", {"threads": 2}, "ok"), ("reference", {"threads": 2}, "ok")]
+    found = json.loads(
+        succeed(
+            demo.folder,
+            "bench",
+            demo.file("int8"),
+            "--runtime",
+            "xnnpack,reference",
+            "--threads",
+            "2",
+            "--budget",
+            "1",
+            "--format",
+            "json",
+        )
+    )
+    assert [(m["runtime"], m["options"], m["state"]) for m in found] == [
+        ("xnnpack", {"threads": 2}, "ok"),
+        ("reference", {"threads": 2}, "ok"),
+    ]
     assert [d for m in found for d in departures(m, TRIAL["measurements"][0])] == []
     assert found[0]["ops_delegated"] > 0
     assert found[1]["ops_delegated"] == 0
@@ -404,7 +482,9 @@ sys.meta_path.insert(0, Only())
 """
 
 
-def test_the_exported_script_predicts_without_workbench(demo: Demo, digits: tuple[Array, Array], predicted: dict[str, Array], tmp_path: Path) -> None:
+def test_the_exported_script_predicts_without_workbench(
+    demo: Demo, digits: tuple[Array, Array], predicted: dict[str, Array], tmp_path: Path
+) -> None:
     bundle = tmp_path / "bundle"
     succeed(demo.folder, "export", "demo", demo.trial("int8")["id"][:8], "--out", bundle, "--store", demo.store)
     assert (bundle / "model.tflite").read_bytes() == demo.file("int8").read_bytes()
@@ -414,9 +494,23 @@ def test_the_exported_script_predicts_without_workbench(demo: Demo, digits: tupl
     (tmp_path / "only" / "sitecustomize.py").write_text(ONLY)
     env = {**environment(), "PYTHONPATH": str(tmp_path / "only")}
     for module in ("workbench", "tensorflow", "pydantic"):
-        refused = subprocess.run([sys.executable, "-c", f"import {module}"], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+        refused = subprocess.run(
+            [sys.executable, "-c", f"import {module}"],
+            env=env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "is kept away" in refused.stderr
-    done = subprocess.run([sys.executable, str(bundle / "predict.py"), str(tmp_path / "images.npy"), "--json"], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(bundle / "predict.py"), str(tmp_path / "images.npy"), "--json"],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert [r["top"][0]["class"] for r in results] == predicted["int8"][:100].tolist()

@@ -9,7 +9,12 @@ from running import MODEL, show, succeed
 
 import workbench
 
-GRID = {"prune": ["none", 0.5], "quantize": ["float32", "int8", "dynamic"], "train": {"epochs": 1}, "measure": {"skip": True}}
+GRID = {
+    "prune": ["none", 0.5],
+    "quantize": ["float32", "int8", "dynamic"],
+    "train": {"epochs": 1},
+    "measure": {"skip": True},
+}
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +27,10 @@ def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Pa
         assert set(engine.pool().workers()) == workers
         again = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "b", engine=engine)
     assert [t.state for t in first.trials] == ["ok"] * 6
-    figures = [[(t.id, t.artifact and t.artifact.sha256, t.quality and t.quality.accuracy) for t in s.trials] for s in (first, second)]
+    figures = [
+        [(t.id, t.artifact and t.artifact.sha256, t.quality and t.quality.accuracy) for t in s.trials]
+        for s in (first, second)
+    ]
     assert figures[0] == figures[1], "the same seed gives the same files in another store"
 
     profile = second.profiles[0]
@@ -31,7 +39,9 @@ def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Pa
     assert profile.repeated() == {}
     assert profile.utilisation is not None
     assert 0 < profile.utilisation <= 1
-    assert all(s.ready_s <= s.started_s < s.ended_s and 0 < s.busy_s <= s.ended_s - s.started_s + 0.01 for s in profile.stages)
+    assert all(
+        s.ready_s <= s.started_s < s.ended_s and 0 < s.busy_s <= s.ended_s - s.started_s + 0.01 for s in profile.stages
+    )
     assert {s.worker for s in profile.stages} <= workers
     assert len(again.profiles) == 2
     assert again.profiles[1].stages == (), "nothing was computed again"
@@ -40,7 +50,23 @@ def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Pa
 def test_a_search_tries_fewer_recipes_than_the_grid(tmp_path: Path) -> None:
     store = tmp_path / "store"
     flags = ["--quantize", "float32,float16,dynamic,weight-only-int8,int8,int4-dynamic", "--measure-skip"]
-    printed = succeed(tmp_path, "sweep", MODEL, "--data", "digits", *flags, "--search-strategy", "tpe", "--search-trials", 3, "--store", store, "--study", "s", "--profile")
+    printed = succeed(
+        tmp_path,
+        "sweep",
+        MODEL,
+        "--data",
+        "digits",
+        *flags,
+        "--search-strategy",
+        "tpe",
+        "--search-trials",
+        3,
+        "--store",
+        store,
+        "--study",
+        "s",
+        "--profile",
+    )
     trials = show(tmp_path, "s", store)["trials"]
     assert 3 <= len(trials) <= 4, "three recipes, and the baseline where it is none of them"
     assert {t["state"] for t in trials} == {"ok"}

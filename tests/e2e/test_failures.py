@@ -62,13 +62,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return images(tmp_path_factory.mktemp("data") / "random.npz")
 
 
-def test_a_strangers_technique_goes_everywhere_a_built_in_goes(noise: Path, data: Path, small_h5: Path, small_keras_model: Any, tmp_path: Path) -> None:
+def test_a_strangers_technique_goes_everywhere_a_built_in_goes(
+    noise: Path, data: Path, small_h5: Path, small_keras_model: Any, tmp_path: Path
+) -> None:
     env = environment(noise)
     store = tmp_path / "store"
     common = ("sweep", small_h5, "--data", data, "--store", store, "--study", "noisy", "--seed", "3")
 
     parts = json.loads(succeed(tmp_path, "doctor", "--format", "json", env=env))["parts"]
-    assert [p for p in parts if p["name"] == "noise"] == [{"kind": "technique", "name": "noise", "state": "ok", "about": "add seeded noise to the kernels"}]
+    assert [p for p in parts if p["name"] == "noise"] == [
+        {"kind": "technique", "name": "noise", "state": "ok", "about": "add seeded noise to the kernels"}
+    ]
     help_text = succeed(tmp_path, "sweep", "--help", env=env)
     assert "--noise" in help_text
     assert "add seeded noise to the kernels" in " ".join(help_text.split())
@@ -76,10 +80,21 @@ def test_a_strangers_technique_goes_everywhere_a_built_in_goes(noise: Path, data
 
     succeed(tmp_path, *common, "--noise", "none,0.05,0.1", "--quantize", "float32,int8", "--measure-skip", env=env)
     shown = show(tmp_path, "noisy", store)
-    assert [t["recipe"] for t in shown["trials"]] == ["float32", "int8", "noise:0.05+float32", "noise:0.05+int8", "noise:0.1+float32", "noise:0.1+int8"]
+    assert [t["recipe"] for t in shown["trials"]] == [
+        "float32",
+        "int8",
+        "noise:0.05+float32",
+        "noise:0.05+int8",
+        "noise:0.1+float32",
+        "noise:0.1+int8",
+    ]
     assert {t["state"] for t in shown["trials"]} == {"ok"}
     # The dense layer's kernel is stored as it is, so its noise can be told.
-    dense = {t["recipe"]: flatfile.kernels(Path(t["artifact"]["path"]))[-1].squeeze() for t in shown["trials"] if t["recipe"].endswith("float32")}
+    dense = {
+        t["recipe"]: flatfile.kernels(Path(t["artifact"]["path"]))[-1].squeeze()
+        for t in shown["trials"]
+        if t["recipe"].endswith("float32")
+    }
     draw = np.random.default_rng(3)
     kernels = [layer.kernel.numpy() for layer in small_keras_model.layers if hasattr(layer, "kernel")]
     added = [draw.standard_normal(k.shape) for k in kernels][-1]
@@ -90,7 +105,9 @@ def test_a_strangers_technique_goes_everywhere_a_built_in_goes(noise: Path, data
     # The same by a grid's key and by the text of recipes is the same work, found in the store.
     stages = stage_rows(store)
     grid = tmp_path / "grid.yaml"
-    grid.write_text("noise: [none, 0.05]\nquantize: [int8]\nrecipes: ['noise:0.1+float32', 'noise:0.10+int8']\nmeasure: {skip: true}\n")
+    grid.write_text(
+        "noise: [none, 0.05]\nquantize: [int8]\nrecipes: ['noise:0.1+float32', 'noise:0.10+int8']\nmeasure: {skip: true}\n"
+    )
     succeed(tmp_path, *common, "--grid", grid, env=env)
     assert stage_rows(store) == stages
     assert show(tmp_path, "noisy", store)["trials"] == shown["trials"]
@@ -98,7 +115,20 @@ def test_a_strangers_technique_goes_everywhere_a_built_in_goes(noise: Path, data
     refused = run(tmp_path, *common, "--noise", "7", env=env)
     assert refused.returncode == 2
     assert "technique 'noise': level = '7': input should be less than or equal to 1" in refused.stderr
-    assert "unknown technique or scheme 'noise'" in run(tmp_path, "sweep", small_h5, "--data", data, "--store", store, "--grid", write(tmp_path / "g.yaml", "recipes: ['noise:0.1+int8']")).stderr
+    assert (
+        "unknown technique or scheme 'noise'"
+        in run(
+            tmp_path,
+            "sweep",
+            small_h5,
+            "--data",
+            data,
+            "--store",
+            store,
+            "--grid",
+            write(tmp_path / "g.yaml", "recipes: ['noise:0.1+int8']"),
+        ).stderr
+    )
 
 
 def write(path: Path, text: str) -> Path:
@@ -181,9 +211,27 @@ def test_whatever_goes_wrong_ends_its_own_trials_alone(noise: Path, data: Path, 
     strange = install(tmp_path / "site", "strange", STRANGE, {n: n.capitalize() for n in REASONS})
     store = tmp_path / "store"
     failing = [f"{name}+{scheme}" for name in REASONS for scheme in ("float32", "int8")]
-    working = ["float32", "dynamic", "int8", "noise:0.05+float32", "noise:0.05+int8", "prune:0.5+float32", "prune:0.5+int8"]
+    working = [
+        "float32",
+        "dynamic",
+        "int8",
+        "noise:0.05+float32",
+        "noise:0.05+int8",
+        "prune:0.5+float32",
+        "prune:0.5+int8",
+    ]
     mixed = [r for pair in zip(failing, working, strict=False) for r in pair] + failing[len(working) :]
-    grid = write(tmp_path / "grid.yaml", json.dumps({"recipes": mixed, "train": {"epochs": 1}, "measure": {"skip": True}, "limits": {"stage_seconds": 25, "memory": "1.5GiB"}}))
+    grid = write(
+        tmp_path / "grid.yaml",
+        json.dumps(
+            {
+                "recipes": mixed,
+                "train": {"epochs": 1},
+                "measure": {"skip": True},
+                "limits": {"stage_seconds": 25, "memory": "1.5GiB"},
+            }
+        ),
+    )
     command = ("sweep", small_h5, "--data", data, "--grid", grid, "--store", store, "--study", "strange")
     begin = time.monotonic()
     done = run(tmp_path, *command, env=environment(strange, noise))

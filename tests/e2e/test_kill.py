@@ -13,12 +13,33 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from running import MODEL, Json, artifact_times, command, environment, query, run, show, stage_rows
+from running import Json, artifact_times, command, environment, images, query, run, show, stage_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
-SWEEP = ("sweep", MODEL, "--data", "digits", "--prune", "none,0.5", "--quantize", "float32,int8", "--epochs", "1", "--measure-budget", "2", "--study", "killed")
 TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def sweep(small_h5: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The command line of a sweep of four trials, without its store."""
+    data = images(tmp_path_factory.mktemp("data") / "random.npz", count=600)
+    return [
+        "sweep",
+        small_h5,
+        "--data",
+        data,
+        "--prune",
+        "none,0.5",
+        "--quantize",
+        "float32,int8",
+        "--epochs",
+        "2",
+        "--measure-budget",
+        "2",
+        "--study",
+        "killed",
+    ]
 
 
 class Running(NamedTuple):
@@ -34,10 +55,17 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def sweeping(store: Path) -> Iterator[Running]:
+def sweeping(sweep: list[object], store: Path) -> Iterator[Running]:
     log = store.parent / f"stderr-{time.monotonic_ns()}.txt"
     with log.open("wb") as stream:
-        process = subprocess.Popen(command(*SWEEP, "--store", store), cwd=store.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True)
+        process = subprocess.Popen(
+            command(*sweep, "--store", store),
+            cwd=store.parent,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            start_new_session=True,
+        )
     try:
         yield Running(process, store, time.monotonic(), log)
     finally:
@@ -79,7 +107,9 @@ MOMENTS: dict[str, Callable[[Running], bool]] = {
 def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> None:
     """Wait until the moment has come; a sweep that ends before it makes the test worthless, so that fails."""
     while not moment(running):
-        assert running.process.poll() is None, f"the sweep ended with {running.process.returncode} before the moment {name!r}:\n{running.said()[-2000:]}"
+        assert running.process.poll() is None, (
+            f"the sweep ended with {running.process.returncode} before the moment {name!r}:\n{running.said()[-2000:]}"
+        )
         assert time.monotonic() - running.begin < 120, f"the moment {name!r} did not come:\n{running.said()[-2000:]}"
         time.sleep(0.05)
 
@@ -110,14 +140,24 @@ def assert_gone(processes: list[psutil.Process], store: Path, within: float) -> 
 def outcome(folder: Path, store: Path) -> dict[str, tuple[Any, ...]]:
     """Return for every trial what has to be the same however often the sweep was stopped."""
     shown: Json = show(folder, "killed", store)
-    return {t["id"]: (t["recipe"], t["state"], t["size"], t["artifact"]["sha256"], t["quality"]["accuracy"], len(t["measurements"])) for t in shown["trials"]}
+    return {
+        t["id"]: (
+            t["recipe"],
+            t["state"],
+            t["size"],
+            t["artifact"]["sha256"],
+            t["quality"]["accuracy"],
+            len(t["measurements"]),
+        )
+        for t in shown["trials"]
+    }
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
+def undisturbed(sweep: list[object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
     """The trials of the same sweep without a disturbance."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = run(folder, *SWEEP, "--store", folder / "store")
+    done = run(folder, *sweep, "--store", folder / "store")
     assert done.returncode == 0, done.stderr[-3000:]
     found = outcome(folder, folder / "store")
     assert len(found) == TRIALS
@@ -125,12 +165,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any
     return found
 
 
-def finish(store: Path, undisturbed: dict[str, tuple[Any, ...]], before: dict[str, tuple[Any, ...]]) -> None:
+def finish(
+    sweep: list[object], store: Path, undisturbed: dict[str, tuple[Any, ...]], before: dict[str, tuple[Any, ...]]
+) -> None:
     """Run the sweep to its end and hold it against the undisturbed one; nothing of `before` may be done again."""
     times = artifact_times(store)
     for path in (store / "artifacts").glob("partial-*"):
         os.utime(path, (0, 0))  # long ago, so that nobody can be working on it
-    done = run(store.parent, *SWEEP, "--store", store)
+    done = run(store.parent, *sweep, "--store", store)
     assert done.returncode == 0, done.stderr[-3000:]
     after = stage_rows(store)
     assert {k: after[k] for k in before} == before, "a finished stage was done again"
@@ -139,12 +181,14 @@ def finish(store: Path, undisturbed: dict[str, tuple[Any, ...]], before: dict[st
     assert not list((store / "artifacts").glob("partial-*")), "what a killed run left unfinished is still there"
 
 
-def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]) -> None:
+def test_killed_at_any_moment_it_goes_on_where_it_was(
+    sweep: list[object], tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]
+) -> None:
     store = tmp_path / "store"
     known: dict[str, tuple[Any, ...]] = {}
     ok: set[str] = set()
     for name, moment in MOMENTS.items():
-        with sweeping(store) as running:
+        with sweeping(sweep, store) as running:
             wait_for(moment, running, name)
             processes = descendants(running.process)
             if name != "when measuring begins":
@@ -160,7 +204,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path, undisturbe
         assert ok <= trials, f"{name}: a finished trial was lost"
         known, ok = found, trials
     assert known, "nothing was finished by any killed run, so nothing could be lost"
-    finish(store, undisturbed, known)
+    finish(sweep, store, undisturbed, known)
 
 
 INTERRUPTIONS: dict[str, Callable[[Running], bool]] = {
@@ -170,10 +214,12 @@ INTERRUPTIONS: dict[str, Callable[[Running], bool]] = {
 }
 
 
-def test_an_interrupt_ends_it_at_once_and_in_words(tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]) -> None:
+def test_an_interrupt_ends_it_at_once_and_in_words(
+    sweep: list[object], tmp_path: Path, undisturbed: dict[str, tuple[Any, ...]]
+) -> None:
     store = tmp_path / "store"
     for name, moment in INTERRUPTIONS.items():
-        with sweeping(store) as running:
+        with sweeping(sweep, store) as running:
             wait_for(moment, running, name)
             processes = descendants(running.process)
             begin = time.monotonic()
@@ -183,8 +229,11 @@ def test_an_interrupt_ends_it_at_once_and_in_words(tmp_path: Path, undisturbed: 
             assert took < 10, f"{name}: it took {took:.1f} s to stop"
             assert code == 130, f"{name}: exit status {code}\n{running.said()[-2000:]}"
             assert "Traceback" not in running.said(), running.said()[-2000:]
-            assert running.said().rstrip().splitlines()[-1] == "workbench: interrupted; finished work is kept, run the same command again to go on"
+            assert (
+                running.said().rstrip().splitlines()[-1]
+                == "workbench: interrupted; finished work is kept, run the same command again to go on"
+            )
             assert_gone(processes, store, within=5)
     known = stage_rows(store)
     assert known
-    finish(store, undisturbed, known)
+    finish(sweep, store, undisturbed, known)

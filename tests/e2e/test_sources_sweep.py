@@ -45,11 +45,19 @@ def arrays(small_keras_model: Any, small_images: Array) -> dict[str, Array]:
 
 
 @pytest.fixture(scope="module")
-def sources(small_keras_model: Any, small_h5: Path, small_tflite: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def sources(
+    small_keras_model: Any, small_h5: Path, small_tflite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("sources")
     small_keras_model.save(folder / "saved", save_format="tf")
     small_keras_model.save(folder / "small.keras")
-    return {"savedmodel": folder / "saved", "keras": folder / "small.keras", "h5": small_h5, "tflite": small_tflite, "object": small_keras_model}
+    return {
+        "savedmodel": folder / "saved",
+        "keras": folder / "small.keras",
+        "h5": small_h5,
+        "tflite": small_tflite,
+        "object": small_keras_model,
+    }
 
 
 def path_of(trial: Trial) -> Path:
@@ -76,8 +84,19 @@ def noise(trial: Trial, output: str | None = None) -> float:
     return found
 
 
-@pytest.mark.parametrize(("kind", "conversion"), [("savedmodel", "frozen"), ("keras", "frozen"), ("h5", "frozen"), ("object", "frozen"), ("tflite", "imported")])
-def test_every_source_gives_the_models_own_outputs(kind: str, conversion: str, sources: dict[str, Any], arrays: dict[str, Array], small_keras_model: Any, engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "conversion"),
+    [("savedmodel", "frozen"), ("keras", "frozen"), ("h5", "frozen"), ("object", "frozen"), ("tflite", "imported")],
+)
+def test_every_source_gives_the_models_own_outputs(
+    kind: str,
+    conversion: str,
+    sources: dict[str, Any],
+    arrays: dict[str, Array],
+    small_keras_model: Any,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
     study = workbench.sweep(sources[kind], arrays, TWO, store=tmp_path / "store", engine=engine)
     trials = by_recipe(study)
     assert set(trials) == {"float32", "int8"}
@@ -95,32 +114,49 @@ def test_every_source_gives_the_models_own_outputs(kind: str, conversion: str, s
     assert study.record.signature.inputs[0].shape == (None, 8, 8, 1)
 
 
-def test_arrays_an_npz_and_folders_of_images_are_the_same_data(small_tflite: Path, arrays: dict[str, Array], engine: Engine, tmp_path: Path) -> None:
+def test_arrays_an_npz_and_folders_of_images_are_the_same_data(
+    small_tflite: Path, arrays: dict[str, Array], engine: Engine, tmp_path: Path
+) -> None:
     """Values are multiples of 1/255, which an image holds exactly."""
     from PIL import Image
 
     pixels = {k: (v * 255).astype(np.uint8) for k, v in arrays.items() if k.startswith("x_")}
     order = {split: np.argsort(arrays[f"y_{split}"], kind="stable") for split in ("train", "test")}
-    exact = {f"{a}_{s}": (pixels[f"x_{s}"].astype(np.float32) / np.float32(255) if a == "x" else arrays[f"y_{s}"])[order[s]] for a in "xy" for s in order}
+    exact = {
+        f"{a}_{s}": (pixels[f"x_{s}"].astype(np.float32) / np.float32(255) if a == "x" else arrays[f"y_{s}"])[order[s]]
+        for a in "xy"
+        for s in order
+    }
     np.savez(tmp_path / "exact.npz", **exact)  # type: ignore[arg-type]  # the names are no options
     for split, indices in order.items():
         for label in range(6):
             (tmp_path / "images" / split / f"class{label}").mkdir(parents=True)
         for number, i in enumerate(indices):
-            Image.fromarray(pixels[f"x_{split}"][i, :, :, 0]).save(tmp_path / "images" / split / f"class{arrays[f'y_{split}'][i]}" / f"{number:03}.png")
+            Image.fromarray(pixels[f"x_{split}"][i, :, :, 0]).save(
+                tmp_path / "images" / split / f"class{arrays[f'y_{split}'][i]}" / f"{number:03}.png"
+            )
     found = {}
-    for name, data in (("arrays", exact), ("npz", tmp_path / "exact.npz"), ("images", f"{tmp_path / 'images'}?scale=0..1")):
+    for name, data in (
+        ("arrays", exact),
+        ("npz", tmp_path / "exact.npz"),
+        ("images", f"{tmp_path / 'images'}?scale=0..1"),
+    ):
         study = workbench.sweep(small_tflite, data, TWO, study=name, store=tmp_path / "store", engine=engine)
         assert len(study.trials) == 2
         for trial in study.trials:
             assert_true(trial, exact["x_test"], exact["y_test"])
         found[name] = [(t.artifact and t.artifact.sha256, t.quality and t.quality.accuracy) for t in study.trials]
     assert found["arrays"] == found["npz"] == found["images"]
-    assert workbench.open_study("images", tmp_path / "store").record.dataset.class_names == tuple(f"class{n}" for n in range(6))
+    assert workbench.open_study("images", tmp_path / "store").record.dataset.class_names == tuple(
+        f"class{n}" for n in range(6)
+    )
 
 
 def test_both_engines_agree(engine: Engine, tmp_path: Path) -> None:
-    grid = {"quantize": ["float32", "int8", "int8[engine=converter]", "dynamic", "dynamic[engine=converter]"], "measure": {"skip": True}}
+    grid = {
+        "quantize": ["float32", "int8", "int8[engine=converter]", "dynamic", "dynamic[engine=converter]"],
+        "measure": {"skip": True},
+    }
     trials = by_recipe(workbench.sweep(MODEL, "digits", grid, store=tmp_path / "store", engine=engine))
     assert {t.state for t in trials.values()} == {"ok"}
     test = workbench.load_dataset("digits").test
@@ -160,11 +196,28 @@ def watching(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_tflite_source_takes_all_schemes_and_no_tensorflow(small_tflite: Path, arrays: dict[str, Array], watching: Path, tmp_path: Path) -> None:
+def test_a_tflite_source_takes_all_schemes_and_no_tensorflow(
+    small_tflite: Path, arrays: dict[str, Array], watching: Path, tmp_path: Path
+) -> None:
     np.savez(tmp_path / "data.npz", **arrays)  # type: ignore[arg-type]  # the names are no options
     env = environment(watching, WATCH_FILE=str(tmp_path / "imports.txt"))
     schemes = ",".join(SCHEMES)
-    done = run(tmp_path, "sweep", small_tflite, "--data", "data.npz", "--quantize", schemes, "--measure-budget", "1", "--study", "all", "--store", "store", env=env)
+    done = run(
+        tmp_path,
+        "sweep",
+        small_tflite,
+        "--data",
+        "data.npz",
+        "--quantize",
+        schemes,
+        "--measure-budget",
+        "1",
+        "--study",
+        "all",
+        "--store",
+        "store",
+        env=env,
+    )
     trials = show(tmp_path, "all", tmp_path / "store")["trials"]
     assert {t["recipe"] for t in trials} == set(SCHEMES)
     assert len(SCHEMES) == 10
@@ -172,7 +225,10 @@ def test_a_tflite_source_takes_all_schemes_and_no_tensorflow(small_tflite: Path,
         assert trial["state"] == "ok" or trial["error"], trial["recipe"]
         if trial["state"] == "ok":
             assert trial["conversion"] == "imported"
-            assert trial["quality"]["accuracy"] == (flatfile.labels(Path(trial["artifact"]["path"]), arrays["x_test"]) == arrays["y_test"]).mean()
+            assert (
+                trial["quality"]["accuracy"]
+                == (flatfile.labels(Path(trial["artifact"]["path"]), arrays["x_test"]) == arrays["y_test"]).mean()
+            )
             assert trial["measurements"][0]["state"] == "ok" or trial["measurements"][0]["error"]
     failed = {t["recipe"]: t["error"] for t in trials if t["state"] != "ok"}
     assert set(failed) <= {"int4-block32"}
@@ -204,7 +260,9 @@ print(study, *(f"{t.recipe} {t.state} {len(t.measurements)}" for t in study.tria
 def test_a_script_needs_no_guard(watching: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     env = environment(watching, WATCH_FILE=str(tmp_path / "imports.txt"))
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == ["<Study 'script': 2 trials, 2 ok, 0 failed>", "float32 ok 1", "int8 ok 1"]
     assert (tmp_path / "ran.txt").read_text() == "once\n"
@@ -216,7 +274,12 @@ def test_a_script_needs_no_guard(watching: Path, tmp_path: Path) -> None:
 
 def test_a_sweep_in_the_background_stops_when_told(engine: Engine, tmp_path: Path) -> None:
     """The float model is done in a moment, the pruned one would train for an hour."""
-    grid = {"prune": ["none", 0.5], "quantize": ["float32", "int8"], "train": {"epochs": 1000}, "measure": {"skip": True}}
+    grid = {
+        "prune": ["none", 0.5],
+        "quantize": ["float32", "int8"],
+        "train": {"epochs": 1000},
+        "measure": {"skip": True},
+    }
     begin = time.monotonic()
     study = workbench.sweep(MODEL, "digits", grid, study="stopped", store=tmp_path / "store", wait=False, engine=engine)
     assert time.monotonic() - begin < 2
@@ -233,12 +296,19 @@ def test_a_sweep_in_the_background_stops_when_told(engine: Engine, tmp_path: Pat
     assert time.monotonic() - begin < 10
     assert not study.running
     trials = by_recipe(study)
-    assert {r: t.state for r, t in trials.items()} == {"float32": "ok", "int8": "ok", "prune:0.5+float32": "pending", "prune:0.5+int8": "pending"}
+    assert {r: t.state for r, t in trials.items()} == {
+        "float32": "ok",
+        "int8": "ok",
+        "prune:0.5+float32": "pending",
+        "prune:0.5+int8": "pending",
+    }
     stages = stage_rows(tmp_path / "store")
     assert stages
     # What was finished is found: the same without the pruned ones is there at once.
     begin = time.monotonic()
-    again = workbench.sweep(MODEL, "digits", {**grid, "prune": ["none"]}, study="stopped", store=tmp_path / "store", engine=engine)
+    again = workbench.sweep(
+        MODEL, "digits", {**grid, "prune": ["none"]}, study="stopped", store=tmp_path / "store", engine=engine
+    )
     assert time.monotonic() - begin < 3
     assert {r: by_recipe(again)[r] for r in ("float32", "int8")} == {r: trials[r] for r in ("float32", "int8")}
     assert stage_rows(tmp_path / "store") == stages
@@ -259,7 +329,11 @@ def test_a_model_of_two_inputs_and_two_outputs(two_input_model: Any, engine: Eng
     expected = dict(zip(two_input_model.output_names, two_input_model.predict(x, verbose=0), strict=True))
     labels = expected["second"].argmax(axis=1)
     labels[::5] = (labels[::5] + 1) % 3
-    data = {"x_train": {k: v[:50] for k, v in x.items()}, "x_test": {k: v[50:] for k, v in x.items()}, "y_test": labels[50:]}
+    data = {
+        "x_train": {k: v[:50] for k, v in x.items()},
+        "x_test": {k: v[50:] for k, v in x.items()},
+        "y_test": labels[50:],
+    }
     grid = {**TWO, "quantize": ["float32", "int8", "int8[engine=converter]"]}
     trials = by_recipe(workbench.sweep(two_input_model, data, grid, store=tmp_path / "store", engine=engine))
     assert {r: (t.state, t.error) for r, t in trials.items()} == dict.fromkeys(grid["quantize"], ("ok", None))
@@ -299,16 +373,33 @@ def assert_ordinary(trial: Trial, why: str) -> None:
     assert not list(path_of(trial).parent.glob("partial-*")), "the export that was converted is no artifact"
 
 
-def test_a_recurrent_model_takes_the_ordinary_way_and_says_so(sequences: dict[str, Array], engine: Engine, tmp_path: Path) -> None:
+def test_a_recurrent_model_takes_the_ordinary_way_and_says_so(
+    sequences: dict[str, Array], engine: Engine, tmp_path: Path
+) -> None:
     """The converter wants to know the batch of an LSTM."""
     import tf_keras
 
     tf_keras.utils.set_random_seed(2)
     steps = tf_keras.layers.Input((8, 8), name="steps")
-    model = tf_keras.Model(steps, tf_keras.layers.Dense(6, activation="softmax", name="scores")(tf_keras.layers.LSTM(12)(steps)), name="recurrent")
-    trials = by_recipe(workbench.sweep(model, sequences, {"quantize": ["float32", "dynamic"], "measure": {"skip": True}}, store=tmp_path / "store", engine=engine))
+    model = tf_keras.Model(
+        steps,
+        tf_keras.layers.Dense(6, activation="softmax", name="scores")(tf_keras.layers.LSTM(12)(steps)),
+        name="recurrent",
+    )
+    trials = by_recipe(
+        workbench.sweep(
+            model,
+            sequences,
+            {"quantize": ["float32", "dynamic"], "measure": {"skip": True}},
+            store=tmp_path / "store",
+            engine=engine,
+        )
+    )
     for trial in trials.values():
-        assert_ordinary(trial, "the frozen model did not convert (ConverterError: 'tf.TensorListReserve' op requires element_shape to be static")
+        assert_ordinary(
+            trial,
+            "the frozen model did not convert (ConverterError: 'tf.TensorListReserve' op requires element_shape to be static",
+        )
     expected = model.predict(sequences["x_test"], verbose=0)
     census = trials["float32"].census
     assert census is not None
@@ -319,11 +410,18 @@ def test_a_recurrent_model_takes_the_ordinary_way_and_says_so(sequences: dict[st
     np.testing.assert_allclose(run_all(path, {"": sequences["x_test"]})[0]["scores"], expected, atol=1e-5)
     np.save(tmp_path / "steps.npy", sequences["x_test"])
     bundle = workbench.open_study("recurrent-arrays", tmp_path / "store").export("float32", tmp_path / "bundle")
-    printed = subprocess.run([sys.executable, str(bundle / "predict.py"), str(tmp_path / "steps.npy"), "--json"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, str(bundle / "predict.py"), str(tmp_path / "steps.npy"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     np.testing.assert_allclose([entry["outputs"]["scores"] for entry in json.loads(printed)], expected, atol=1e-5)
 
 
-def test_a_model_with_state_takes_the_ordinary_way_and_one_with_a_table_fails_in_words(sequences: dict[str, Array], engine: Engine, tmp_path: Path) -> None:
+def test_a_model_with_state_takes_the_ordinary_way_and_one_with_a_table_fails_in_words(
+    sequences: dict[str, Array], engine: Engine, tmp_path: Path
+) -> None:
     import tensorflow as tf
 
     weights = np.random.default_rng(1).normal(size=(64, 6)).astype(np.float32)
@@ -350,17 +448,23 @@ def test_a_model_with_state_takes_the_ordinary_way_and_one_with_a_table_fails_in
 
         @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]  # as above
         def serve(self, steps: Any) -> Any:
-            return {"scores": tf.reshape(steps, (1, 64)) + tf.cast(self.table.lookup(tf.constant(0, tf.int64)), tf.float32)}
+            return {
+                "scores": tf.reshape(steps, (1, 64)) + tf.cast(self.table.lookup(tf.constant(0, tf.int64)), tf.float32)
+            }
 
     trials = {}
     for module in (Counting(), Looking()):
         folder = tmp_path / type(module).__name__
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
-        trials[folder.name] = by_recipe(workbench.sweep(folder, sequences, TWO, store=tmp_path / "store", engine=engine))
+        trials[folder.name] = by_recipe(
+            workbench.sweep(folder, sequences, TWO, store=tmp_path / "store", engine=engine)
+        )
     for trial in trials["Counting"].values():
         assert_ordinary(trial, "freezing failed (ValueError: ")
     first = flatfile.scores(path_of(trials["Counting"]["float32"]), sequences["x_test"][:1])[0]
     np.testing.assert_allclose(first, sequences["x_test"][0].reshape(64) @ weights + 0.001, atol=1e-4)
     for trial in trials["Looking"].values():
         assert trial.state == "failed"
-        assert trial.error == "conversion failed: ConverterError: 'tf.HashTableV2' op is neither a custom op nor a flex op"
+        assert (
+            trial.error == "conversion failed: ConverterError: 'tf.HashTableV2' op is neither a custom op nor a flex op"
+        )

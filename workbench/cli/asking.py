@@ -57,8 +57,15 @@ def show(study: str, store: str | None, form: str) -> None:
 
 @click.command()
 @click.argument("study")
-@click.option("--x", default="size", show_default=True, help="metric of the first axis, e.g. size, compressed, latency@xnnpack")
-@click.option("--y", default="accuracy", show_default=True, help="metric of the second axis, e.g. accuracy, accuracy_drop, agreement")
+@click.option(
+    "--x", default="size", show_default=True, help="metric of the first axis, e.g. size, compressed, latency@xnnpack"
+)
+@click.option(
+    "--y",
+    default="accuracy",
+    show_default=True,
+    help="metric of the second axis, e.g. accuracy, accuracy_drop, agreement",
+)
 @flags.store_option
 @flags.format_option
 def pareto(study: str, x: str, y: str, store: str | None, form: str) -> None:
@@ -75,7 +82,15 @@ def pareto(study: str, x: str, y: str, store: str | None, form: str) -> None:
 @click.option("--runtime", help="runtime of --max-latency-ms  [default: the first measured]")
 @flags.store_option
 @flags.format_option
-def best(study: str, max_size: str | None, max_drop: float | None, max_latency_ms: float | None, runtime: str | None, store: str | None, form: str) -> None:
+def best(
+    study: str,
+    max_size: str | None,
+    max_drop: float | None,
+    max_latency_ms: float | None,
+    runtime: str | None,
+    store: str | None,
+    form: str,
+) -> None:
     """Name the smallest trial of STUDY that keeps the constraints; exit 1 when none does."""
     opened = api.open_study(study, store)
     found = opened.best(max_size, max_drop, max_latency_ms, runtime)

@@ -34,7 +34,9 @@ def inspect(file: str, form: str) -> None:
         return
     print(f"{file}: {size_text(size.file)}, gzip {size_text(size.gzip)}")
     print(f"inputs {', '.join(census.inputs)}; outputs {', '.join(census.outputs)}")
-    print(f"weights {', '.join(f'{k} {size_text(v)}' for k, v in census.weights.items()) or 'none'}; zeros in kernels {census.sparsity:.1%}; most distinct values in a kernel {census.unique_weights}")
+    print(
+        f"weights {', '.join(f'{k} {size_text(v)}' for k, v in census.weights.items()) or 'none'}; zeros in kernels {census.sparsity:.1%}; most distinct values in a kernel {census.unique_weights}"
+    )
     print_table([{"operator": k, "count": v} for k, v in census.operators.items()], "Operators")
     shown = [{k: v for k, v in t.items() if k != "kernel"} for t in tensors]
     for row in shown:
@@ -56,7 +58,9 @@ def bench(file: str, runtime: str, budget: float | None, form: str, **values: An
     for part in grammar.split_list(runtime):
         spec = grammar.parse_runtime(part)
         known = registry.runtimes.get(spec.name).params.model_fields
-        chosen.append(RuntimeSpec(name=spec.name, options={**spec.options, **{k: v for k, v in given.items() if k in known}}))
+        chosen.append(
+            RuntimeSpec(name=spec.name, options={**spec.options, **{k: v for k, v in given.items() if k in known}})
+        )
     found = api.bench(file, chosen, budget)
     if form == "json":
         print_json([m.to_json() for m in found])
@@ -116,7 +120,9 @@ def doctor(form: str) -> None:
         broken = names.broken()
         for name, thing in names.all().items():
             missing = thing.available()
-            found.append({"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help})
+            found.append(
+                {"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help}
+            )
         found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
     facts = environment()
     if form == "json":

@@ -31,14 +31,23 @@ def store_option(function: F) -> F:
 
 def format_option(function: F) -> F:
     """Add `--format`."""
-    return click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="how to print")(function)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        help="how to print",
+    )(function)
 
 
 def technique_options(function: F) -> F:
     """Add a flag per technique: a list for those with a primary parameter, a switch for the others."""
     for name, technique in reversed(registry.techniques.all().items()):
         if technique.params.primary is None:
-            function = click.option(f"--{name}", f"axis_{name}", is_flag=True, help=f"with and without: {technique.help}")(function)
+            function = click.option(
+                f"--{name}", f"axis_{name}", is_flag=True, help=f"with and without: {technique.help}"
+            )(function)
         else:
             primary = next(s for s in describe(technique.params) if s.primary)
             example = ",".join(primary.choices[:3]) if primary.choices else f"none,{primary.default}"
@@ -80,7 +89,9 @@ def collect(values: dict[str, Any], groups: Iterable[str]) -> dict[str, dict[str
     """Return what was given for each group, by parameter name."""
     found: dict[str, dict[str, Any]] = {}
     for group in groups:
-        given = {k.removeprefix(f"{group}__"): v for k, v in values.items() if k.startswith(f"{group}__") and v is not None}
+        given = {
+            k.removeprefix(f"{group}__"): v for k, v in values.items() if k.startswith(f"{group}__") and v is not None
+        }
         if given:
             found[group] = given
     return found

@@ -25,13 +25,22 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
-            columns = (TextColumn("{task.fields[phase]:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[eta]}"), TextColumn("{task.description}"))
+            columns = (
+                TextColumn("{task.fields[phase]:<8}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[eta]}"),
+                TextColumn("{task.description}"),
+            )
             self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self.bar.start()
             self.task = self.bar.add_task("", total=None, phase="prepare", eta="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.live:
             self.bar.stop()
 
@@ -46,10 +55,19 @@ class Progress:
                 self.bar.update(self.task, description=event.label)
             else:
                 failures = f" ({self.failed} failed)" if self.failed else ""
-                self.bar.update(self.task, description=event.label + failures, completed=event.done, total=event.total or None, phase=event.phase, eta=eta)
+                self.bar.update(
+                    self.task,
+                    description=event.label + failures,
+                    completed=event.done,
+                    total=event.total or None,
+                    phase=event.phase,
+                    eta=eta,
+                )
             return
         now = time.monotonic()
-        if event.kind in ("phase", "stage-failed") or (event.kind != "stage-started" and now - self._last > QUIET_SECONDS):
+        if event.kind in ("phase", "stage-failed") or (
+            event.kind != "stage-started" and now - self._last > QUIET_SECONDS
+        ):
             self._last = now
             count = f" {event.done}/{event.total}" if event.total else ""
             mark = "FAILED " if event.kind == "stage-failed" else ""

@@ -19,7 +19,11 @@ def print_trials(study: str, trials: Sequence[Trial]) -> None:
 
 def _row(trial: Trial, places: Sequence[tuple[str, str]], task: str) -> Row:
     size, quality, census = trial.size, trial.quality, trial.census
-    row: Row = {"id": trial.id, "recipe": trial.recipe + (" (baseline)" if trial.baseline else ""), "state": trial.state}
+    row: Row = {
+        "id": trial.id,
+        "recipe": trial.recipe + (" (baseline)" if trial.baseline else ""),
+        "state": trial.state,
+    }
     row["file"] = size_text(size.file) if size else "-"
     row["gzip"] = size_text(size.gzip) if size else "-"
     if task == "regression":
@@ -30,7 +34,10 @@ def _row(trial: Trial, places: Sequence[tuple[str, str]], task: str) -> Row:
     row["zeros"] = _percent(census.sparsity if census else None)
     for place, kind in places:
         name = f"{place} ms" + (" (estimated)" if kind == "estimated" else "")
-        row[name] = next((_latency(m) for m in trial.measurements if (runtime_text(m.runtime, m.options), m.kind) == (place, kind)), "-")
+        row[name] = next(
+            (_latency(m) for m in trial.measurements if (runtime_text(m.runtime, m.options), m.kind) == (place, kind)),
+            "-",
+        )
     row["warnings"] = ", ".join(dict.fromkeys(w.kind for w in trial.warnings))
     return row
 

@@ -68,11 +68,15 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
     Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
     """
     arrays = {k: _checked(k, v) for k, v in data.items() if k != "class_names" and v is not None}
-    names = tuple(str(c) for c in np.asarray(data["class_names"]).tolist()) if data.get("class_names") is not None else ()
+    names = (
+        tuple(str(c) for c in np.asarray(data["class_names"]).tolist()) if data.get("class_names") is not None else ()
+    )
     known = {f"{axis}_{split}" for axis in "xy" for split in ("train", "calibration", "test")} | {"x", "y"}
     for key in arrays:
         if key not in known:
-            raise WorkbenchError(f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y.")
+            raise WorkbenchError(
+                f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y."
+            )
     train: Split | None
     if "x" in arrays:
         whole = _split(name, "", arrays)
@@ -83,9 +87,13 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
         test = _split(name, "_test", arrays)
         train = _split(name, "_train", arrays) if "x_train" in arrays else None
     else:
-        raise WorkbenchError(f"dataset {name!r} has {', '.join(sorted(arrays)) or 'no arrays'}, but needs x_test (and x_train), or x. Labels are y_test, y_train, y.")
+        raise WorkbenchError(
+            f"dataset {name!r} has {', '.join(sorted(arrays)) or 'no arrays'}, but needs x_test (and x_train), or x. Labels are y_test, y_train, y."
+        )
     given = _split(name, "_calibration", arrays) if "x_calibration" in arrays else None
-    calibration, origin = (given, "calibration") if given else (train, "train") if train and len(train) else (test, "test")
+    calibration, origin = (
+        (given, "calibration") if given else (train, "train") if train and len(train) else (test, "test")
+    )
     return Dataset(name, test, train if train is not None and len(train) else None, calibration, names, origin)
 
 
@@ -101,7 +109,9 @@ def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
             y = y.argmax(axis=1)  # one-hot labels
         lengths.add(len(y))
     if len(lengths) != 1:
-        raise WorkbenchError(f"dataset {name!r}: x{suffix} and y{suffix} have different numbers of samples: {sorted(lengths)}")
+        raise WorkbenchError(
+            f"dataset {name!r}: x{suffix} and y{suffix} have different numbers of samples: {sorted(lengths)}"
+        )
     if lengths == {0}:
         raise WorkbenchError(f"dataset {name!r}: x{suffix} has no samples")
     # True and False are two classes.

@@ -25,10 +25,18 @@ class ImageParams(Params):
 
     primary: ClassVar[str | None] = None
 
-    size: str | None = Field(None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="height x width; default is the model's input")
-    color: Literal["auto", "gray", "rgb"] = Field("auto", description="channels; auto takes the model's input, else rgb")
-    scale: Literal["0..1", "-1..1", "0..255"] = Field("0..1", description="range that pixel values are mapped to, as the model was trained")
-    test: float = Field(0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders")
+    size: str | None = Field(
+        None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="height x width; default is the model's input"
+    )
+    color: Literal["auto", "gray", "rgb"] = Field(
+        "auto", description="channels; auto takes the model's input, else rgb"
+    )
+    scale: Literal["0..1", "-1..1", "0..255"] = Field(
+        "0..1", description="range that pixel values are mapped to, as the model was trained"
+    )
+    test: float = Field(
+        0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders"
+    )
 
 
 def bundled(name: str) -> Path:
@@ -55,9 +63,13 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
     text, _, query = str(data).partition("?")
     path = Path(text)
     if text != "digits" and path.is_dir():
-        return _image_folder(path, build(ImageParams, dict(parse_qsl(query, keep_blank_values=True)), "image"), input_shape)
+        return _image_folder(
+            path, build(ImageParams, dict(parse_qsl(query, keep_blank_values=True)), "image"), input_shape
+        )
     if query:
-        raise WorkbenchError(f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32.")
+        raise WorkbenchError(
+            f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32."
+        )
     if text == "digits":
         return _digits()
     if not path.exists():
@@ -79,7 +91,9 @@ def _digits() -> Dataset:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
-        raise WorkbenchError(f"{str(path)!r} is not a readable .npz ({path.stat().st_size} bytes): it is no zip archive, or not a whole one. numpy.savez writes one.")
+        raise WorkbenchError(
+            f"{str(path)!r} is not a readable .npz ({path.stat().st_size} bytes): it is no zip archive, or not a whole one. numpy.savez writes one."
+        )
     try:
         # Pickled arrays could run code on loading; they are refused.
         with np.load(path, allow_pickle=False) as file:
@@ -90,12 +104,17 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 def _image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
     parts = {p.name for p in path.iterdir() if p.is_dir()}
-    split_folders = {s: next((path / n for n in names if n in parts), None) for s, names in {"train": ("train",), "test": ("test", "val", "validation")}.items()}
+    split_folders = {
+        s: next((path / n for n in names if n in parts), None)
+        for s, names in {"train": ("train",), "test": ("test", "val", "validation")}.items()
+    }
     test_folder, train_folder = split_folders["test"], split_folders["train"]
     base = train_folder or test_folder or path
     classes = sorted(p.name for p in base.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
-        raise WorkbenchError(f"folder {str(path)!r} has no class subfolders of images. Expected {path.name}/CLASS/*.png or {path.name}/train/CLASS/*.png.")
+        raise WorkbenchError(
+            f"folder {str(path)!r} has no class subfolders of images. Expected {path.name}/CLASS/*.png or {path.name}/train/CLASS/*.png."
+        )
     height, width, channels = _target(path, params, input_shape)
     if test_folder is not None:
         test = _read_images(test_folder, classes, (height, width), channels, params)
@@ -116,7 +135,9 @@ def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...]
     elif shape and shape[1] and shape[2]:
         height, width = shape[1], shape[2]
     else:
-        raise WorkbenchError(f"images of {str(path)!r} need a size: add ?size=HEIGHTxWIDTH, e.g. {path.name}?size=96x96.")
+        raise WorkbenchError(
+            f"images of {str(path)!r} need a size: add ?size=HEIGHTxWIDTH, e.g. {path.name}?size=96x96."
+        )
     if params.color != "auto":
         return height, width, {"gray": 1, "rgb": 3}[params.color]
     channels = shape[3] if shape and shape[3] else 3
@@ -136,13 +157,21 @@ def _read_images(folder: Path, classes: list[str], size: tuple[int, int], channe
             try:
                 with Image.open(file) as opened:
                     # convert() would clip 16 bits to white.
-                    image = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8)) if opened.mode.startswith("I;16") else opened
-                    resized = image.convert("L" if channels == 1 else "RGB").resize(size[::-1], Image.Resampling.BILINEAR)
+                    image = (
+                        Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
+                        if opened.mode.startswith("I;16")
+                        else opened
+                    )
+                    resized = image.convert("L" if channels == 1 else "RGB").resize(
+                        size[::-1], Image.Resampling.BILINEAR
+                    )
             except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
                 raise WorkbenchError(f"image {str(file)!r} cannot be read: {error}") from None
             pixels = np.asarray(resized, dtype=np.float32).reshape(*size, channels)
             images.append(pixels / np.float32(255) * np.float32(high - low) + np.float32(low))
             labels.append(label)
     if not images:
-        raise WorkbenchError(f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}.")
+        raise WorkbenchError(
+            f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}."
+        )
     return Split(np.stack(images), np.array(labels, dtype=np.int64))

@@ -38,7 +38,9 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
             shutil.rmtree(partial, ignore_errors=True)
             # Otherwise another process wrote the same content first.
             if not folder.exists():
-                raise WorkbenchError(f"dataset {dataset.name!r} cannot be written into {str(root)!r}: {error}. Free some space or choose another --store.") from error
+                raise WorkbenchError(
+                    f"dataset {dataset.name!r} cannot be written into {str(root)!r}: {error}. Free some space or choose another --store."
+                ) from error
     return DatasetInfo(
         name=dataset.name,
         sha256=digest,
@@ -67,7 +69,10 @@ def open_split(folder: Path, split: str) -> Split:
 
     Raises WorkbenchError when there is no such split.
     """
-    files = {unquote(p.name.removeprefix(f"x_{split}.").removesuffix(".npy")): p for p in sorted(folder.glob(f"x_{split}.*.npy"))}
+    files = {
+        unquote(p.name.removeprefix(f"x_{split}.").removesuffix(".npy")): p
+        for p in sorted(folder.glob(f"x_{split}.*.npy"))
+    }
     if not files and split == "calibration":
         return open_split(folder, "train" if any(folder.glob("x_train.*")) else "test")
     if not files:
@@ -82,9 +87,13 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
     """Raise WorkbenchError when samples do not have the model's input names and shapes, or classes its outputs."""
     names = [t.name for t in signature.inputs]
     if list(info.inputs) != [""] and sorted(info.inputs) != sorted(names):
-        raise WorkbenchError(f"dataset {info.name!r} has inputs {', '.join(sorted(info.inputs))}; the model takes {', '.join(sorted(names))}")
+        raise WorkbenchError(
+            f"dataset {info.name!r} has inputs {', '.join(sorted(info.inputs))}; the model takes {', '.join(sorted(names))}"
+        )
     if list(info.inputs) == [""] and len(names) > 1:
-        raise WorkbenchError(f"the model takes {len(names)} inputs ({', '.join(names)}); give x as a dict of arrays by these names")
+        raise WorkbenchError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}); give x as a dict of arrays by these names"
+        )
     for tensor in signature.inputs:
         have = info.inputs.get(tensor.name, info.inputs.get("", ()))
         want = tensor.shape[1:]
@@ -95,7 +104,9 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
             )
     classes = signature.outputs[0].shape[-1] if signature.outputs[0].shape else None
     if info.labels == "class" and len(info.class_names) and classes and classes > 1 and len(info.class_names) > classes:
-        raise WorkbenchError(f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}")
+        raise WorkbenchError(
+            f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}"
+        )
 
 
 def calibration_warnings(folder: Path, info: DatasetInfo, samples: int) -> tuple[Warning_, ...]:
@@ -110,12 +121,26 @@ def calibration_warnings(folder: Path, info: DatasetInfo, samples: int) -> tuple
         part = np.asarray(array[:500])
         distinct = len({hashlib.sha256(row.tobytes()).digest() for row in part})
         if distinct < 0.9 * len(part):
-            found.append(warning("calibration-duplicates", f"{distinct} distinct among the first {len(part)} calibration samples"))
+            found.append(
+                warning(
+                    "calibration-duplicates", f"{distinct} distinct among the first {len(part)} calibration samples"
+                )
+            )
         other = np.asarray(test.inputs[name][:500])
         low, high, test_low, test_high = (float(v) for v in (part.min(), part.max(), other.min(), other.max()))
         span, test_span = high - low, test_high - test_low
         if test_span > 0 and not 0.5 <= span / test_span <= 2:
-            found.append(warning("calibration-range", f"calibration values run from {low:g} to {high:g}, test values from {test_low:g} to {test_high:g}"))
+            found.append(
+                warning(
+                    "calibration-range",
+                    f"calibration values run from {low:g} to {high:g}, test values from {test_low:g} to {test_high:g}",
+                )
+            )
     if info.calibration_from == "test":
-        found.append(warning("calibration-from-test", "there is no train or calibration split; samples were drawn from the test split"))
+        found.append(
+            warning(
+                "calibration-from-test",
+                "there is no train or calibration split; samples were drawn from the test split",
+            )
+        )
     return tuple(found)

@@ -39,7 +39,16 @@ class Builder:
     `on_end(key, result)` is called for every stage that ended, with its result or `{"error": ...}`.
     """
 
-    def __init__(self, plan: Plan, store: Store, pool: Callable[[bool], Pool], jobs: int, stage_seconds: float, listener: Listener, cancel: threading.Event) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        pool: Callable[[bool], Pool],
+        jobs: int,
+        stage_seconds: float,
+        listener: Listener,
+        cancel: threading.Event,
+    ) -> None:
         self.plan, self.store, self.jobs = plan, store, jobs
         self.make_pool = pool
         self.stage_seconds = stage_seconds
@@ -77,7 +86,9 @@ class Builder:
                 pool.kill(flight.worker)
         return self.results
 
-    def _loop(self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd) -> None:
+    def _loop(
+        self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd
+    ) -> None:
         """Keep every worker busy with the ready stage that begins the longest chain, until none is left."""
         waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
         priority = self.plan.priorities()
@@ -110,7 +121,17 @@ class Builder:
                     on_end(ended_key, self.results[ended_key])
                 left = [*waiting, *flights]
                 kind: EventKind = "stage-failed" if "error" in self.results[key] else "stage-done"
-                self.listener(Event(kind, "build", self.plan.stages[key].label, len(todo) - len(left), len(todo), failed, self._eta(left)))
+                self.listener(
+                    Event(
+                        kind,
+                        "build",
+                        self.plan.stages[key].label,
+                        len(todo) - len(left),
+                        len(todo),
+                        failed,
+                        self._eta(left),
+                    )
+                )
 
     def _clock(self, flight: _Flight, result: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -154,7 +175,16 @@ class Builder:
         stage = self.plan.stages[key]
         inputs = {role: self.results[parent]["artifact"] for role, parent in stage.parents.items()}
         name = f"{stage.kind}-{key[:12]}-{time.monotonic_ns()}"
-        future = pool.submit(worker, name, run_stage, stage.kind, stage.payload, inputs, str(self.store.root), threads_per_worker(self.jobs))
+        future = pool.submit(
+            worker,
+            name,
+            run_stage,
+            stage.kind,
+            stage.payload,
+            inputs,
+            str(self.store.root),
+            threads_per_worker(self.jobs),
+        )
         future.add_done_callback(lambda f, k=key: self.ended.put((k, f)))
         self.listener(Event("stage-started", "build", stage.label))
         return _Flight(stage, future, worker, time.monotonic())
@@ -180,7 +210,14 @@ class Builder:
             if now - flight.started > self.stage_seconds:
                 flight.future.cancel(force=True)
                 pool.kill(flight.worker)
-                found.append((key, {"error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."}))
+                found.append(
+                    (
+                        key,
+                        {
+                            "error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."
+                        },
+                    )
+                )
             elif flight.worker in workers:
                 flight.missing_since = None
             elif flight.missing_since is None:
@@ -211,7 +248,9 @@ class Builder:
     def _eta(self, left: list[str]) -> float | None:
         if not any(self.seconds.values()):
             return None
-        scale = sum(sum(s) for s in self.seconds.values()) / max(1e-9, sum(COST[k] * len(s) for k, s in self.seconds.items()))
+        scale = sum(sum(s) for s in self.seconds.values()) / max(
+            1e-9, sum(COST[k] * len(s) for k, s in self.seconds.items())
+        )
         mean = {k: sum(s) / len(s) for k, s in self.seconds.items() if s}
         return sum(mean.get(self.plan.stages[k].kind, COST[self.plan.stages[k].kind] * scale) for k in left) / self.jobs
 

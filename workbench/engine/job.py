@@ -61,5 +61,9 @@ class Job:
 
     def scopes(self) -> list[Any]:
         """Return the scopes in which the Keras file of this stage loads."""
-        found = [grammar.resolve(s)[0] for s in self.before()] if "keras" in self.inputs and "before" in self.payload else []
+        found = (
+            [grammar.resolve(s)[0] for s in self.before()]
+            if "keras" in self.inputs and "before" in self.payload
+            else []
+        )
         return [t.scope() for t in found if isinstance(t, KerasTechnique)]

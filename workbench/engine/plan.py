@@ -20,7 +20,16 @@ from workbench.values.source import DatasetInfo, ModelInfo
 # Goes up when the same stage gives another result than before.
 VERSION = 1
 # Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
-COST = {"describe": 1.0, "train": 15.0, "freeze": 1.0, "convert": 1.0, "import": 0.1, "calibrate": 1.0, "finish": 0.3, "evaluate": 0.5}
+COST = {
+    "describe": 1.0,
+    "train": 15.0,
+    "freeze": 1.0,
+    "convert": 1.0,
+    "import": 0.1,
+    "calibrate": 1.0,
+    "finish": 0.3,
+    "evaluate": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,6 @@ class Stage:
     label: str
     payload: dict[str, Any]
     parents: dict[str, str]
-
 
     @property
     def needs_tensorflow(self) -> bool:
@@ -49,7 +57,14 @@ class Plan:
     ends: dict[str, str] = field(default_factory=dict)
     baseline: str = ""
 
-    def add(self, kind: str, label: str, identity: dict[str, Any], payload: dict[str, Any], parents: dict[str, str] | None = None) -> str:
+    def add(
+        self,
+        kind: str,
+        label: str,
+        identity: dict[str, Any],
+        payload: dict[str, Any],
+        parents: dict[str, str] | None = None,
+    ) -> str:
         """Add a stage unless an equal one is there, and return its key."""
         parents = parents or {}
         key = digest({"version": VERSION, "kind": kind, "identity": identity, "parents": parents})
@@ -113,7 +128,11 @@ class _Builder:
             raise TypeError(f"{step.technique} does not finish a recipe")
         needs = technique.needs(params, before)
         parents: dict[str, str] = {}
-        identity: dict[str, Any] = {"step": _full(step, params), "version": technique.version, "before": [s.to_json() for s in before]}
+        identity: dict[str, Any] = {
+            "step": _full(step, params),
+            "version": technique.version,
+            "before": [s.to_json() for s in before],
+        }
         payload: dict[str, Any] = {}
         if needs.float_model or needs.calibration_bits:
             parents["float_model"] = self.float_model(before)
@@ -124,11 +143,19 @@ class _Builder:
             parents["calibration"] = self.calibration(before, needs.calibration_bits)
         if needs.samples:
             identity.update(self.samples())
-        return self.plan.add("finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents)
+        return self.plan.add(
+            "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents
+        )
 
     def calibration(self, before: tuple[Step, ...], bits: int) -> str:
         identity = {"bits": bits, **self.samples()}
-        return self.plan.add("calibrate", f"calibrate {_prefix(before)} for {bits} bits", identity, {}, {"float_model": self.float_model(before)})
+        return self.plan.add(
+            "calibrate",
+            f"calibrate {_prefix(before)} for {bits} bits",
+            identity,
+            {},
+            {"float_model": self.float_model(before)},
+        )
 
     def samples(self) -> dict[str, Any]:
         return {"dataset": self.dataset.sha256, "samples": self.grid.calibration.samples, "seed": self.grid.train.seed}

@@ -20,7 +20,9 @@ from workbench.errors import WorkbenchError
 class Pool:
     """Workers that run one stage each; `start` returns at once, workers appear in `workers()` as they come up."""
 
-    def __init__(self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto", tensorflow: bool = False) -> None:
+    def __init__(
+        self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto", tensorflow: bool = False
+    ) -> None:
         import dask
         import distributed
 
@@ -48,7 +50,9 @@ class Pool:
             self.client = distributed.Client(self.cluster or address, timeout=30, set_as_default=False)
         except (OSError, TimeoutError) as error:
             self.close()
-            raise WorkbenchError(f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away.") from None
+            raise WorkbenchError(
+                f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away."
+            ) from None
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers that are up."""
@@ -59,7 +63,9 @@ class Pool:
 
     def submit(self, worker: str, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on a worker and return its future."""
-        return self.client.submit(function, *args, key=name, workers=[worker], allow_other_workers=False, retries=0, pure=False)
+        return self.client.submit(
+            function, *args, key=name, workers=[worker], allow_other_workers=False, retries=0, pure=False
+        )
 
     def warm(self) -> None:
         """Wait until all workers are up and have TensorFlow and its converter running."""
@@ -108,7 +114,10 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
                 "host": "127.0.0.1",
                 "name": str(self.name),
                 "memory_limit": _memory(memory, jobs),
-                "preload": ["workbench.engine.preload", *(["workbench.engine.preload_tensorflow"] if tensorflow else [])],
+                "preload": [
+                    "workbench.engine.preload",
+                    *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
+                ],
                 "preload_nanny": ["workbench.engine.preload"],
                 "dashboard": False,
                 "env": worker_environment(jobs),
@@ -126,9 +135,18 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
                     start_new_session=True,
                 )
 
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     worker = {"cls": Worker, "options": {}}
-    return SpecCluster(workers=dict.fromkeys(range(jobs), worker), scheduler=scheduler, worker=worker, name="workbench", silence_logs=logging.CRITICAL)
+    return SpecCluster(
+        workers=dict.fromkeys(range(jobs), worker),
+        scheduler=scheduler,
+        worker=worker,
+        name="workbench",
+        silence_logs=logging.CRITICAL,
+    )
 
 
 def worker_environment(jobs: int) -> dict[str, str]:

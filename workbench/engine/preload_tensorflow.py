@@ -35,7 +35,9 @@ def warm_up(threads: int) -> None:
     import tensorflow as tf
 
     module = tf.Module()
-    module.serve = tf.function(lambda x: {"y": tf.nn.relu(x)}, input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")])
+    module.serve = tf.function(
+        lambda x: {"y": tf.nn.relu(x)}, input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")]
+    )
     tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module).convert()
 
 

@@ -92,13 +92,17 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     return Prepared(model, info, signature, expansion, _study_name(request, model, info))
 
 
-def describe(model: ModelInfo, request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event) -> Signature:
+def describe(
+    model: ModelInfo, request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event
+) -> Signature:
     """Return a model's inputs and outputs: read from its file, or in a worker where only loading it can tell."""
     seen = glance(model)
     if seen is not None:
         return seen
     plan = Plan()
-    key = plan.add("describe", f"read {model.name}", {"model": model.sha256, "kind": model.kind}, {"source": model.to_json()})
+    key = plan.add(
+        "describe", f"read {model.name}", {"model": model.sha256, "kind": model.kind}, {"source": model.to_json()}
+    )
     builder = Builder(plan, request.store, pool, request.workers, request.grid.limits.stage_seconds, listener, cancel)
     result = builder.run([key], lambda _: None, lambda _, __: None)[key]
     if "error" in result:
@@ -112,9 +116,13 @@ def _check_labels(dataset: Dataset, recipes: tuple[Recipe, ...]) -> None:
         return
     text = grammar.recipe_text(trained[0])
     if dataset.train is None:
-        raise WorkbenchError(f"dataset {dataset.name!r} has no train split, which {text!r} fine-tunes on. Add x_train and y_train, or use post-training schemes only.")
+        raise WorkbenchError(
+            f"dataset {dataset.name!r} has no train split, which {text!r} fine-tunes on. Add x_train and y_train, or use post-training schemes only."
+        )
     if dataset.train.y is None:
-        raise WorkbenchError(f"dataset {dataset.name!r} has no labels (y_train), which {text!r} fine-tunes on. Add them, or use post-training schemes only.")
+        raise WorkbenchError(
+            f"dataset {dataset.name!r} has no labels (y_train), which {text!r} fine-tunes on. Add them, or use post-training schemes only."
+        )
 
 
 def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str:

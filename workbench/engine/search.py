@@ -44,9 +44,13 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     points = {_point(r, recipes.values()): i for i, r in recipes.items()}
     axes = {name: sorted({dict(p)[name] for p in points}) for name in dict(next(iter(points)))}
-    space: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution(values) for name, values in axes.items()}
+    space: dict[str, Any] = {
+        name: optuna.distributions.CategoricalDistribution(values) for name, values in axes.items()
+    }
     limit = min(len(recipes), settings.trials or math.ceil(len(recipes) / 4))
-    study = optuna.create_study(directions=["minimize", "maximize"], sampler=_sampler(settings.strategy, settings.seed, limit))
+    study = optuna.create_study(
+        directions=["minimize", "maximize"], sampler=_sampler(settings.strategy, settings.seed, limit)
+    )
     draw = random.Random(settings.seed)
     tried: dict[str, Trial] = {}
     begin = clock()
@@ -71,7 +75,9 @@ def search(
         study.enqueue_trial(dict(point))
         return study.ask(space), found
 
-    while len(tried) < limit and not cancel.is_set() and (settings.timeout is None or clock() - begin < settings.timeout):
+    while (
+        len(tried) < limit and not cancel.is_set() and (settings.timeout is None or clock() - begin < settings.timeout)
+    ):
         asked: dict[str, Any] = {}
         for _ in range(min(batch, limit - len(tried))):
             one, recipe_id = ask(set(asked))
@@ -105,7 +111,13 @@ def _objectives(trial: Trial) -> list[float] | None:
     if trial.state != "ok" or trial.size is None or trial.quality is None:
         return None
     quality = trial.quality
-    good = quality.accuracy if quality.accuracy is not None else -quality.rmse if quality.rmse is not None else quality.agreement
+    good = (
+        quality.accuracy
+        if quality.accuracy is not None
+        else -quality.rmse
+        if quality.rmse is not None
+        else quality.agreement
+    )
     return None if good is None else [float(trial.size.file), float(good)]
 
 
@@ -117,5 +129,7 @@ def _violations(trial: Trial, baseline: Trial, constraints: Constraints) -> dict
     if constraints.accuracy_drop is not None:
         mine = trial.quality.accuracy if trial.quality else None
         base = baseline.quality.accuracy if baseline.quality else None
-        found["accuracy_drop"] = base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0
+        found["accuracy_drop"] = (
+            base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0
+        )
     return found

@@ -27,7 +27,9 @@ from workbench.values.trial import Artifact
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int) -> dict[str, Any]:
+def run_stage(
+    kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int
+) -> dict[str, Any]:
     """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason."""
     job = Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
     begin = time.monotonic()
@@ -37,7 +39,9 @@ def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, An
         return {"error": str(error), "seconds": time.monotonic() - begin}
     except MemoryError:
         return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
-    except Exception as error:  # a bug, or a stranger's technique; its class may exist in this process only, so it goes back as text
+    except (
+        Exception
+    ) as error:  # a bug, or a stranger's technique; its class may exist in this process only, so it goes back as text
         return {"error": _told(error), "seconds": time.monotonic() - begin}
     finally:
         for folder in job.temporary:
@@ -49,7 +53,9 @@ def run_stage(kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, An
 def _told(error: Exception) -> str:
     """Return an exception on one line: its class, what it says (TensorFlow adds stack lines), and where it was raised."""
     lines = (line.strip() for line in str(error).splitlines())
-    said = " ".join(line for line in lines if line and not line.startswith(('File "', "Graph execution error", "Detected at node")))
+    said = " ".join(
+        line for line in lines if line and not line.startswith(('File "', "Graph execution error", "Detected at node"))
+    )
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {said[:500]} ({Path(place.filename).name}:{place.lineno})"
 
@@ -86,7 +92,9 @@ def _train(job: Job) -> dict[str, Any]:
         training.fit(wrapped, x, y, train, technique.learning_rate, callbacks)
 
     outputs = list(model.output_names)
-    made = technique.apply(model, params, TrainJob(x, y, train, job.before(), fit, training.steps_per_epoch(len(split), train)))
+    made = technique.apply(
+        model, params, TrainJob(x, y, train, job.before(), fit, training.steps_per_epoch(len(split), train))
+    )
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
         return _saved_model(job, made, outputs)
@@ -165,7 +173,9 @@ def _import(job: Job) -> dict[str, Any]:
 def _calibrate(job: Job) -> dict[str, Any]:
     from workbench.techniques import quantizer_engine
 
-    ranges = quantizer_engine.calibrate(job.path("float_model"), job.payload["bits"], _samples(job, job.path("float_model")), job.threads)
+    ranges = quantizer_engine.calibrate(
+        job.path("float_model"), job.payload["bits"], _samples(job, job.path("float_model")), job.threads
+    )
     return {"artifact": job.artifacts.put_bytes(json.dumps(ranges).encode(), "ranges.json").to_json(), "data": {}}
 
 
@@ -227,7 +237,9 @@ def _evaluate(job: Job) -> dict[str, Any]:
     baseline = outputs if is_baseline else dict(np.load(job.path("baseline"), allow_pickle=False))
     y = None if split.y is None else np.asarray(split.y)
     quality = q.quality(outputs, baseline, y, job.payload["labels"], batch)
-    warnings = check_census(census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"])
+    warnings = check_census(
+        census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
+    )
     data = {
         "file": job.inputs["file"].to_json(),
         "size": size.to_json(),

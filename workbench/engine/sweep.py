@@ -35,7 +35,9 @@ from workbench.values.warning import Warning_
 ABANDONED_SECONDS = 86_400.0
 
 
-def run_sweep(request: Request, listener: Listener, cancel: threading.Event, found: Callable[[str], None]) -> StudyRecord:
+def run_sweep(
+    request: Request, listener: Listener, cancel: threading.Event, found: Callable[[str], None]
+) -> StudyRecord:
     """Do what the request asks and return the study's record; trials and measurements are in the store.
 
     `found` is called with the study's name as soon as its record is written.
@@ -73,7 +75,15 @@ def run_sweep(request: Request, listener: Listener, cancel: threading.Event, fou
     reused = Counter(plan.stages[k].kind for k in run.reused)
     request.store.save_profile(
         record.name,
-        Profile(started=started, workers=engine.jobs, prepare_s=prepare_s, build_s=build_s, measure_s=measure_s, stages=tuple(run.times), reused=dict(reused)),
+        Profile(
+            started=started,
+            workers=engine.jobs,
+            prepare_s=prepare_s,
+            build_s=build_s,
+            measure_s=measure_s,
+            stages=tuple(run.times),
+            reused=dict(reused),
+        ),
     )
     listener(Event("phase", "done", prepared.study, len(plan.ends), len(plan.ends)))
     return record
@@ -82,7 +92,9 @@ def run_sweep(request: Request, listener: Listener, cancel: threading.Event, fou
 class _Run:
     """One sweep while it runs: trials by id, and how stage results become trials."""
 
-    def __init__(self, request: Request, prepared: Prepared, plan: Plan, listener: Listener, cancel: threading.Event) -> None:
+    def __init__(
+        self, request: Request, prepared: Prepared, plan: Plan, listener: Listener, cancel: threading.Event
+    ) -> None:
         self.request, self.prepared, self.plan = request, prepared, plan
         self.store, self.study = request.store, prepared.study
         self.listener, self.cancel = listener, cancel
@@ -92,7 +104,10 @@ class _Run:
         known = {t.id: t for t in self.store.trials(self.study)}
         keys = self.store.trial_keys(self.study)
         self.positions = {t: n for n, t in enumerate(dict.fromkeys([*known, *plan.ends]))}
-        self.trials = {i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i) for i, key in plan.ends.items()}
+        self.trials = {
+            i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i)
+            for i, key in plan.ends.items()
+        }
         self.calibration: tuple[Warning_, ...] | None = None
         self.times: list[StageTime] = []
         self.reused: set[str] = set()
@@ -115,7 +130,9 @@ class _Run:
             lambda: self.trials[self.plan.baseline],
             self.cancel,
         )
-        self.trials = {i: t for i, t in self.trials.items() if i in {*chosen, self.plan.baseline} or t.state != "pending"}
+        self.trials = {
+            i: t for i, t in self.trials.items() if i in {*chosen, self.plan.baseline} or t.state != "pending"
+        }
 
     def _build(self, pool: Callable[[bool], Pool], ids: list[str]) -> None:
         open_ = [i for i in ids if self.trials[i].state == "pending"]
@@ -149,24 +166,43 @@ class _Run:
 
         fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
         for runtime in grid.runtimes:
-            missing = [t for t in fit if done.get((t.id, runtime_key(runtime.name, runtime.options))) != key(t, runtime)]
+            missing = [
+                t for t in fit if done.get((t.id, runtime_key(runtime.name, runtime.options))) != key(t, runtime)
+            ]
             if not missing:
                 continue
             baseline = self.trials[self.plan.baseline]
             chosen = [baseline, *(t for t in missing if not t.baseline)] if baseline.state == "ok" else missing
-            self.listener(Event("phase", "measure", grammar.runtime_text(runtime.name, runtime.options), 0, len(chosen)))
+            self.listener(
+                Event("phase", "measure", grammar.runtime_text(runtime.name, runtime.options), 0, len(chosen))
+            )
             by_id = {t.id: t for t in chosen}
 
             def on_measured(result: Measured, by_id: dict[str, Trial] = by_id, runtime: Any = runtime) -> None:
                 trial = by_id[result.subject]
-                self.store.save_measurement(self.study, trial.id, result.measurement, key(trial, runtime), result.samples_ns)
+                self.store.save_measurement(
+                    self.study, trial.id, result.measurement, key(trial, runtime), result.samples_ns
+                )
                 self._judge(trial.id, result)
 
             def on_progress(label: str, done: int, total: int) -> None:
                 self.listener(Event("measured", "measure", label, done, total))
 
-            subjects = [Subject(t.id, self.store.artifacts.path(t.artifact.sha256, t.artifact.kind)) for t in chosen if t.artifact]
-            measure(subjects, [runtime], grid.measure, self.plan.baseline, on_measured, self.cancel, on_progress, grid.train.seed)
+            subjects = [
+                Subject(t.id, self.store.artifacts.path(t.artifact.sha256, t.artifact.kind))
+                for t in chosen
+                if t.artifact
+            ]
+            measure(
+                subjects,
+                [runtime],
+                grid.measure,
+                self.plan.baseline,
+                on_measured,
+                self.cancel,
+                on_progress,
+                grid.train.seed,
+            )
             if self.cancel.is_set():
                 raise Cancelled
 
@@ -178,7 +214,9 @@ class _Run:
 
     def _new(self, trial_id: str) -> Trial:
         recipe = self.plan.recipes[trial_id]
-        return Trial(id=trial_id, recipe=grammar.recipe_text(recipe), steps=recipe.steps, baseline=trial_id == self.plan.baseline)
+        return Trial(
+            id=trial_id, recipe=grammar.recipe_text(recipe), steps=recipe.steps, baseline=trial_id == self.plan.baseline
+        )
 
     def _save(self, trial: Trial) -> None:
         self.trials[trial.id] = trial
@@ -207,7 +245,10 @@ class _Run:
                 **trial.to_json(),
                 "state": "ok",
                 "error": None,
-                "artifact": {**data["file"], "path": str(self.store.artifacts.path(data["file"]["sha256"], data["file"]["kind"]))},
+                "artifact": {
+                    **data["file"],
+                    "path": str(self.store.artifacts.path(data["file"]["sha256"], data["file"]["kind"])),
+                },
                 "size": data["size"],
                 "census": data["census"],
                 "quality": data["quality"],
@@ -249,20 +290,30 @@ class _Run:
     def _calibration_warnings(self) -> tuple[Warning_, ...]:
         if self.calibration is None:
             info = self.prepared.dataset
-            self.calibration = calibration_warnings(self.store.data / info.sha256, info, self.request.grid.calibration.samples)
+            self.calibration = calibration_warnings(
+                self.store.data / info.sha256, info, self.request.grid.calibration.samples
+            )
         return self.calibration
 
     def _judge(self, trial_id: str, result: Measured) -> None:
         trial = self.trials[trial_id]
         found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline)
-        kept = tuple(w for w in trial.warnings if not (w.kind in verdicts.MEASURED and w.seen.startswith(verdicts.place(result.measurement))))
+        kept = tuple(
+            w
+            for w in trial.warnings
+            if not (w.kind in verdicts.MEASURED and w.seen.startswith(verdicts.place(result.measurement)))
+        )
         if kept + found != trial.warnings:
             self._save(trial.model_copy(update={"warnings": kept + found}))
 
 
 def _record(request: Request, prepared: Prepared) -> StudyRecord:
     known = {s.name: s for s in request.store.studies()}
-    started = known[prepared.study].started if prepared.study in known else datetime.now(timezone.utc).isoformat(timespec="seconds")
+    started = (
+        known[prepared.study].started
+        if prepared.study in known
+        else datetime.now(timezone.utc).isoformat(timespec="seconds")
+    )
     return StudyRecord(
         name=prepared.study,
         model=prepared.model,

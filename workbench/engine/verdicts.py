@@ -36,7 +36,12 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
         found.append(warning("reference-kernels", f"{where} {measurement.runtime} took {taken} of {total} operators"))
     if latency and not narrow:
         half = (latency.high - latency.low) / 2 / latency.median
-        found.append(warning("noisy-measurement", f"{where} the interval is {latency.low:.4g} to {latency.high:.4g} ms (half-width {half:.1%})"))
+        found.append(
+            warning(
+                "noisy-measurement",
+                f"{where} the interval is {latency.low:.4g} to {latency.high:.4g} ms (half-width {half:.1%})",
+            )
+        )
     return tuple(found)
 
 

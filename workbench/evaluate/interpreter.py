@@ -28,7 +28,9 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
             interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_first_line(error)}") from error
+        raise WorkbenchError(
+            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_first_line(error)}"
+        ) from error
     return interpreter
 
 
@@ -41,7 +43,9 @@ def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     runner = interpreter.get_signature_runner(next(iter(signatures)))
     by_index_in = {d["index"]: n for n, d in runner.get_input_details().items()}
     by_index_out = {d["index"]: n for n, d in runner.get_output_details().items()}
-    return [by_index_in.get(d["index"], d["name"]) for d in inputs], [by_index_out.get(d["index"], d["name"]) for d in outputs]
+    return [by_index_in.get(d["index"], d["name"]) for d in inputs], [
+        by_index_out.get(d["index"], d["name"]) for d in outputs
+    ]
 
 
 def quantized(values: Array, detail: dict[str, Any]) -> Array:

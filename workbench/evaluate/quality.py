@@ -13,7 +13,13 @@ from workbench.values.trial import Quality
 Array = np.ndarray[Any, Any]
 
 
-def quality(outputs: dict[str, Array], baseline: dict[str, Array], y: Array | None, labels: Literal["class", "value", "none"], batch: int) -> Quality:
+def quality(
+    outputs: dict[str, Array],
+    baseline: dict[str, Array],
+    y: Array | None,
+    labels: Literal["class", "value", "none"],
+    batch: int,
+) -> Quality:
     """Return the quality of outputs `{name: (n, *shape)}`; labels `y` `(n,)` classes or `(n, ...)` values, or None.
 
     Raises StageFailed when outputs and labels do not fit, or an output is not finite.
@@ -53,7 +59,9 @@ def classification(scores: Array, y: Array) -> dict[str, float | None]:
 
 def _check_labels(y: Array, classes: int) -> None:
     if y.min() < 0 or y.max() >= classes:
-        raise StageFailed(f"labels run from {y.min()} to {y.max()}, but the model has {classes} classes (0 to {classes - 1})")
+        raise StageFailed(
+            f"labels run from {y.min()} to {y.max()}, but the model has {classes} classes (0 to {classes - 1})"
+        )
 
 
 def regression(values: Array, y: Array) -> dict[str, float | None]:

@@ -44,12 +44,16 @@ class _Runner:
         else:
             missing = [n for n in names if n not in inputs]
             if missing:
-                raise StageFailed(f"the model's input {missing[0]!r} is not in the data, which has {', '.join(map(repr, inputs))}")
+                raise StageFailed(
+                    f"the model's input {missing[0]!r} is not in the data, which has {', '.join(map(repr, inputs))}"
+                )
             self.names = names
         for name, detail in zip(self.names, self.details, strict=True):
             want, have = tuple(int(d) for d in detail["shape_signature"][1:]), inputs[name].shape[1:]
             if len(want) != len(have) or any(w not in (-1, h) for w, h in zip(want, have, strict=True)):
-                raise StageFailed(f"input {name or detail['name']!r} takes samples of shape {want}, but the data has {have}")
+                raise StageFailed(
+                    f"input {name or detail['name']!r} takes samples of shape {want}, but the data has {have}"
+                )
 
     def resize(self, batch: int) -> None:
         for name, detail in zip(self.names, self.details, strict=True):
@@ -60,13 +64,20 @@ class _Runner:
         # A fused recurrent operator keeps its state from one call to the next; samples know nothing of each other.
         self.interpreter.reset_all_variables()
         for name, detail in zip(self.names, self.details, strict=True):
-            self.interpreter.set_tensor(detail["index"], quantized(np.asarray(self.inputs[name][start : start + batch]), detail))
+            self.interpreter.set_tensor(
+                detail["index"], quantized(np.asarray(self.inputs[name][start : start + batch]), detail)
+            )
         self.interpreter.invoke()
         outputs = self.interpreter.get_output_details()
-        found = {n: dequantized(self.interpreter.get_tensor(d["index"]), d) for n, d in zip(self.output_names, outputs, strict=True)}
+        found = {
+            n: dequantized(self.interpreter.get_tensor(d["index"]), d)
+            for n, d in zip(self.output_names, outputs, strict=True)
+        }
         for name, value in found.items():
             if value.shape[:1] != (batch,):
-                raise StageFailed(f"output {name!r} has shape {value.shape}, which does not begin with the batch of {batch}")
+                raise StageFailed(
+                    f"output {name!r} has shape {value.shape}, which does not begin with the batch of {batch}"
+                )
         return found
 
     def choose_batch(self, count: int) -> int:
@@ -86,7 +97,9 @@ class _Runner:
             batched = time.perf_counter() - begin
         except (RuntimeError, ValueError, StageFailed):
             batched, together = float("inf"), {}
-        if batched < 0.9 * single and all(np.array_equal(np.concatenate([s[n] for s in singles]), v) for n, v in together.items()):
+        if batched < 0.9 * single and all(
+            np.array_equal(np.concatenate([s[n] for s in singles]), v) for n, v in together.items()
+        ):
             return BATCH
         self.resize(1)
         return 1

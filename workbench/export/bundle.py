@@ -44,12 +44,18 @@ def export_trial(record: StudyRecord, trial: Trial, out: Path) -> Path:
 
 def _source(trial: Trial) -> Path:
     if trial.state == "failed":
-        raise WorkbenchError(f"trial {trial.recipe!r} failed, so there is nothing to export: {trial.error or 'no reason recorded'}")
+        raise WorkbenchError(
+            f"trial {trial.recipe!r} failed, so there is nothing to export: {trial.error or 'no reason recorded'}"
+        )
     if trial.state != "ok" or trial.artifact is None:
-        raise WorkbenchError(f"trial {trial.recipe!r} is {trial.state} and has no file yet; export it when the sweep has built it.")
+        raise WorkbenchError(
+            f"trial {trial.recipe!r} is {trial.state} and has no file yet; export it when the sweep has built it."
+        )
     path = Path(trial.artifact.path)
     if not path.is_file():
-        raise WorkbenchError(f"the file of trial {trial.recipe!r} is gone: {str(path)!r}. Run the sweep again to build it.")
+        raise WorkbenchError(
+            f"the file of trial {trial.recipe!r} is gone: {str(path)!r}. Run the sweep again to build it."
+        )
     found = file_sha256(path)
     if found != trial.artifact.sha256:
         raise WorkbenchError(
@@ -65,7 +71,12 @@ def _card(record: StudyRecord, trial: Trial, source: Path) -> dict[str, Any]:
     labels = [" ".join(name.split()) for name in record.dataset.class_names] if record.dataset.labels == "class" else []
     card = {
         "study": record.name,
-        "recipe": {"text": trial.recipe, "id": trial.id, "steps": [s.to_json() for s in trial.steps], "baseline": trial.baseline},
+        "recipe": {
+            "text": trial.recipe,
+            "id": trial.id,
+            "steps": [s.to_json() for s in trial.steps],
+            "baseline": trial.baseline,
+        },
         "model": {"name": record.model.name, "kind": record.model.kind, "parameters": record.signature.parameters},
         "inputs": inputs,
         "outputs": outputs,

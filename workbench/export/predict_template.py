@@ -48,7 +48,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="labels to print per sample (default 5)")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of one inference (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON with all values instead of a table")
-    parser.add_argument("--model", type=Path, default=HERE / "model.tflite", help="model file (default: beside this script)")
+    parser.add_argument(
+        "--model", type=Path, default=HERE / "model.tflite", help="model file (default: beside this script)"
+    )
     return parser.parse_args()
 
 
@@ -89,11 +91,15 @@ def load(path: Path, names: list[str]) -> list[Array]:
         raise BadInput(f"{str(path)!r} cannot be read as .npy or .npz: {error}") from None
     if arrays is None:
         if len(names) > 1:
-            raise BadInput(f"the model has {len(names)} inputs ({', '.join(names)}); give an .npz with one array per name")
+            raise BadInput(
+                f"the model has {len(names)} inputs ({', '.join(names)}); give an .npz with one array per name"
+            )
         return [data]
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise BadInput(f"{str(path)!r} has no array {', '.join(map(repr, missing))}. It has: {', '.join(arrays) or 'none'}. The inputs are: {', '.join(names)}")
+        raise BadInput(
+            f"{str(path)!r} has no array {', '.join(map(repr, missing))}. It has: {', '.join(arrays) or 'none'}. The inputs are: {', '.join(names)}"
+        )
     return [arrays[name] for name in names]
 
 
@@ -104,7 +110,9 @@ def predict(interpreter: Any, arrays: list[Array]) -> dict[str, list[Array]]:
     count = len(batches[0])
     for name, batch in zip(names, batches, strict=True):
         if len(batch) != count:
-            raise BadInput(f"inputs differ in their number of samples: {names[0]!r} has {count}, {name!r} has {len(batch)}")
+            raise BadInput(
+                f"inputs differ in their number of samples: {names[0]!r} has {count}, {name!r} has {len(batch)}"
+            )
     if count == 0:
         raise BadInput("the input holds no samples")
     try:
@@ -139,7 +147,9 @@ def as_batch(array: Array, detail: dict[str, Any], name: str) -> Array:
         if batch.ndim == len(signature) and all(w in (-1, s) for w, s in zip(want, batch.shape[1:], strict=True)):
             return batch
     one = ", ".join("any" if w < 0 else str(w) for w in want)
-    raise BadInput(f"input {name!r} takes one sample of shape ({one}) or many of shape (n, {one}), but the file holds {array.shape}")
+    raise BadInput(
+        f"input {name!r} takes one sample of shape ({one}) or many of shape (n, {one}), but the file holds {array.shape}"
+    )
 
 
 def quantized(values: Array, detail: dict[str, Any]) -> Array:
@@ -190,12 +200,17 @@ def table(results: list[dict[str, Any]]) -> str:
     lines = []
     for entry in results:
         if "top" in entry:
-            lines += [(str(entry["sample"]), str(rank), t["label"], _number(t["score"])) for rank, t in enumerate(entry["top"], 1)]
+            lines += [
+                (str(entry["sample"]), str(rank), t["label"], _number(t["score"]))
+                for rank, t in enumerate(entry["top"], 1)
+            ]
         else:
             lines += [(str(entry["sample"]), name, "", _values(value)) for name, value in entry["outputs"].items()]
     head = ("sample", "rank", "label", "score") if "top" in results[0] else ("sample", "output", "", "values")
     widths = [max(len(line[k]) for line in [head, *lines]) for k in range(4)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True) if w).rstrip() for line in [head, *lines])
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True) if w).rstrip() for line in [head, *lines]
+    )
 
 
 def _names(interpreter: Any, which: str) -> list[str]:

@@ -18,7 +18,14 @@ from workbench.values.trial import Census, Size, TensorCensus
 _SMALL_INTEGERS = ("int8", "uint8", "int16", "int4", "uint4", "int2")
 _BIASES = ("int32", "int64")
 # The inputs that hold the kernel: those that pruning and clustering cover.
-_KERNELS = {"CONV_2D": (1,), "FULLY_CONNECTED": (1,), "TRANSPOSE_CONV": (1,), "CONV_3D": (1,), "CONV_3D_TRANSPOSE": (1,), "BATCH_MATMUL": (0, 1)}
+_KERNELS = {
+    "CONV_2D": (1,),
+    "FULLY_CONNECTED": (1,),
+    "TRANSPOSE_CONV": (1,),
+    "CONV_3D": (1,),
+    "CONV_3D_TRANSPOSE": (1,),
+    "BATCH_MATMUL": (0, 1),
+}
 _CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3, "CONV_3D": 4, "CONV_3D_TRANSPOSE": 3}
 _PASS_ON = ("DEQUANTIZE", "DENSIFY", "QUANTIZE", "CAST")
 
@@ -89,7 +96,9 @@ def _bytes_of(path: Path) -> bytes:
     except IsADirectoryError:
         raise WorkbenchError(f"{path} is a folder. Give the path of a `.tflite` file.") from None
     except (OSError, ValueError) as error:
-        raise WorkbenchError(f"{path} cannot be read: {error}. Give the path of a `.tflite` file that you may read.") from error
+        raise WorkbenchError(
+            f"{path} cannot be read: {error}. Give the path of a `.tflite` file that you may read."
+        ) from error
 
 
 def _constants(model: Model) -> list[tuple[Tensor, _Use]]:

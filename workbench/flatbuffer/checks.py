@@ -15,7 +15,9 @@ _TOO_MANY = 0.5
 _TOLERANCE = 0.02
 
 
-def check_census(census: Census, *, scheme: str, sparsity_target: float | None = None, clusters: int | None = None) -> tuple[Warning_, ...]:
+def check_census(
+    census: Census, *, scheme: str, sparsity_target: float | None = None, clusters: int | None = None
+) -> tuple[Warning_, ...]:
     """Return what a file does not keep of its recipe: the scheme's type, the sparsity, the number of clusters.
 
     `sparsity_target` is a share of zeros (0.5 for 2:4), `clusters` the distinct values per kernel; None where the
@@ -45,8 +47,14 @@ def _types(census: Census, scheme: str) -> Warning_ | None:
         operators[f"{tensor.operator or 'no operator'} {tensor.type}"] += _elements(tensor)
     where = ", ".join(f"{name} {n:,}" for name, n in operators.most_common(3))
     if scheme in _INT8:
-        return warning("mostly-float-int8", f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are float: {where}.")
-    return warning("not-quantized", f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are not {_PROMISED[scheme]}: {where}.")
+        return warning(
+            "mostly-float-int8",
+            f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are float: {where}.",
+        )
+    return warning(
+        "not-quantized",
+        f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are not {_PROMISED[scheme]}: {where}.",
+    )
 
 
 def _sparsity(census: Census, target: float) -> Warning_ | None:
@@ -54,11 +62,16 @@ def _sparsity(census: Census, target: float) -> Warning_ | None:
         return None
     kernels = [t for t in census.tensors if t.kernel]
     if not kernels:
-        return warning("sparsity-lost", f"sparsity {target:.0%} was asked for, and the file holds no kernel that pruning covers.")
+        return warning(
+            "sparsity-lost", f"sparsity {target:.0%} was asked for, and the file holds no kernel that pruning covers."
+        )
     # The kernel that misses the most zeros, not a tiny one that happens to be dense.
     worst = max(kernels, key=lambda t: (target - t.sparsity) * _elements(t))
     furthest = f"{worst.name!r} ({worst.operator}) with {worst.sparsity:.1%}"
-    return warning("sparsity-lost", f"{census.sparsity:.1%} of the kernels are zeros where {target:.0%} was asked for; furthest off is {furthest}.")
+    return warning(
+        "sparsity-lost",
+        f"{census.sparsity:.1%} of the kernels are zeros where {target:.0%} was asked for; furthest off is {furthest}.",
+    )
 
 
 def _clusters(census: Census, clusters: int) -> Warning_ | None:

@@ -14,7 +14,11 @@ from workbench.errors import WorkbenchError
 from workbench.flatbuffer.numbers import BITS, Array, Sparsity
 
 IDENTIFIER = b"TFL3"
-_FOREIGN = {b"PK": "a zip archive, perhaps a `.keras` file", b"\x89HDF": "an HDF5 file, perhaps a Keras `.h5` model", b"\x1f\x8b": "a gzip archive"}
+_FOREIGN = {
+    b"PK": "a zip archive, perhaps a `.keras` file",
+    b"\x89HDF": "an HDF5 file, perhaps a Keras `.h5` model",
+    b"\x1f\x8b": "a gzip archive",
+}
 _SMALLEST_VTABLE = 4
 
 
@@ -101,7 +105,9 @@ def read_model(data: bytes, name: str) -> Model:
     except (struct.error, IndexError, ValueError, TypeError, OverflowError):
         # What numpy, struct and the flatbuffers runtime raise for an offset that leaves the data.
         reason = "it is damaged or was cut short (an offset points outside the file)"
-    raise WorkbenchError(f"{name} ({len(data):,} bytes) cannot be read as a TensorFlow Lite model: {reason}. Convert the model again, or copy the file again.")
+    raise WorkbenchError(
+        f"{name} ({len(data):,} bytes) cannot be read as a TensorFlow Lite model: {reason}. Convert the model again, or copy the file again."
+    )
 
 
 def _identify(data: bytes) -> None:
@@ -157,7 +163,9 @@ class _Reader:
 
     def graph(self, graph: Any, codes: list[str]) -> Graph:
         tensors = tuple(self.tensor(t) for t in _tables(graph.TensorsLength(), graph.Tensors))
-        operators = tuple(self.operator(o, codes, len(tensors)) for o in _tables(graph.OperatorsLength(), graph.Operators))
+        operators = tuple(
+            self.operator(o, codes, len(tensors)) for o in _tables(graph.OperatorsLength(), graph.Operators)
+        )
         ends = (_indices(v, len(tensors)) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
         return Graph(tensors, operators, *ends)
 
@@ -170,7 +178,11 @@ class _Reader:
         blocks: tuple[int, ...] = ()
         if quantization is not None:
             _table(quantization)
-            scales, axis, blocks = quantization.ScaleLength(), quantization.QuantizedDimension(), self.blocks(quantization)
+            scales, axis, blocks = (
+                quantization.ScaleLength(),
+                quantization.QuantizedDimension(),
+                self.blocks(quantization),
+            )
             if quantization.ZeroPointLength():
                 zero_points = quantization.ZeroPointAsNumpy()
         encoded = tensor.Sparsity()
@@ -178,7 +190,19 @@ class _Reader:
         bits = BITS.get(type_)
         if data is not None and bits is not None:
             _check_fit(name, type_, shape, bits, data.size, sparse=sparsity is not None)
-        return Tensor(name, type_, shape, _ints(tensor.ShapeSignatureAsNumpy()) or shape, tensor.Buffer(), data, scales, zero_points, axis, blocks, sparsity)
+        return Tensor(
+            name,
+            type_,
+            shape,
+            _ints(tensor.ShapeSignatureAsNumpy()) or shape,
+            tensor.Buffer(),
+            data,
+            scales,
+            zero_points,
+            axis,
+            blocks,
+            sparsity,
+        )
 
     def blocks(self, quantization: Any) -> tuple[int, ...]:
         """Return the tensors that hold the scales and zero points of blocks."""
@@ -214,13 +238,19 @@ class _Reader:
         if name == "BATCH_MATMUL" and operator.BuiltinOptionsType() == self.schema.BuiltinOptions.BatchMatMulOptions:
             options = _union(operator.BuiltinOptions(), self.schema.BatchMatMulOptions())
             adjoint = (options.AdjX(), options.AdjY())
-        if name == "STABLEHLO_COMPOSITE" and operator.BuiltinOptions2Type() == self.schema.BuiltinOptions2.StableHLOCompositeOptions:
+        if (
+            name == "STABLEHLO_COMPOSITE"
+            and operator.BuiltinOptions2Type() == self.schema.BuiltinOptions2.StableHLOCompositeOptions
+        ):
             name = _text(_union(operator.BuiltinOptions2(), self.schema.StableHLOCompositeOptions()).Name()) or name
         return Operator(name, inputs, outputs, adjoint)
 
     def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> Signature:
         graph = graphs[signature.SubgraphIndex()]
-        inputs, outputs = _names(signature.InputsLength(), signature.Inputs), _names(signature.OutputsLength(), signature.Outputs)
+        inputs, outputs = (
+            _names(signature.InputsLength(), signature.Inputs),
+            _names(signature.OutputsLength(), signature.Outputs),
+        )
         _indices(np.array([*inputs, *outputs], np.int64), len(graph.tensors))
         return Signature(_text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
 
@@ -230,7 +260,9 @@ def _check_fit(name: str, type_: str, shape: tuple[int, ...], bits: int, size: i
         raise _Damaged(f"constant tensor {name!r} has the shape {list(shape)}")
     dense = -(-math.prod(shape) * bits // 8)
     if size > dense or (size < dense and not sparse):
-        raise _Damaged(f"constant tensor {name!r}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}")
+        raise _Damaged(
+            f"constant tensor {name!r}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}"
+        )
 
 
 def _tables(length: int, get: Callable[[int], Any]) -> list[Any]:

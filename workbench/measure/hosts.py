@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from workbench import registry
 from workbench.errors import StageFailed
 from workbench.values.trial import RuntimeSpec
 
-OPEN_SECONDS = 120.0
+OPEN_SECONDS = 60.0
 
 
 class Hosts:
@@ -38,8 +38,7 @@ class Hosts:
         parent = self._parent(implementation.environment(params))
         token = secrets.token_hex(8)
         parent.send({"token": token})
-        connection = self._listener.accept()
-        hello = connection.recv()
+        connection, hello = self._accept("the process that was to hold the model")
         if hello.get("token") != token:
             raise StageFailed("a host process answered out of turn")
         host = Host(connection, int(hello["pid"]), f"{path.name} on {runtime.name}")
@@ -61,18 +60,44 @@ class Hosts:
         self._listener.close()
         self._folder.cleanup()
 
+    def _accept(self, what: str) -> tuple[Connection, dict[str, Any]]:
+        """Return the next process that calls, with its greeting; raises StageFailed when none does in time."""
+        # Waiting on the socket itself: `accept` has no timeout, and a process may die before it calls.
+        socket = self._listener._listener._socket  # type: ignore[attr-defined]  # no public name
+        if not wait([socket], OPEN_SECONDS):
+            raise StageFailed(f"{what} did not start within {OPEN_SECONDS:g} s")
+        connection = self._listener.accept()
+        hello: dict[str, Any] = connection.recv()
+        return connection, hello
+
     def _parent(self, environment: dict[str, str]) -> Connection:
         key = tuple(sorted(environment.items()))
         if key not in self._parents or self._parents[key][0].poll() is not None:
-            env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **environment}
+            env = {
+                **os.environ,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+                **environment,
+            }
             command = [sys.executable, "-m", "workbench.measure.host", str(self._listener.address)]
             # Native libraries write to these streams as they please; what matters comes over the socket.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=env,
+                start_new_session=True,
+            )
             if process.stdin is not None:
                 process.stdin.write(self._key.hex().encode() + b"\n")
                 process.stdin.flush()
-            connection = self._listener.accept()
-            connection.recv()
+            try:
+                connection, _ = self._accept("the process that hosts are forked from")
+            except StageFailed:
+                process.kill()
+                process.wait()
+                raise
             self._parents[key] = (process, connection)
         return self._parents[key][1]
 
@@ -95,7 +120,9 @@ class Host:
                 raise StageFailed(f"time limit: {self.label} gave no answer within {seconds:g} s and was ended")
             return self.connection.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise StageFailed(f"crash: the process of {self.label} died (a segmentation fault, or it was killed)") from None
+            raise StageFailed(
+                f"crash: the process of {self.label} died (a segmentation fault, or it was killed)"
+            ) from None
 
     def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
         """Return the nanoseconds of `count` invocations."""

@@ -70,7 +70,19 @@ def measure(
                 wave = [*base, *rest[start : start + WAVE]]
                 if cancel and cancel.is_set():
                     return
-                _wave(hosts, wave, runtime, settings, baseline, facts, on_measured if start == 0 else _without(baseline, on_measured), cancel, on_progress, seed, len(subjects) * len(runtimes))
+                _wave(
+                    hosts,
+                    wave,
+                    runtime,
+                    settings,
+                    baseline,
+                    facts,
+                    on_measured if start == 0 else _without(baseline, on_measured),
+                    cancel,
+                    on_progress,
+                    seed,
+                    len(subjects) * len(runtimes),
+                )
 
 
 def _wave(
@@ -147,7 +159,9 @@ def machine_lock(cancel: threading.Event | None = None) -> Iterator[None]:
 
 
 def _failed(runtime: RuntimeSpec, reason: str, facts: dict[str, object]) -> Measurement:
-    return Measurement(runtime=runtime.name, options=runtime.options, state="failed", error=reason, environment=dict(facts))
+    return Measurement(
+        runtime=runtime.name, options=runtime.options, state="failed", error=reason, environment=dict(facts)
+    )
 
 
 def _without(name: str | None, then: Callable[[Measured], None]) -> Callable[[Measured], None]:

@@ -24,7 +24,13 @@ def latency(rounds: Rounds, block: int = 1) -> Latency:
     everything = np.concatenate([np.asarray(r, dtype=np.float64) for r in rounds.values()]) / 1e6
     median = float(np.median(everything))
     low, high = interval(_block_medians({i: float(np.median(r)) / 1e6 for i, r in rounds.items()}, block))
-    return Latency(median=median, low=min(low, median), high=max(high, median), p90=float(np.percentile(everything, 90)), samples=len(everything))
+    return Latency(
+        median=median,
+        low=min(low, median),
+        high=max(high, median),
+        p90=float(np.percentile(everything, 90)),
+        samples=len(everything),
+    )
 
 
 def ratio(rounds: Rounds, baseline: Rounds, block: int = 1) -> Ratio | None:

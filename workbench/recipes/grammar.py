@@ -53,7 +53,9 @@ def parse_step(text: str) -> Step:
     name, primary, options = _parse_call(text, "step")
     if name in SCHEMES:
         if primary is not None:
-            raise WorkbenchError(f"scheme {name!r} takes no value, but {text!r} gives {primary!r}. Write {name}[key=value] for options.")
+            raise WorkbenchError(
+                f"scheme {name!r} takes no value, but {text!r} gives {primary!r}. Write {name}[key=value] for options."
+            )
         return step_of("quantize", name, options)
     if name not in registry.techniques.names():
         raise unknown("technique or scheme", name, [*registry.techniques.names(), *SCHEMES])
@@ -67,7 +69,9 @@ def step_of(name: str, primary: Any = None, options: dict[str, Any] | None = Non
     if primary is not None:
         key = technique.params.primary
         if key is None:
-            raise WorkbenchError(f"technique {name!r} takes no value, but got {primary!r}. Write {name} or {name}[key=value].")
+            raise WorkbenchError(
+                f"technique {name!r} takes no value, but got {primary!r}. Write {name} or {name}[key=value]."
+            )
         if key in params:
             raise WorkbenchError(f"technique {name!r} gets {key!r} twice: {primary!r} and {params[key]!r}.")
         params[key] = primary
@@ -123,7 +127,9 @@ def check_recipe(recipe: Recipe, source: SourceKind) -> str | None:
                 return f"recipe {recipe_text(recipe)!r} ends in `{step.technique}`; a recipe ends in a scheme, e.g. +int8. Allowed: {', '.join(SCHEMES)}"
             return f"`{step_text(step)}` makes the file and so must be the last step of {recipe_text(recipe)!r}"
         if i and not last and _aware(recipe.steps[i - 1]):
-            return f"only a scheme can follow `{step_text(recipe.steps[i - 1])}`, not `{step_text(step)}`; put it before"
+            return (
+                f"only a scheme can follow `{step_text(recipe.steps[i - 1])}`, not `{step_text(step)}`; put it before"
+            )
         reason = technique.check(params, recipe.steps[:i], source)
         if reason:
             return reason
@@ -155,7 +161,9 @@ def runtime_text(name: str, options: dict[str, Any]) -> str:
         fields = registry.runtimes.get(name).params.model_fields
     except Exception:  # a stored study may name a plug-in that is gone or broken; its figures are still shown
         fields = {}
-    kept = {k: v for k, v in options.items() if k not in fields or v != fields[k].get_default(call_default_factory=True)}
+    kept = {
+        k: v for k, v in options.items() if k not in fields or v != fields[k].get_default(call_default_factory=True)
+    }
     return name + _options_text(kept)
 
 

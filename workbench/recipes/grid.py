@@ -18,7 +18,14 @@ from workbench.values.settings import Calibration, Constraints, Limits, Measure,
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
 
-_SETTINGS: dict[str, type[Params]] = {"train": Train, "calibration": Calibration, "measure": Measure, "search": Search, "limits": Limits, "constraints": Constraints}
+_SETTINGS: dict[str, type[Params]] = {
+    "train": Train,
+    "calibration": Calibration,
+    "measure": Measure,
+    "search": Search,
+    "limits": Limits,
+    "constraints": Constraints,
+}
 
 
 class Grid(Value):
@@ -52,7 +59,9 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
         return data
     data = {"quantize": ["float32"]} if data is None else data
     if not isinstance(data, dict):
-        raise WorkbenchError(f"a grid is a mapping such as {{quantize: [float32, int8]}}, not {type(data).__name__}: {str(data)[:80]!r}")
+        raise WorkbenchError(
+            f"a grid is a mapping such as {{quantize: [float32, int8]}}, not {type(data).__name__}: {str(data)[:80]!r}"
+        )
     names = registry.techniques.names()
     allowed = [*names, "recipes", "runtimes", *_SETTINGS]
     axes: dict[str, tuple[Step | None, ...]] = {}

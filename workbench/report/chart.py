@@ -56,7 +56,9 @@ def default_axes(names: Sequence[str]) -> tuple[str, str]:
     return "size" if "size" in names else names[0], next((n for n in quality if n in names), names[-1])
 
 
-def _pairs(metrics: Sequence[Metric], figures: Sequence[Sequence[float | None]], recipes: Sequence[str]) -> list[list[dict[str, Any]]]:
+def _pairs(
+    metrics: Sequence[Metric], figures: Sequence[Sequence[float | None]], recipes: Sequence[str]
+) -> list[list[dict[str, Any]]]:
     table = []
     for x, xs in zip(metrics, figures, strict=True):
         fronts = [front_of(x, y, xs, ys, recipes) for y, ys in zip(metrics, figures, strict=True)]

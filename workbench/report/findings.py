@@ -32,7 +32,14 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
     ok = [t for t in trials if t.state == "ok" and t.size is not None]
     if not ok:
         return []
-    found = [_baseline(trials), _smallest(trials, ok), _fastest(trials, ok), _compressed(trials, ok), _kept(record, trials), _slower(trials, ok)]
+    found = [
+        _baseline(trials),
+        _smallest(trials, ok),
+        _fastest(trials, ok),
+        _compressed(trials, ok),
+        _kept(record, trials),
+        _slower(trials, ok),
+    ]
     return [f for f in found if f is not None]
 
 
@@ -58,12 +65,16 @@ def _quality_words(trial: Trial, trials: Sequence[Trial]) -> list[str]:
     for name in ("accuracy", "rmse", "agreement"):
         value = metrics[name].value(trial, baseline) if name in metrics else None
         if value is not None:
-            return [f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}"]
+            return [
+                f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}"
+            ]
     return []
 
 
 def _points(trial: Trial, metrics: dict[str, Metric], baseline: Trial | None, name: str) -> str:
-    drop = metrics["accuracy_drop"].value(trial, baseline) if name == "accuracy" and "accuracy_drop" in metrics else None
+    drop = (
+        metrics["accuracy_drop"].value(trial, baseline) if name == "accuracy" and "accuracy_drop" in metrics else None
+    )
     if drop is None or trial is baseline:
         return ""
     if abs(drop) < 0.00005:
@@ -123,7 +134,9 @@ def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
     ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
     words_of = "".join(f", {w}" for w in _quality_words(least, trials))
     title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
-    return Finding(title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}")
+    return Finding(
+        title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}"
+    )
 
 
 def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
@@ -133,7 +146,10 @@ def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
     constraints = build(Constraints, asked, "constraints")
     words = _limits(constraints)
     found = best(trials, constraints)
-    return Finding(f"Smallest that keeps the constraints asked for ({words})", "none does" if found is None else describe(found, trials))
+    return Finding(
+        f"Smallest that keeps the constraints asked for ({words})",
+        "none does" if found is None else describe(found, trials),
+    )
 
 
 def _slower(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
@@ -144,7 +160,10 @@ def _slower(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
         low = [i[0] for t in ok if not t.baseline and (i := ratio.interval(t)) is not None]
         slower = sum(v > 1 for v in low)
         if slower:
-            return Finding("Slower than the baseline", f"{slower} of {len(low)} measured variants on {runtime}: their whole 95 % interval lies above 1x")
+            return Finding(
+                "Slower than the baseline",
+                f"{slower} of {len(low)} measured variants on {runtime}: their whole 95 % interval lies above 1x",
+            )
     return None
 
 
@@ -163,7 +182,10 @@ def _tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None,
         return at_most(metrics["rmse"], 1.05 * baseline.quality.rmse), "within 5 % of the baseline's error"
     if "agreement" in metrics:
         agreement = metrics["agreement"]
-        return lambda t: (v := agreement.value(t, baseline)) is not None and v >= 1 - WITHIN - 1e-9, "with 99 % agreement"
+        return (
+            lambda t: (v := agreement.value(t, baseline)) is not None and v >= 1 - WITHIN - 1e-9,
+            "with 99 % agreement",
+        )
     return None, ""
 
 

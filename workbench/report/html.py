@@ -33,14 +33,18 @@ def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
     import yaml
 
     chart = chart_data(trials)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["code"] = _code
     # A figure stays on one line with its unit.
     environment.filters["bound"] = lambda text: re.sub(r"(?<=\d) (?=[%A-Za-z])", "\u00a0", text)
     return environment.from_string(_resource("template.html.j2")).render(
         record=record,
         started=re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", r"\1 \2 UTC", record.started),
-        counts={state: sum(t.state == state for t in trials) for state in ("ok", "failed", "skipped", "running", "pending")},
+        counts={
+            state: sum(t.state == state for t in trials) for state in ("ok", "failed", "skipped", "running", "pending")
+        },
         total=len(trials),
         findings=findings(record, trials),
         packing_note=PACKING_NOTE,
@@ -52,7 +56,9 @@ def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
         failures=failures(trials),
         warnings=warnings(trials),
         environment=list(_flat(record.environment)),
-        grid=yaml.safe_dump(record.grid, sort_keys=False, default_flow_style=None, allow_unicode=True) if record.grid else "",
+        grid=yaml.safe_dump(record.grid, sort_keys=False, default_flow_style=None, allow_unicode=True)
+        if record.grid
+        else "",
         style=_resource("style.css"),
         script=_resource("page.js"),
     )

@@ -76,14 +76,19 @@ def listing(trials: Sequence[Trial]) -> Listing:
     data = rows(trials)
     columns = [*_FIRST, *_on_runtimes(_LATENCY, trials), *_THEN, *_on_runtimes(_MEMORY, trials)]
     columns = [c for c in columns if c.key == "state" or any(row[c.key] is not None for row in data)] + [_WARNINGS]
-    lines = [Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(row, c) for c in columns)) for t, row in zip(trials, data, strict=True)]
+    lines = [
+        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(row, c) for c in columns))
+        for t, row in zip(trials, data, strict=True)
+    ]
     return Listing(tuple(columns), tuple(lines))
 
 
 def _on_runtimes(columns: Sequence[Column], trials: Sequence[Trial]) -> list[Column]:
     measured = [c._replace(key=f"{c.key}@{r}", runtime=r) for r in runtimes_of(trials) for c in columns]
     estimated = [
-        c._replace(key=f"estimated_{c.key}@{r}", header=f"{c.header} (estimated)", runtime=r) for r in runtimes_of(trials, "estimated") for c in columns
+        c._replace(key=f"estimated_{c.key}@{r}", header=f"{c.header} (estimated)", runtime=r)
+        for r in runtimes_of(trials, "estimated")
+        for c in columns
     ]
     return measured + estimated
 
@@ -127,7 +132,9 @@ def _use(runtime: str, kind: Kind, trials: Sequence[Trial]) -> RuntimeUse:
         return RuntimeUse(runtime, kind, len(found), "not told")
     whole = sum(taken == total for taken, total in told)
     taken, total = (sum(column) for column in zip(*told, strict=True))
-    return RuntimeUse(runtime, kind, len(found), f"{taken:,} of {total:,} over all variants; every one in {whole} of {len(told)}")
+    return RuntimeUse(
+        runtime, kind, len(found), f"{taken:,} of {total:,} over all variants; every one in {whole} of {len(told)}"
+    )
 
 
 class Failure(NamedTuple):
@@ -140,11 +147,21 @@ class Failure(NamedTuple):
 
 def failures(trials: Sequence[Trial]) -> list[Failure]:
     """Return failed and skipped trials, and runtimes that could not run a good one, with their reasons."""
-    found = [Failure(t.recipe, f"variant {t.state}", t.error or "no reason recorded") for t in trials if t.state in ("failed", "skipped")]
+    found = [
+        Failure(t.recipe, f"variant {t.state}", t.error or "no reason recorded")
+        for t in trials
+        if t.state in ("failed", "skipped")
+    ]
     for trial in trials:
         for m in trial.measurements:
             if m.state != "ok":
-                found.append(Failure(trial.recipe, f"on {runtime_text(m.runtime, m.options)}", m.error or f"{m.state}, no reason recorded"))
+                found.append(
+                    Failure(
+                        trial.recipe,
+                        f"on {runtime_text(m.runtime, m.options)}",
+                        m.error or f"{m.state}, no reason recorded",
+                    )
+                )
     return found
 
 

@@ -27,7 +27,9 @@ class _LiteRT(Runtime[LiteRTParams]):
         """Return a session on LiteRT's interpreter, its inputs filled with seeded random values."""
         from ai_edge_litert.interpreter import OpResolverType
 
-        interpreter = open_interpreter(path, params.threads, experimental_op_resolver_type=OpResolverType[self.resolver])
+        interpreter = open_interpreter(
+            path, params.threads, experimental_op_resolver_type=OpResolverType[self.resolver]
+        )
         draw = np.random.default_rng(0)
         for detail in interpreter.get_input_details():
             values = draw.random(tuple(detail["shape"]), dtype=np.float32)

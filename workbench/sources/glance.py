@@ -50,7 +50,10 @@ def _tflite(path: Path) -> Signature:
                 f"{path.name!r} is already quantized (tensor {tensor.name!r} is {tensor.type}); "
                 "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
             )
-    return Signature(inputs=tensors(graph.inputs, named.inputs if named else {}), outputs=tensors(graph.outputs, named.outputs if named else {}))
+    return Signature(
+        inputs=tensors(graph.inputs, named.inputs if named else {}),
+        outputs=tensors(graph.outputs, named.outputs if named else {}),
+    )
 
 
 def _keras(path: Path) -> tuple[dict[str, Any], int]:
@@ -71,7 +74,13 @@ def _parameters(group: Any) -> int:
 
     sizes: list[int] = []
     # Optimizer state lies under its own name in .keras files.
-    group.visititems(lambda name, item: sizes.append(math.prod(item.shape)) if isinstance(item, h5py.Dataset) and not name.startswith("optimizer") else None)
+    group.visititems(
+        lambda name, item: (
+            sizes.append(math.prod(item.shape))
+            if isinstance(item, h5py.Dataset) and not name.startswith("optimizer")
+            else None
+        )
+    )
     return sum(sizes)
 
 

@@ -38,7 +38,11 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
 
 def _from_path(path: Path, allow_code: bool) -> ModelInfo:
     if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5] if path.parent.is_dir() else []
+        near = (
+            sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5]
+            if path.parent.is_dir()
+            else []
+        )
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
         raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
     kind = _kind(path)
@@ -52,12 +56,16 @@ def _kind(path: Path) -> SourceKind:
     if path.is_dir():
         if (path / "saved_model.pb").exists():
             return "savedmodel"
-        raise WorkbenchError(f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel. Allowed: {ALLOWED}.")
+        raise WorkbenchError(
+            f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel. Allowed: {ALLOWED}."
+        )
     if path.suffix in (".h5", ".hdf5", ".keras"):
         return "keras"
     if path.suffix == ".tflite":
         return "tflite"
-    raise WorkbenchError(f"model file {str(path)!r} ends in {path.suffix!r}, which is no known kind. Allowed: {ALLOWED}.")
+    raise WorkbenchError(
+        f"model file {str(path)!r} ends in {path.suffix!r}, which is no known kind. Allowed: {ALLOWED}."
+    )
 
 
 def _refuse_unfit_keras(path: Path, allow_code: bool) -> None:
@@ -89,16 +97,22 @@ def _keras_config(path: Path) -> tuple[str, str]:
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
             if config is None:
-                raise WorkbenchError(f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r}).")
+                raise WorkbenchError(
+                    f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r})."
+                )
             return _text(file.attrs.get("keras_version", "")), _text(config)
     except OSError as error:
-        raise WorkbenchError(f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}") from None
+        raise WorkbenchError(
+            f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}"
+        ) from None
 
 
 def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     """Save a model object under a name made of its configuration and weights, so that an equal one is found again."""
     if not hasattr(model, "save"):
-        raise WorkbenchError(f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {ALLOWED}.")
+        raise WorkbenchError(
+            f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {ALLOWED}."
+        )
     if not getattr(model, "_is_graph_network", False):
         raise WorkbenchError(
             f"model {model.name!r} has no fixed input, or is a subclass whose layers only its Python code knows. "
@@ -109,7 +123,9 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     except NotImplementedError as error:
         raise WorkbenchError(f"model {model.name!r} cannot be saved: {error}") from error
     if '"Lambda"' in config and not allow_code:
-        raise WorkbenchError(f"model {model.name!r} has a Lambda layer, which has to be saved as Python code. Allow it with allow_code=True.")
+        raise WorkbenchError(
+            f"model {model.name!r} has a Lambda layer, which has to be saved as Python code. Allow it with allow_code=True."
+        )
     hasher = hashlib.sha256(config.encode())
     for weight in model.get_weights():
         hasher.update(weight.tobytes())

@@ -13,7 +13,9 @@ from workbench.values.source import ModelInfo, Signature, TensorInfo
 SIGNATURE = "serving_default"
 
 
-def load_keras(path: Path, scopes: Iterable[contextlib.AbstractContextManager[Any]] = (), allow_code: bool = False) -> Any:
+def load_keras(
+    path: Path, scopes: Iterable[contextlib.AbstractContextManager[Any]] = (), allow_code: bool = False
+) -> Any:
     """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew."""
     import tf_keras
 
@@ -78,7 +80,10 @@ def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = Non
 def _specs(model: Any, batch: int | None = None) -> dict[str, Any]:
     import tensorflow as tf
 
-    return {n: tf.TensorSpec((t.shape[0] or batch, *t.shape[1:]), t.dtype, name=n) for n, t in zip(model.input_names, model.inputs, strict=True)}
+    return {
+        n: tf.TensorSpec((t.shape[0] or batch, *t.shape[1:]), t.dtype, name=n)
+        for n, t in zip(model.input_names, model.inputs, strict=True)
+    }
 
 
 def _concrete(model: Any, specs: dict[str, Any], output_names: list[str] | None) -> Any:
@@ -154,7 +159,9 @@ def _serving_function(path: Path) -> Any:
         raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
     signatures = dict(loaded.signatures)
     if not signatures:
-        raise WorkbenchError(f"SavedModel {path.name!r} has no signature. Save it with tf.saved_model.save(model, folder, signatures=...).")
+        raise WorkbenchError(
+            f"SavedModel {path.name!r} has no signature. Save it with tf.saved_model.save(model, folder, signatures=...)."
+        )
     function = signatures.get(SIGNATURE) or next(iter(signatures.values()))
     # A restored function lives only as long as its object.
     function._workbench_keep = loaded

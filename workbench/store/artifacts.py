@@ -32,7 +32,9 @@ class Artifacts:
         except OSError as error:
             if name is not None:
                 Path(name).unlink(missing_ok=True)
-            raise WorkbenchError(f"artifact of {len(data)} bytes cannot be written into {str(self.folder)!r}: {error}. Free some space or choose another --store.") from error
+            raise WorkbenchError(
+                f"artifact of {len(data)} bytes cannot be written into {str(self.folder)!r}: {error}. Free some space or choose another --store."
+            ) from error
 
     def put_folder(self, folder: Path, kind: str) -> Artifact:
         """Move a folder into the store."""

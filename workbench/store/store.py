@@ -90,15 +90,21 @@ class Store:
             with tempfile.TemporaryFile(dir=self.root):
                 pass
             url = chosen if is_url else f"sqlite:///{self.root / 'store.db'}"
-            self.engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {})
+            self.engine = sa.create_engine(
+                url, connect_args={"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {}
+            )
             if url.startswith("sqlite"):
                 sa.event.listen(self.engine, "connect", _configure_sqlite)
             self._create_tables()
             self._check_layout()
         except ImportError as error:
-            raise WorkbenchError(f"store {chosen!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store.") from error
+            raise WorkbenchError(
+                f"store {chosen!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
+            ) from error
         except (OSError, sa.exc.SQLAlchemyError) as error:
-            raise WorkbenchError(f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE.") from error
+            raise WorkbenchError(
+                f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE."
+            ) from error
 
     def stage(self, key: str) -> dict[str, Any] | None:
         """Return a finished stage's result when its artifact is still there, else None."""
@@ -132,7 +138,12 @@ class Store:
         with _Guarded(self, self.engine.connect, "read") as db:
             row = db.execute(sa.select(_STUDIES.c.record).where(_STUDIES.c.name == name)).first()
         if row is None:
-            raise unknown("study", name, (s.name for s in self.studies()), f"The store is {self.location!r}; --store names another.")
+            raise unknown(
+                "study",
+                name,
+                (s.name for s in self.studies()),
+                f"The store is {self.location!r}; --store names another.",
+            )
         return StudyRecord.model_validate(row.record)
 
     def save_study(self, record: StudyRecord) -> None:
@@ -142,12 +153,17 @@ class Store:
     def trials(self, study: str) -> list[Trial]:
         """Return a study's trials with their measurements, in the order in which they were asked for."""
         with _Guarded(self, self.engine.connect, "read") as db:
-            rows = db.execute(sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)).all()
+            rows = db.execute(
+                sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)
+            ).all()
             measured: dict[str, list[Measurement]] = {}
             columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement)
             for m in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study).order_by(_MEASUREMENTS.c.at)):
                 measured.setdefault(m.trial, []).append(Measurement.model_validate(m.measurement))
-        return [self._located(Trial.model_validate({**row.trial, "measurements": measured.get(row.trial["id"], [])})) for row in rows]
+        return [
+            self._located(Trial.model_validate({**row.trial, "measurements": measured.get(row.trial["id"], [])}))
+            for row in rows
+        ]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of trials by state for each study."""
@@ -161,7 +177,10 @@ class Store:
     def trial_keys(self, study: str) -> dict[str, str]:
         """Return for each trial the hash of all that went into it."""
         with _Guarded(self, self.engine.connect, "read") as db:
-            return {row.id: row.key for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))}
+            return {
+                row.id: row.key
+                for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))
+            }
 
     def save_trial(self, study: str, trial: Trial, key: str, position: int) -> None:
         """Write a trial (without its measurements, which are written by `save_measurement`)."""
@@ -173,15 +192,25 @@ class Store:
             for trial, key, position in trials:
                 data = trial.to_json()
                 data["measurements"] = []
-                _replace(db, _TRIALS, {"study": study, "id": trial.id}, {"position": position, "state": trial.state, "key": key, "trial": data})
+                _replace(
+                    db,
+                    _TRIALS,
+                    {"study": study, "id": trial.id},
+                    {"position": position, "state": trial.state, "key": key, "trial": data},
+                )
 
     def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
         """Return for each (trial, runtime) the hash of what was measured."""
         columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.runtime, _MEASUREMENTS.c.key)
         with _Guarded(self, self.engine.connect, "read") as db:
-            return {(r.trial, r.runtime): r.key for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))}
+            return {
+                (r.trial, r.runtime): r.key
+                for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))
+            }
 
-    def save_measurement(self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None) -> None:
+    def save_measurement(
+        self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None
+    ) -> None:
         """Write a measurement with its raw samples (rounds x invocations, nanoseconds)."""
         raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
         name = runtime_key(measurement.runtime, measurement.options)
@@ -190,7 +219,9 @@ class Store:
 
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
-        where = (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
+        where = (
+            (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
+        )
         with _Guarded(self, self.engine.connect, "read") as db:
             raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
@@ -214,7 +245,9 @@ class Store:
         if trial.artifact is None:
             return trial
         here = self.artifacts.path(trial.artifact.sha256, trial.artifact.kind)
-        return trial.model_copy(update={"artifact": Artifact(path=str(here), sha256=trial.artifact.sha256, kind=trial.artifact.kind)})
+        return trial.model_copy(
+            update={"artifact": Artifact(path=str(here), sha256=trial.artifact.sha256, kind=trial.artifact.kind)}
+        )
 
     def _create_tables(self) -> None:
         with self.engine.begin() as db:
@@ -229,7 +262,9 @@ class Store:
                 with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
                     db.execute(sa.insert(_LAYOUT).values(version=LAYOUT))
         if found not in (None, LAYOUT):
-            raise WorkbenchError(f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it.")
+            raise WorkbenchError(
+                f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it."
+            )
 
     def _replace(self, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
         with _Guarded(self, self.engine.begin, "written") as db:
@@ -259,7 +294,11 @@ class _Guarded:
             raise self._message(error) from error
 
     def _message(self, error: Exception) -> WorkbenchError:
-        hint = "Finished work is kept; run the same command again." if self.what == "written" else "If the file is damaged, choose another --store."
+        hint = (
+            "Finished work is kept; run the same command again."
+            if self.what == "written"
+            else "If the file is damaged, choose another --store."
+        )
         return WorkbenchError(f"store {self.store.location!r} cannot be {self.what}: {_reason(error)}. {hint}")
 
 

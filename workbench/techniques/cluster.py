@@ -17,8 +17,13 @@ class ClusterParams(Params):
     primary: ClassVar[str] = "clusters"
 
     clusters: int = Field(16, ge=2, le=1024, description="distinct weights per kernel")
-    init: Literal["kmeans++", "linear", "density", "random"] = Field("kmeans++", description="where the centroids start")
-    fold: bool = Field(True, description="fold batch normalization into the kernels first; otherwise conversion does it later and multiplies the clusters by channel")
+    init: Literal["kmeans++", "linear", "density", "random"] = Field(
+        "kmeans++", description="where the centroids start"
+    )
+    fold: bool = Field(
+        True,
+        description="fold batch normalization into the kernels first; otherwise conversion does it later and multiplies the clusters by channel",
+    )
 
 
 class Cluster(KerasTechnique[ClusterParams]):

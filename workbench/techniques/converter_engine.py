@@ -38,10 +38,16 @@ def convert(scheme: str, job: FinishJob, aware: bool) -> bytes:
                 yield from samples
 
             converter.representative_dataset = representative
-            kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8 if scheme == "int16x8" else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            kind = (
+                tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+                if scheme == "int16x8"
+                else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            )
             converter.target_spec.supported_ops = [kind]
         if scheme in ("int8", "int16x8"):
-            converter.inference_input_type = converter.inference_output_type = tf.int16 if scheme == "int16x8" else tf.int8
+            converter.inference_input_type = converter.inference_output_type = (
+                tf.int16 if scheme == "int16x8" else tf.int8
+            )
         return bytes(converter.convert())
 
     if job.saved_model is None:
@@ -49,7 +55,9 @@ def convert(scheme: str, job: FinishJob, aware: bool) -> bytes:
     return with_fallback(run, job.saved_model, job.ordinary, job.note)
 
 
-def with_fallback(run: Callable[[Path], bytes], frozen: Path, ordinary: Callable[[], Path | None], note: Callable[[str], None]) -> bytes:
+def with_fallback(
+    run: Callable[[Path], bytes], frozen: Path, ordinary: Callable[[], Path | None], note: Callable[[str], None]
+) -> bytes:
     """Return what `run` makes of the frozen SavedModel, or of the ordinary export when that fails.
 
     Raises StageFailed with the converter's reason when both fail.

@@ -21,8 +21,17 @@ def fold_batch_norms(model: Any) -> Any:
     Only where the pair is unambiguous (one input, one consumer, linear activation, used once); other
     layers stay, and so does one that names an output. A subclassed model is returned as it is.
     """
-    pairs = [(layer, bn) for layer, bn in _pairs(model, "BatchNormalization") if _on_channels(layer, bn) and bn.name not in model.output_names]
-    return _merged(model, pairs, {layer.name: {"use_bias": True} for layer, _ in pairs}, {layer.name: _fused(layer, bn) for layer, bn in pairs})
+    pairs = [
+        (layer, bn)
+        for layer, bn in _pairs(model, "BatchNormalization")
+        if _on_channels(layer, bn) and bn.name not in model.output_names
+    ]
+    return _merged(
+        model,
+        pairs,
+        {layer.name: {"use_bias": True} for layer, _ in pairs},
+        {layer.name: _fused(layer, bn) for layer, bn in pairs},
+    )
 
 
 def fuse_relus(model: Any) -> Any:
@@ -37,7 +46,9 @@ def _merged(model: Any, pairs: list[Pair], updates: dict[str, dict[str, Any]], w
         return model
     config = model.get_config()
     renamed = {second.name: first.name for first, second in pairs}
-    config["layers"] = [_rewired(entry, renamed, updates) for entry in config["layers"] if entry["config"]["name"] not in renamed]
+    config["layers"] = [
+        _rewired(entry, renamed, updates) for entry in config["layers"] if entry["config"]["name"] not in renamed
+    ]
     for key in ("output_layers", "input_layers"):
         if key in config:
             config[key] = _rename(config[key], renamed)
@@ -62,7 +73,11 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
         if type(layer) is not getattr(tf_keras.layers, follower) or len(layer.inbound_nodes) != 1:
             continue
         before = layer.inbound_nodes[0].inbound_layers
-        if isinstance(before, list) or type(before) not in kinds or before.activation is not tf_keras.activations.linear:
+        if (
+            isinstance(before, list)
+            or type(before) not in kinds
+            or before.activation is not tf_keras.activations.linear
+        ):
             continue
         if len(before.inbound_nodes) == 1 and len(before.outbound_nodes) == 1 and before.output.name not in outputs:
             pairs.append((before, layer))
@@ -70,7 +85,10 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
 
 
 def _on_channels(layer: Any, bn: Any) -> bool:
-    return bn.axis in ([layer.output.shape.rank - 1], [-1]) and getattr(layer, "data_format", "channels_last") == "channels_last"
+    return (
+        bn.axis in ([layer.output.shape.rank - 1], [-1])
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+    )
 
 
 def _relu_name(relu: Any) -> str | None:

@@ -17,9 +17,13 @@ class PruneParams(Params):
     primary: ClassVar[str] = "sparsity"
 
     sparsity: float | str = Field(0.5, description="share of zero weights per kernel (0.5), or N:M such as 2:4")
-    schedule: Literal["polynomial", "constant"] = Field("polynomial", description="raise the sparsity gradually, or prune at once and hold")
+    schedule: Literal["polynomial", "constant"] = Field(
+        "polynomial", description="raise the sparsity gradually, or prune at once and hold"
+    )
     begin: float = Field(0.0, ge=0, lt=1, description="share of the training after which pruning begins")
-    end: float = Field(0.6, gt=0, le=1, description="share of the training at which the polynomial schedule reaches its target")
+    end: float = Field(
+        0.6, gt=0, le=1, description="share of the training at which the polynomial schedule reaches its target"
+    )
     block: str = Field("1x1", description="block of weights pruned together, height x width, e.g. 1x4")
 
     @field_validator("sparsity")
@@ -89,7 +93,9 @@ class Prune(KerasTechnique[PruneParams]):
         # Masks are renewed every few steps; TFMOT's default of 100 would never fire in a short run.
         frequency = max(1, total // 40)
         if params.schedule == "constant" or "sparsity_m_by_n" in options:
-            options["pruning_schedule"] = sparsity.ConstantSparsity(params.target, begin_step=begin, frequency=frequency)
+            options["pruning_schedule"] = sparsity.ConstantSparsity(
+                params.target, begin_step=begin, frequency=frequency
+            )
         else:
             end = max(begin + 1, int(params.end * total))
             options["pruning_schedule"] = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)

@@ -16,7 +16,10 @@ from workbench.values.params import Params
 class QatParams(Params):
     """What is done to the model before its rounding is simulated."""
 
-    fold: bool = Field(True, description="fold batch normalization and ReLU into the layers before them first; otherwise TFMOT leaves some convolutions without simulated rounding")
+    fold: bool = Field(
+        True,
+        description="fold batch normalization and ReLU into the layers before them first; otherwise TFMOT leaves some convolutions without simulated rounding",
+    )
 
 
 class Qat(KerasTechnique[QatParams]):
@@ -96,7 +99,9 @@ def _cluster_scheme() -> Any:
     class OneScaleRegistry(registry.Default8bitClusterPreserveQuantizeRegistry):  # type: ignore[misc]  # TFMOT is untyped
         def __init__(self, preserve_sparsity: bool) -> None:
             super().__init__(preserve_sparsity)
-            self._config_quantizer_map["Default8BitConvQuantizeConfig"] = registry.ClusterPreserveDefault8BitWeightsQuantizer(preserve_sparsity)
+            self._config_quantizer_map["Default8BitConvQuantizeConfig"] = (
+                registry.ClusterPreserveDefault8BitWeightsQuantizer(preserve_sparsity)
+            )
 
     class OneScaleScheme(scheme.Default8BitClusterPreserveQuantizeScheme):  # type: ignore[misc]  # TFMOT is untyped
         def get_quantize_registry(self) -> Any:

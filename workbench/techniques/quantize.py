@@ -15,7 +15,16 @@ from workbench.values.recipe import SCHEMES, Step
 from workbench.values.source import SourceKind
 
 Scheme = Literal[
-    "float32", "float16", "dynamic", "weight-only-int8", "int8", "int8-float-io", "int16x8", "int4-dynamic", "int4-weight-only", "int4-block32"
+    "float32",
+    "float16",
+    "dynamic",
+    "weight-only-int8",
+    "int8",
+    "int8-float-io",
+    "int16x8",
+    "int4-dynamic",
+    "int4-weight-only",
+    "int4-block32",
 ]
 AFTER_QAT = ("int8", "int8-float-io")
 
@@ -26,8 +35,13 @@ class QuantizeParams(Params):
     primary: ClassVar[str] = "scheme"
 
     scheme: Scheme = Field("float32", description="types of weights and activations in the file")
-    engine: Literal["quantizer", "converter"] = Field("quantizer", description="litert-quantizer on the float file, or TensorFlow's converter (always used after qat)")
-    granularity: Literal["auto", "channel", "tensor"] = Field("auto", description="one weight scale per channel or per tensor; auto is per channel, per tensor after cluster so that clusters survive")
+    engine: Literal["quantizer", "converter"] = Field(
+        "quantizer", description="litert-quantizer on the float file, or TensorFlow's converter (always used after qat)"
+    )
+    granularity: Literal["auto", "channel", "tensor"] = Field(
+        "auto",
+        description="one weight scale per channel or per tensor; auto is per channel, per tensor after cluster so that clusters survive",
+    )
 
 
 class Quantize(Finisher[QuantizeParams]):
@@ -67,7 +81,9 @@ class Quantize(Finisher[QuantizeParams]):
             raise StageFailed("quantize was given neither a float flatbuffer nor a SavedModel")
         if params.scheme == "float32":
             return job.float_model.read_bytes()
-        return quantizer_engine.quantize(job.float_model, params.scheme, self.granularity(params, job.before), job.calibration)
+        return quantizer_engine.quantize(
+            job.float_model, params.scheme, self.granularity(params, job.before), job.calibration
+        )
 
     @staticmethod
     def granularity(params: QuantizeParams, before: tuple[Step, ...]) -> Literal["channel", "tensor"]:

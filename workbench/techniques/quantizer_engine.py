@@ -20,7 +20,9 @@ def calibration_bits(scheme: str) -> Literal[8, 16] | None:
     return _BITS.get(scheme)
 
 
-def calibrate(float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int) -> dict[str, Any]:
+def calibrate(
+    float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int
+) -> dict[str, Any]:
     """Return activation ranges by tensor name, JSON-shaped: `{tensor: {statistic: {shape, values}}}`.
 
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. Ranges for 8-bit activations
@@ -40,7 +42,9 @@ def calibrate(float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[st
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
 
 
-def quantize(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None) -> bytes:
+def quantize(
+    float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None
+) -> bytes:
     """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
     ranges = None
     if calibration is not None:
@@ -103,7 +107,9 @@ def _signature_key(model: Path) -> str:
 
     keys = list(Interpreter(model_path=str(model)).get_signature_list())
     if not keys:
-        raise StageFailed("calibration needs a signature in the float .tflite, and this file has none. Convert it again with a recent TensorFlow, or start from the Keras model.")
+        raise StageFailed(
+            "calibration needs a signature in the float .tflite, and this file has none. Convert it again with a recent TensorFlow, or start from the Keras model."
+        )
     return str(keys[0])
 
 

@@ -24,16 +24,22 @@ def fit(model: Any, x: Any, y: Any, train: Train, learning_rate: float, callback
     import tf_keras
 
     if y is None:
-        raise StageFailed("fine-tuning needs labels, and the train split has none. Give y_train, or use post-training schemes only.")
+        raise StageFailed(
+            "fine-tuning needs labels, and the train split has none. Give y_train, or use post-training schemes only."
+        )
     tf_keras.utils.set_random_seed(train.seed)
     loss = loss_for(model, x, y) if train.loss == "auto" else tf_keras.losses.get(train.loss)
     rate = train.learning_rate or learning_rate
     schedule = tf_keras.optimizers.schedules.CosineDecay(rate, train.epochs * steps_per_epoch(len(y), train))
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=loss)
-    history = model.fit(x, y, batch_size=train.batch_size, epochs=train.epochs, verbose=0, shuffle=True, callbacks=callbacks)
+    history = model.fit(
+        x, y, batch_size=train.batch_size, epochs=train.epochs, verbose=0, shuffle=True, callbacks=callbacks
+    )
     last = float(history.history["loss"][-1])
     if not math.isfinite(last):
-        raise StageFailed(f"fine-tuning diverged: the loss became {last} with learning rate {rate:g}. Try a smaller one.")
+        raise StageFailed(
+            f"fine-tuning diverged: the loss became {last} with learning rate {rate:g}. Try a smaller one."
+        )
 
 
 def loss_for(model: Any, x: Any, y: Any) -> Any:
@@ -47,7 +53,9 @@ def loss_for(model: Any, x: Any, y: Any) -> Any:
         return tf_keras.losses.MeanSquaredError()
     classes = outputs.shape[-1]
     if classes > 1 and (labels.min() < 0 or labels.max() >= classes):
-        raise StageFailed(f"train labels run from {labels.min()} to {labels.max()}, but the model has {classes} classes (0 to {classes - 1})")
+        raise StageFailed(
+            f"train labels run from {labels.min()} to {labels.max()}, but the model has {classes} classes (0 to {classes - 1})"
+        )
     # Probabilities are not negative and sum to one; anything else that is trained on classes is logits.
     from_logits = not (outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
     if outputs.shape[-1] == 1:

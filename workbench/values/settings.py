@@ -23,7 +23,9 @@ def parse_size(value: int | float | str) -> int:
         return int(value)
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", str(value))
     if not match or match[2].lower() not in _UNITS:
-        raise WorkbenchError(f"size {value!r} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB.")
+        raise WorkbenchError(
+            f"size {value!r} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB."
+        )
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
@@ -32,7 +34,11 @@ class Train(Params):
 
     epochs: int = Field(3, ge=1, le=1000, description="passes over the train split per trained step")
     batch_size: int = Field(64, ge=1, description="samples per optimizer step")
-    learning_rate: float | None = Field(None, gt=0, description="Adam's first learning rate, cosine decay to zero; default is the technique's own (prune 1e-3, cluster and qat 1e-4)")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Adam's first learning rate, cosine decay to zero; default is the technique's own (prune 1e-3, cluster and qat 1e-4)",
+    )
     seed: int = Field(0, ge=0, description="seed of shuffling, initial centroids and calibration draw")
     loss: str = Field("auto", description="auto (from labels and output), or the name of a Keras loss")
 
@@ -46,16 +52,22 @@ class Calibration(Params):
 class Measure(Params):
     """How long and how precisely latency is measured."""
 
-    half_width: float = Field(0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median")
+    half_width: float = Field(
+        0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median"
+    )
     samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
-    budget: float | None = Field(None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime")
+    budget: float | None = Field(
+        None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime"
+    )
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 
 
 class Search(Params):
     """Which of the grid's recipes are tried."""
 
-    strategy: Literal["grid", "random", "tpe", "nsga2"] = Field("grid", description="grid tries all; the others choose through Optuna, by file size and accuracy")
+    strategy: Literal["grid", "random", "tpe", "nsga2"] = Field(
+        "grid", description="grid tries all; the others choose through Optuna, by file size and accuracy"
+    )
     trials: int | None = Field(None, ge=1, description="recipes to try; default a quarter of the grid")
     timeout: float | None = Field(None, gt=0, description="seconds after which no further recipe is begun")
     seed: int = Field(0, ge=0, description="seed of the choice")
@@ -78,7 +90,9 @@ class Limits(Params):
 class Constraints(Params):
     """What a variant has to keep to count as fit to ship."""
 
-    accuracy_drop: float | None = Field(None, ge=0, le=1, description="largest accuracy loss against the float baseline (0.01 = 1 point)")
+    accuracy_drop: float | None = Field(
+        None, ge=0, le=1, description="largest accuracy loss against the float baseline (0.01 = 1 point)"
+    )
     size: int | None = Field(None, gt=0, description="largest file in bytes, or 100KB, 1MiB")
     latency_ms: float | None = Field(None, gt=0, description="largest median latency in milliseconds")
 

@@ -51,11 +51,20 @@ MIN_HEIGHT = 460
 
 def draw(info: TradeoffInfo) -> go.Figure:
     """Return the figure: front, one trace per scheme, the baseline's ring, and the two legends."""
-    schemes = sorted({p.scheme for p in info.points}, key=lambda s: (SCHEMES.index(s) if s in SCHEMES else len(SCHEMES), s))
-    groups = sorted({p.techniques for p in info.points}, key=lambda g: (list(SYMBOLS).index(g) if g in SYMBOLS else len(SYMBOLS), g))
+    schemes = sorted(
+        {p.scheme for p in info.points}, key=lambda s: (SCHEMES.index(s) if s in SCHEMES else len(SCHEMES), s)
+    )
+    groups = sorted(
+        {p.techniques for p in info.points}, key=lambda g: (list(SYMBOLS).index(g) if g in SYMBOLS else len(SYMBOLS), g)
+    )
     symbols = _symbols(groups)
     traces = [_front(info)] if info.points else []
-    traces += [_points(s, [p for p in info.points if p.scheme == s], symbols, MARKER if len(info.points) <= CROWDED else MARKER - 3) for s in schemes]
+    traces += [
+        _points(
+            s, [p for p in info.points if p.scheme == s], symbols, MARKER if len(info.points) <= CROWDED else MARKER - 3
+        )
+        for s in schemes
+    ]
     traces += [_baseline([p for p in info.points if p.is_baseline])] if any(p.is_baseline for p in info.points) else []
     traces += [_scheme_entry(s) for s in schemes]
     traces += [_group_entry(g, symbols[g]) for g in groups]
@@ -69,8 +78,22 @@ def draw(info: TradeoffInfo) -> go.Figure:
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
         hoverlabel={"align": "left"},
         hovermode="closest",
-        legend={"title": {"text": "Scheme"}, "x": 1.01, "y": 1, "yanchor": "top", "itemsizing": "constant", "tracegroupgap": 0},
-        legend2={"title": {"text": "Techniques"}, "x": 1.01, "y": 0, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        legend={
+            "title": {"text": "Scheme"},
+            "x": 1.01,
+            "y": 1,
+            "yanchor": "top",
+            "itemsizing": "constant",
+            "tracegroupgap": 0,
+        },
+        legend2={
+            "title": {"text": "Techniques"},
+            "x": 1.01,
+            "y": 0,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
         xaxis=axis(info.x, info.x_log),
         yaxis=axis(info.y, info.y_log),
         annotations=[_note(info.note), *([] if info.points else [_empty()])],
@@ -173,14 +196,29 @@ def _front(info: TradeoffInfo) -> go.Scatter:
 
 def _scheme_entry(scheme: str) -> go.Scatter:
     colour, filled = COLOURS.get(scheme, OTHER_COLOUR)
-    marker = {"color": colour, "size": MARKER, "symbol": "circle" if filled else "circle-open", "line": _outline(colour, filled)}
+    marker = {
+        "color": colour,
+        "size": MARKER,
+        "symbol": "circle" if filled else "circle-open",
+        "line": _outline(colour, filled),
+    }
     meta = {"role": "legend", "outlined": filled}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=html.escape(scheme), legendgroup=scheme, marker=marker, meta=meta)
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", name=html.escape(scheme), legendgroup=scheme, marker=marker, meta=meta
+    )
 
 
 def _group_entry(group: str, symbol: str) -> go.Scatter:
     marker = {"color": INK, "size": MARKER, "symbol": symbol}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=html.escape(group), legend="legend2", marker=marker, meta={"role": "legend", "ink": True})
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        name=html.escape(group),
+        legend="legend2",
+        marker=marker,
+        meta={"role": "legend", "ink": True},
+    )
 
 
 def _outline(colour: str, filled: bool) -> dict[str, Any]:

@@ -138,7 +138,16 @@ def _latency(runtime: str, kind: Kind, name: str = "") -> Metric:
         m = measurement_of(trial, runtime, kind)
         return (m.latency_ms.low, m.latency_ms.high) if m and m.latency_ms else None
 
-    return Metric(name or _name("latency", runtime, kind), f"Latency on {runtime}", "ms", "low", value, True, interval, kind == "estimated")
+    return Metric(
+        name or _name("latency", runtime, kind),
+        f"Latency on {runtime}",
+        "ms",
+        "low",
+        value,
+        True,
+        interval,
+        kind == "estimated",
+    )
 
 
 def _ratio(runtime: str, kind: Kind) -> Metric:
@@ -150,7 +159,16 @@ def _ratio(runtime: str, kind: Kind) -> Metric:
         m = measurement_of(trial, runtime, kind)
         return (m.ratio.low, m.ratio.high) if m and m.ratio else None
 
-    return Metric(_name("ratio", runtime, kind), f"Latency ratio on {runtime}", "ratio", "low", value, True, interval, kind == "estimated")
+    return Metric(
+        _name("ratio", runtime, kind),
+        f"Latency ratio on {runtime}",
+        "ratio",
+        "low",
+        value,
+        True,
+        interval,
+        kind == "estimated",
+    )
 
 
 def _peak(runtime: str, kind: Kind) -> Metric:
@@ -158,7 +176,9 @@ def _peak(runtime: str, kind: Kind) -> Metric:
         m = measurement_of(trial, runtime, kind)
         return m.peak_bytes if m else None
 
-    return Metric(_name("peak", runtime, kind), f"Peak memory on {runtime}", "bytes", "low", value, estimated=kind == "estimated")
+    return Metric(
+        _name("peak", runtime, kind), f"Peak memory on {runtime}", "bytes", "low", value, estimated=kind == "estimated"
+    )
 
 
 def _name(what: str, runtime: str, kind: Kind) -> str:

@@ -22,7 +22,11 @@ def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tu
     then by index.
     """
     signs = [1.0 if b == "low" else -1.0 for b in better]
-    costs = [(signs[0] * x, signs[1] * y, i) for i, (x, y) in enumerate(points) if not (x is None or y is None or math.isnan(x) or math.isnan(y))]
+    costs = [
+        (signs[0] * x, signs[1] * y, i)
+        for i, (x, y) in enumerate(points)
+        if not (x is None or y is None or math.isnan(x) or math.isnan(y))
+    ]
     front: list[int] = []
     lowest = math.inf
     cost_at_lowest: float | None = None

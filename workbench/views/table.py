@@ -12,7 +12,17 @@ from workbench.views.tradeoff import scheme_of, techniques_of
 _FIRST = ("id", "recipe", "state", "baseline", "scheme", "techniques", "size_bytes", "gzip_bytes")
 _QUALITY = ("accuracy", "accuracy_drop", "top5", "mae", "rmse", "agreement", "sqnr_db")
 _WEIGHTS = ("sparsity", "unique_weights")
-PER_RUNTIME = ("latency_ms", "latency_low_ms", "latency_high_ms", "ratio", "ratio_low", "ratio_high", "peak_bytes", "ops_total", "ops_delegated")
+PER_RUNTIME = (
+    "latency_ms",
+    "latency_low_ms",
+    "latency_high_ms",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "peak_bytes",
+    "ops_total",
+    "ops_delegated",
+)
 _LAST = ("warnings", "error")
 
 

@@ -61,7 +61,9 @@ def tradeoff_info(trials: Sequence[Trial], x: str = "size", y: str = "accuracy")
     xs, ys = values(x_metric, ok, trials), values(y_metric, ok, trials)
     front = front_of(x_metric, y_metric, xs, ys, [t.recipe for t in ok])
     on_front = set(front.indices)
-    described = [m for m in metrics_for(trials).values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"]
+    described = [
+        m for m in metrics_for(trials).values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"
+    ]
     baseline = baseline_of(trials)
     points = tuple(
         Point(
@@ -80,7 +82,9 @@ def tradeoff_info(trials: Sequence[Trial], x: str = "size", y: str = "accuracy")
         )
         for i, t in enumerate(ok)
     )
-    return TradeoffInfo(x_metric, y_metric, log_fits(x_metric, xs), log_fits(y_metric, ys), points, front.indices, front.note)
+    return TradeoffInfo(
+        x_metric, y_metric, log_fits(x_metric, xs), log_fits(y_metric, ys), points, front.indices, front.note
+    )
 
 
 def front_trials(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") -> list[Trial]:
@@ -103,12 +107,16 @@ def values(metric: Metric, of: Sequence[Trial], trials: Sequence[Trial]) -> list
     return [metric.value(t, baseline) for t in of]
 
 
-def front_of(x: Metric, y: Metric, xs: Sequence[float | None], ys: Sequence[float | None], recipes: Sequence[str]) -> Front:
+def front_of(
+    x: Metric, y: Metric, xs: Sequence[float | None], ys: Sequence[float | None], recipes: Sequence[str]
+) -> Front:
     """Return the Pareto front of two metrics' figures; infinite ones count for it though no axis reaches them."""
     pairs = list(zip(xs, ys, strict=True))
     indices = pareto_front(pairs, (x.better, y.better))
     missing = [r for r, (a, b) in zip(recipes, pairs, strict=True) if a is None or b is None]
-    endless = [r for r, (a, b) in zip(recipes, pairs, strict=True) if a is not None and b is not None and not _finite(a, b)]
+    endless = [
+        r for r, (a, b) in zip(recipes, pairs, strict=True) if a is not None and b is not None and not _finite(a, b)
+    ]
     reasons = ((missing, "no figure for these axes"), (endless, "infinite value"))
     notes = [f"Not drawn: {_named(names, len(pairs))} ({why})" for names, why in reasons if names]
     return Front(tuple(indices), ". ".join(notes))
