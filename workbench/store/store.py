@@ -16,58 +16,12 @@ import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.store.artifacts import Artifacts
+from workbench.store.tables import LAYOUT, LAYOUT_TABLE, MEASUREMENTS, META, PROFILES, STAGES, STUDIES, TRIALS
 from workbench.values.base import canonical_json
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Artifact, Measurement, Trial
 
-_META = sa.MetaData()
-# Goes up when a table changes; a store of another layout is refused rather than misread.
-LAYOUT = 1
-_LAYOUT = sa.Table("layout", _META, sa.Column("version", sa.Integer, primary_key=True))
-_STUDIES = sa.Table(
-    "studies",
-    _META,
-    sa.Column("name", sa.String(200), primary_key=True),
-    sa.Column("started", sa.String(40), nullable=False),
-    sa.Column("record", sa.JSON, nullable=False),
-)
-_TRIALS = sa.Table(
-    "trials",
-    _META,
-    sa.Column("study", sa.String(200), primary_key=True),
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(12), nullable=False),
-    sa.Column("key", sa.String(64), nullable=False),
-    sa.Column("trial", sa.JSON, nullable=False),
-)
-_MEASUREMENTS = sa.Table(
-    "measurements",
-    _META,
-    sa.Column("study", sa.String(200), primary_key=True),
-    sa.Column("trial", sa.String(40), primary_key=True),
-    sa.Column("runtime", sa.String(300), primary_key=True),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("key", sa.String(64), nullable=False),
-    sa.Column("measurement", sa.JSON, nullable=False),
-    sa.Column("samples_ns", sa.LargeBinary, nullable=True),
-)
-_STAGES = sa.Table(
-    "stages",
-    _META,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("kind", sa.String(40), nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("result", sa.JSON, nullable=False),
-)
-_PROFILES = sa.Table(
-    "profiles",
-    _META,
-    sa.Column("study", sa.String(200), primary_key=True),
-    sa.Column("started", sa.String(40), primary_key=True),
-    sa.Column("profile", sa.JSON, nullable=False),
-)
 DEFAULT_STORE = ".workbench"
 # How long a process waits for another one that writes.
 LOCK_SECONDS = 60
@@ -117,7 +71,7 @@ class Store:
         with _Guarded(self, self.engine.connect, "read") as db:
             for start in range(0, len(wanted), 500):
                 chunk = wanted[start : start + 500]
-                for row in db.execute(sa.select(_STAGES.c.key, _STAGES.c.result).where(_STAGES.c.key.in_(chunk))):
+                for row in db.execute(sa.select(STAGES.c.key, STAGES.c.result).where(STAGES.c.key.in_(chunk))):
                     artifact = row.result.get("artifact")
                     if artifact is None or self.artifacts.path(artifact["sha256"], artifact["kind"]).exists():
                         found[row.key] = row.result
@@ -125,18 +79,18 @@ class Store:
 
     def save_stage(self, key: str, kind: str, seconds: float, result: dict[str, Any]) -> None:
         """Record a finished stage; `seconds` is its busy time."""
-        self._replace(_STAGES, {"key": key}, {"kind": kind, "seconds": seconds, "result": result})
+        self._replace(STAGES, {"key": key}, {"kind": kind, "seconds": seconds, "result": result})
 
     def studies(self) -> list[StudyRecord]:
         """Return all studies, oldest first."""
         with _Guarded(self, self.engine.connect, "read") as db:
-            rows = db.execute(sa.select(_STUDIES.c.record).order_by(_STUDIES.c.started)).all()
+            rows = db.execute(sa.select(STUDIES.c.record).order_by(STUDIES.c.started)).all()
         return [StudyRecord.model_validate(row.record) for row in rows]
 
     def study(self, name: str) -> StudyRecord:
         """Return a study; raises WorkbenchError with the nearest names when there is none."""
         with _Guarded(self, self.engine.connect, "read") as db:
-            row = db.execute(sa.select(_STUDIES.c.record).where(_STUDIES.c.name == name)).first()
+            row = db.execute(sa.select(STUDIES.c.record).where(STUDIES.c.name == name)).first()
         if row is None:
             raise unknown(
                 "study",
@@ -148,17 +102,17 @@ class Store:
 
     def save_study(self, record: StudyRecord) -> None:
         """Write a study's record."""
-        self._replace(_STUDIES, {"name": record.name}, {"started": record.started, "record": record.to_json()})
+        self._replace(STUDIES, {"name": record.name}, {"started": record.started, "record": record.to_json()})
 
     def trials(self, study: str) -> list[Trial]:
         """Return a study's trials with their measurements, in the order in which they were asked for."""
         with _Guarded(self, self.engine.connect, "read") as db:
             rows = db.execute(
-                sa.select(_TRIALS.c.trial).where(_TRIALS.c.study == study).order_by(_TRIALS.c.position)
+                sa.select(TRIALS.c.trial).where(TRIALS.c.study == study).order_by(TRIALS.c.position)
             ).all()
             measured: dict[str, list[Measurement]] = {}
-            columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.measurement)
-            for m in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study).order_by(_MEASUREMENTS.c.at)):
+            columns = (MEASUREMENTS.c.trial, MEASUREMENTS.c.measurement)
+            for m in db.execute(sa.select(*columns).where(MEASUREMENTS.c.study == study).order_by(MEASUREMENTS.c.at)):
                 measured.setdefault(m.trial, []).append(Measurement.model_validate(m.measurement))
         return [
             self._located(Trial.model_validate({**row.trial, "measurements": measured.get(row.trial["id"], [])}))
@@ -167,7 +121,7 @@ class Store:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of trials by state for each study."""
-        query = sa.select(_TRIALS.c.study, _TRIALS.c.state, sa.func.count()).group_by(_TRIALS.c.study, _TRIALS.c.state)
+        query = sa.select(TRIALS.c.study, TRIALS.c.state, sa.func.count()).group_by(TRIALS.c.study, TRIALS.c.state)
         found: dict[str, dict[str, int]] = {}
         with _Guarded(self, self.engine.connect, "read") as db:
             for study, state, number in db.execute(query):
@@ -179,7 +133,7 @@ class Store:
         with _Guarded(self, self.engine.connect, "read") as db:
             return {
                 row.id: row.key
-                for row in db.execute(sa.select(_TRIALS.c.id, _TRIALS.c.key).where(_TRIALS.c.study == study))
+                for row in db.execute(sa.select(TRIALS.c.id, TRIALS.c.key).where(TRIALS.c.study == study))
             }
 
     def save_trial(self, study: str, trial: Trial, key: str, position: int) -> None:
@@ -194,18 +148,18 @@ class Store:
                 data["measurements"] = []
                 _replace(
                     db,
-                    _TRIALS,
+                    TRIALS,
                     {"study": study, "id": trial.id},
                     {"position": position, "state": trial.state, "key": key, "trial": data},
                 )
 
     def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
         """Return for each (trial, runtime) the hash of what was measured."""
-        columns = (_MEASUREMENTS.c.trial, _MEASUREMENTS.c.runtime, _MEASUREMENTS.c.key)
+        columns = (MEASUREMENTS.c.trial, MEASUREMENTS.c.runtime, MEASUREMENTS.c.key)
         with _Guarded(self, self.engine.connect, "read") as db:
             return {
                 (r.trial, r.runtime): r.key
-                for r in db.execute(sa.select(*columns).where(_MEASUREMENTS.c.study == study))
+                for r in db.execute(sa.select(*columns).where(MEASUREMENTS.c.study == study))
             }
 
     def save_measurement(
@@ -215,24 +169,22 @@ class Store:
         raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
         name = runtime_key(measurement.runtime, measurement.options)
         values = {"at": time.time(), "key": key, "measurement": measurement.to_json(), "samples_ns": raw}
-        self._replace(_MEASUREMENTS, {"study": study, "trial": trial, "runtime": name}, values)
+        self._replace(MEASUREMENTS, {"study": study, "trial": trial, "runtime": name}, values)
 
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
-        where = (
-            (_MEASUREMENTS.c.study == study) & (_MEASUREMENTS.c.trial == trial) & (_MEASUREMENTS.c.runtime == runtime)
-        )
+        where = (MEASUREMENTS.c.study == study) & (MEASUREMENTS.c.trial == trial) & (MEASUREMENTS.c.runtime == runtime)
         with _Guarded(self, self.engine.connect, "read") as db:
-            raw = db.execute(sa.select(_MEASUREMENTS.c.samples_ns).where(where)).scalar()
+            raw = db.execute(sa.select(MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
 
     def save_profile(self, study: str, profile: Profile) -> None:
         """Write where the time of a run went."""
-        self._replace(_PROFILES, {"study": study, "started": profile.started}, {"profile": profile.to_json()})
+        self._replace(PROFILES, {"study": study, "started": profile.started}, {"profile": profile.to_json()})
 
     def profiles(self, study: str) -> list[Profile]:
         """Return the profiles of a study's runs, oldest first."""
-        query = sa.select(_PROFILES.c.profile).where(_PROFILES.c.study == study).order_by(_PROFILES.c.started)
+        query = sa.select(PROFILES.c.profile).where(PROFILES.c.study == study).order_by(PROFILES.c.started)
         with _Guarded(self, self.engine.connect, "read") as db:
             return [Profile.model_validate(row.profile) for row in db.execute(query)]
 
@@ -251,16 +203,16 @@ class Store:
 
     def _create_tables(self) -> None:
         with self.engine.begin() as db:
-            for table in _META.sorted_tables:
+            for table in META.sorted_tables:
                 # Not `create_all`, which looks first and creates later: another process may come in between.
                 db.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
     def _check_layout(self) -> None:
         with self.engine.begin() as db:
-            found = db.execute(sa.select(_LAYOUT.c.version)).scalar()
+            found = db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar()
             if found is None:
                 with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
-                    db.execute(sa.insert(_LAYOUT).values(version=LAYOUT))
+                    db.execute(sa.insert(LAYOUT_TABLE).values(version=LAYOUT))
         if found not in (None, LAYOUT):
             raise WorkbenchError(
                 f"store {self.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it."

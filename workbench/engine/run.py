@@ -1,0 +1,244 @@
+"""One sweep while it runs: how stage results become trials, and trials get measured."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from workbench.data.materialize import calibration_warnings
+from workbench.engine import verdicts
+from workbench.engine.build import Builder
+from workbench.engine.events import Event, Listener
+from workbench.engine.plan import Plan
+from workbench.engine.pool import Pool
+from workbench.engine.request import Prepared, Request
+from workbench.engine.search import search
+from workbench.errors import Cancelled
+from workbench.measure.environment import fingerprint
+from workbench.measure.session import Measured, Subject, measure
+from workbench.recipes import grammar
+from workbench.store.store import runtime_key
+from workbench.values.base import digest
+from workbench.values.profile import StageTime
+from workbench.values.trial import Trial
+from workbench.values.warning import Warning_
+
+
+class Run:
+    """One sweep while it runs: trials by id, and how stage results become trials."""
+
+    def __init__(
+        self, request: Request, prepared: Prepared, plan: Plan, listener: Listener, cancel: threading.Event
+    ) -> None:
+        self.request, self.prepared, self.plan = request, prepared, plan
+        self.store, self.study = request.store, prepared.study
+        self.listener, self.cancel = listener, cancel
+        self.ids_by_stage: dict[str, list[str]] = defaultdict(list)
+        for trial_id, key in plan.ends.items():
+            self.ids_by_stage[key].append(trial_id)
+        known = {t.id: t for t in self.store.trials(self.study)}
+        keys = self.store.trial_keys(self.study)
+        self.positions = {t: n for n, t in enumerate(dict.fromkeys([*known, *plan.ends]))}
+        self.trials = {
+            i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i)
+            for i, key in plan.ends.items()
+        }
+        self.calibration: tuple[Warning_, ...] | None = None
+        self.times: list[StageTime] = []
+        self.reused: set[str] = set()
+        self.ran: set[str] = set()
+
+    def build(self, pool: Callable[[bool], Pool]) -> None:
+        """Make, check and evaluate the artifacts that the store does not have yet: all of the grid, or those a search chooses."""
+        settings = self.request.grid.search
+        if settings.strategy == "grid":
+            self._build(pool, list(self.trials))
+            return
+        self._build(pool, [self.plan.baseline])
+        chosen = search(
+            {i: self.plan.recipes[i] for i in self.plan.ends},
+            settings,
+            self.request.grid.constraints,
+            self.request.workers,
+            lambda ids: self._build(pool, ids),
+            self.trials.__getitem__,
+            lambda: self.trials[self.plan.baseline],
+            self.cancel,
+        )
+        self.trials = {
+            i: t for i, t in self.trials.items() if i in {*chosen, self.plan.baseline} or t.state != "pending"
+        }
+
+    def _build(self, pool: Callable[[bool], Pool], ids: list[str]) -> None:
+        open_ = [i for i in ids if self.trials[i].state == "pending"]
+        self.store.save_trials(self.study, [(self.trials[i], self.plan.ends[i], self.positions[i]) for i in open_])
+        if not open_:
+            return
+        self.listener(Event("phase", "build", f"{len(open_)} of {len(self.trials)} recipes", 0, len(open_)))
+        wanted = list(dict.fromkeys([self.plan.ends[self.plan.baseline], *(self.plan.ends[i] for i in open_)]))
+        limit = self.request.grid.limits.stage_seconds
+        self.builder = Builder(self.plan, self.store, pool, self.request.workers, limit, self.listener, self.cancel)
+        try:
+            self.builder.run(wanted, self._on_start, self._on_end)
+        finally:
+            self.times += self.builder.times
+            self.reused |= self.builder.found - self.ran
+            self.ran |= self.builder.ready_at.keys()
+            for trial in [t for t in self.trials.values() if t.state == "running"]:
+                # Only where the sweep was stopped: what was under way waits for the next one.
+                self._save(trial.model_copy(update={"state": "pending"}))
+
+    def measure(self) -> None:
+        """Time every artifact that is ok and was not measured like this before."""
+        grid = self.request.grid
+        done = self.store.measurement_keys(self.study)
+        machine = fingerprint()
+        settings = grid.measure.model_dump(exclude={"budget", "skip"})
+
+        def key(trial: Trial, runtime: Any) -> str:
+            sha = trial.artifact.sha256 if trial.artifact else ""
+            return digest({"artifact": sha, "runtime": runtime.to_json(), "machine": machine, "settings": settings})
+
+        fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
+        for runtime in grid.runtimes:
+            missing = [
+                t for t in fit if done.get((t.id, runtime_key(runtime.name, runtime.options))) != key(t, runtime)
+            ]
+            if not missing:
+                continue
+            baseline = self.trials[self.plan.baseline]
+            chosen = [baseline, *(t for t in missing if not t.baseline)] if baseline.state == "ok" else missing
+            self.listener(
+                Event("phase", "measure", grammar.runtime_text(runtime.name, runtime.options), 0, len(chosen))
+            )
+            by_id = {t.id: t for t in chosen}
+
+            def on_measured(result: Measured, by_id: dict[str, Trial] = by_id, runtime: Any = runtime) -> None:
+                trial = by_id[result.subject]
+                self.store.save_measurement(
+                    self.study, trial.id, result.measurement, key(trial, runtime), result.samples_ns
+                )
+                self._judge(trial.id, result)
+
+            def on_progress(label: str, done: int, total: int) -> None:
+                self.listener(Event("measured", "measure", label, done, total))
+
+            subjects = [
+                Subject(t.id, self.store.artifacts.path(t.artifact.sha256, t.artifact.kind))
+                for t in chosen
+                if t.artifact
+            ]
+            measure(
+                subjects,
+                [runtime],
+                grid.measure,
+                self.plan.baseline,
+                on_measured,
+                self.cancel,
+                on_progress,
+                grid.train.seed,
+            )
+            if self.cancel.is_set():
+                raise Cancelled
+
+    def _finished(self, trial: Trial) -> bool:
+        if trial.state == "failed":
+            return not self.request.retry_failed
+        here = trial.artifact and self.store.artifacts.path(trial.artifact.sha256, trial.artifact.kind).exists()
+        return trial.state == "ok" and bool(here)
+
+    def _new(self, trial_id: str) -> Trial:
+        recipe = self.plan.recipes[trial_id]
+        return Trial(
+            id=trial_id, recipe=grammar.recipe_text(recipe), steps=recipe.steps, baseline=trial_id == self.plan.baseline
+        )
+
+    def _save(self, trial: Trial) -> None:
+        self.trials[trial.id] = trial
+        self.store.save_trial(self.study, trial, self.plan.ends[trial.id], self.positions[trial.id])
+
+    def _on_start(self, key: str) -> None:
+        for trial_id in self.ids_by_stage.get(key, ()):
+            self._save(self.trials[trial_id].model_copy(update={"state": "running"}))
+
+    def _on_end(self, key: str, result: dict[str, Any]) -> None:
+        for trial_id in self.ids_by_stage.get(key, ()):
+            trial = self.trials[trial_id]
+            if trial.state in ("ok", "failed"):
+                continue
+            if "error" in result:
+                made = trial.model_copy(update={"state": "failed", "error": result["error"]})
+            else:
+                made = self._evaluated(trial, result["data"])
+            self._save(made)
+            self.listener(Event("trial", "build", f"{made.recipe}: {made.state}"))
+
+    def _evaluated(self, trial: Trial, data: dict[str, Any]) -> Trial:
+        conversion, notes = self._conversion(trial.id)
+        made = Trial.model_validate(
+            {
+                **trial.to_json(),
+                "state": "ok",
+                "error": None,
+                "artifact": {
+                    **data["file"],
+                    "path": str(self.store.artifacts.path(data["file"]["sha256"], data["file"]["kind"])),
+                },
+                "size": data["size"],
+                "census": data["census"],
+                "quality": data["quality"],
+                "conversion": conversion,
+                "warnings": data["warnings"],
+            }
+        )
+        baseline = made if made.baseline else self.trials.get(self.plan.baseline)
+        found = verdicts.after_build(made, baseline, notes)
+        if self._calibrates(trial.id):
+            found += self._calibration_warnings()
+        return made.model_copy(update={"warnings": made.warnings + found})
+
+    def _chain(self, trial_id: str) -> list[str]:
+        """Return the keys of all stages that a trial's file went through."""
+        found, stack = [], [self.plan.stages[self.plan.ends[trial_id]].parents["file"]]
+        while stack:
+            key = stack.pop()
+            found.append(key)
+            stack.extend(self.plan.stages[key].parents.values())
+        return found
+
+    def _conversion(self, trial_id: str) -> tuple[str | None, list[str]]:
+        way: str | None = None
+        notes: list[str] = []
+        for key in self._chain(trial_id):
+            result, kind = self.builder.results.get(key, {}), self.plan.stages[key].kind
+            if kind in ("freeze", "convert", "finish"):
+                notes += result.get("notes", [])
+            if kind == "import":
+                way = "imported"
+            way = way or result.get("data", {}).get("conversion")
+        return ("ordinary" if notes and way == "frozen" else way), notes
+
+    def _calibrates(self, trial_id: str) -> bool:
+        stages = [self.plan.stages[k] for k in self._chain(trial_id)]
+        return any(s.kind == "calibrate" or (s.kind == "finish" and "samples" in s.payload) for s in stages)
+
+    def _calibration_warnings(self) -> tuple[Warning_, ...]:
+        if self.calibration is None:
+            info = self.prepared.dataset
+            self.calibration = calibration_warnings(
+                self.store.data / info.sha256, info, self.request.grid.calibration.samples
+            )
+        return self.calibration
+
+    def _judge(self, trial_id: str, result: Measured) -> None:
+        trial = self.trials[trial_id]
+        found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline)
+        kept = tuple(
+            w
+            for w in trial.warnings
+            if not (w.kind in verdicts.MEASURED and w.seen.startswith(verdicts.place(result.measurement)))
+        )
+        if kept + found != trial.warnings:
+            self._save(trial.model_copy(update={"warnings": kept + found}))

@@ -1,0 +1,53 @@
+"""The tables of a store."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+META = sa.MetaData()
+# Goes up when a table changes; a store of another layout is refused rather than misread.
+LAYOUT = 1
+LAYOUT_TABLE = sa.Table("layout", META, sa.Column("version", sa.Integer, primary_key=True))
+STUDIES = sa.Table(
+    "studies",
+    META,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("started", sa.String(40), nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+)
+TRIALS = sa.Table(
+    "trials",
+    META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("trial", sa.JSON, nullable=False),
+)
+MEASUREMENTS = sa.Table(
+    "measurements",
+    META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("trial", sa.String(40), primary_key=True),
+    sa.Column("runtime", sa.String(300), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("measurement", sa.JSON, nullable=False),
+    sa.Column("samples_ns", sa.LargeBinary, nullable=True),
+)
+STAGES = sa.Table(
+    "stages",
+    META,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+)
+PROFILES = sa.Table(
+    "profiles",
+    META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("started", sa.String(40), primary_key=True),
+    sa.Column("profile", sa.JSON, nullable=False),
+)
