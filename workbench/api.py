@@ -101,7 +101,7 @@ def inspect(path: str | Path) -> Census:
 def bench(
     path: str | Path, runtimes: Any = ("xnnpack",), budget: float | None = None, half_width: float = 0.02
 ) -> list[Measurement]:
-    """Measure one `.tflite` on each runtime, each in a process of its own; `budget` is seconds of timing in all."""
+    """Measure one `.tflite` on each runtime, each in a process of its own; `budget` is seconds of timing on each."""
     from workbench.measure.session import Measured, Subject, measure
 
     file = Path(path)
@@ -113,6 +113,6 @@ def bench(
         found.append(measured.measurement)
 
     chosen = list(parse_runtimes(runtimes))
-    settings = Measure(budget=5.0 * len(chosen) if budget is None else budget, half_width=half_width)
+    settings = Measure(budget=5.0 if budget is None else budget, half_width=half_width)
     measure([Subject(file.name, file.resolve())], chosen, settings, None, keep)
     return found

@@ -49,7 +49,7 @@ def inspect(file: str, form: str) -> None:
 @click.argument("file")
 @click.option("--runtime", default="xnnpack", show_default=True, metavar="A,B,...", help="where to run")
 @flags.runtime_options
-@click.option("--budget", type=float, help="seconds of timing in all  [default: 5 per runtime]")
+@click.option("--budget", type=float, help="seconds of timing on each runtime  [default: 5]")
 @flags.format_option
 def bench(file: str, runtime: str, budget: float | None, form: str, **values: Any) -> None:
     """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""

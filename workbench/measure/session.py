@@ -81,7 +81,7 @@ def measure(
                     cancel,
                     on_progress,
                     seed,
-                    len(subjects) * len(runtimes),
+                    len(subjects),
                 )
 
 

@@ -57,7 +57,7 @@ class Measure(Params):
     )
     samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
     budget: float | None = Field(
-        None, ge=0, description="seconds of timed rounds in all; default 1 s per trial and runtime"
+        None, ge=0, description="seconds of timing on each runtime; default 1 s per trial"
     )
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 
