@@ -82,19 +82,18 @@ def make_files(name: str, folder: Path) -> None:
     if name == "digits":
         import shutil
 
-        import workbench
         from workbench.data.load import bundled
 
         shutil.copy(bundled("digits_cnn.h5"), folder / "digits.h5")
-        digits = workbench.load_dataset("digits")
-        assert digits.train is not None
+        digits = dict(np.load(bundled("digits.npz")))
+        x_train, x_test = (digits[k].astype(np.float32) / np.float32(255) for k in ("x_train", "x_test"))
         np.savez(
             folder / "digits.npz",
-            x_train=digits.train.x,
-            y_train=digits.train.y,
-            x_test=digits.test.x[:SAMPLES],
-            y_test=digits.test.y[:SAMPLES],
-        )  # type: ignore[arg-type,index]
+            x_train=x_train,
+            y_train=digits["y_train"],
+            x_test=x_test[:SAMPLES],
+            y_test=digits["y_test"][:SAMPLES],
+        )
         return
     size, alpha = {"mn96": (96, 0.35), "mn224": (224, 1.0)}[name]
     tf_keras.utils.set_random_seed(0)

@@ -5,6 +5,16 @@ from __future__ import annotations
 import threading
 
 _done = False
+_importing: threading.Thread | None = None
+
+
+def wait_for_import() -> None:
+    """Return when the import that began with the worker has ended.
+
+    Of two threads that import the same packages at once, one can meet a package half initialized and fail.
+    """
+    if _importing is not None:
+        _importing.join()
 
 
 def set_up_tensorflow(threads: int) -> None:
@@ -30,6 +40,7 @@ def import_all() -> None:
 
 def warm_up(threads: int) -> None:
     """Import everything and convert one operator, so that the converter's own start is behind it too."""
+    wait_for_import()
     import_all()
     set_up_tensorflow(threads)
     import tensorflow as tf
@@ -43,4 +54,6 @@ def warm_up(threads: int) -> None:
 
 def dask_setup(_worker: object) -> None:
     """Called by dask as a worker starts; the import must not hold up its registration."""
-    threading.Thread(target=import_all, daemon=True, name="import-tensorflow").start()
+    global _importing
+    _importing = threading.Thread(target=import_all, daemon=True, name="import-tensorflow")
+    _importing.start()

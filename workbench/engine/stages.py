@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.data.materialize import open_split
 from workbench.engine.job import Job
-from workbench.engine.preload_tensorflow import set_up_tensorflow
+from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
@@ -33,15 +33,15 @@ def run_stage(
     """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason."""
     job = Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
     begin = time.monotonic()
+    wait_for_import()
     try:
         result = HANDLERS[kind](job)
     except WorkbenchError as error:
         return {"error": str(error), "seconds": time.monotonic() - begin}
     except MemoryError:
         return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
-    except (
-        Exception
-    ) as error:  # a bug, or a stranger's technique; its class may exist in this process only, so it goes back as text
+    except Exception as error:
+        # A bug, or a stranger's technique: its class may exist in this process only, so it goes back as text.
         return {"error": _told(error), "seconds": time.monotonic() - begin}
     finally:
         for folder in job.temporary:

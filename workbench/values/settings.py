@@ -56,9 +56,7 @@ class Measure(Params):
         0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median"
     )
     samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
-    budget: float | None = Field(
-        None, ge=0, description="seconds of timing on each runtime; default 1 s per trial"
-    )
+    budget: float | None = Field(None, ge=0, description="seconds of timing on each runtime; default 1 s per trial")
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 
 
