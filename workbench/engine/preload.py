@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import os
+import signal
+import sys
 import threading
 import time
 
+# From <sys/prctl.h>: the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 
-def dask_setup(_worker: object) -> None:
+
+def dask_setup(server: object) -> None:
     """Called by dask in a nanny and in its worker as each starts."""
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         faulthandler.enable()
     parent = os.getppid()
+    if sys.platform == "linux" and type(server).__name__ == "Worker":
+        # Native code that keeps the interpreter's lock stops the thread below; the kernel ends such a worker.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         # The workers run in a session of their own, so that Ctrl-C does not reach them; a killed

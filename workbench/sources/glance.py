@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import json
-import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.reader import read_model
+from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 
@@ -24,9 +21,9 @@ def glance(info: ModelInfo) -> Signature | None:
         return _tflite(path)
     if info.kind == "keras":
         try:
-            config, parameters = _keras(path)
+            _, config, parameters = read_keras_file(path)
             return _functional(config, parameters)
-        except (KeyError, TypeError, IndexError, ValueError, AttributeError, OSError):
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError):
             return None
     return None
 
@@ -56,35 +53,7 @@ def _tflite(path: Path) -> Signature:
     )
 
 
-def _keras(path: Path) -> tuple[dict[str, Any], int]:
-    import h5py
-
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
-                return config, _parameters(file)
-    with h5py.File(path, "r") as file:
-        text = file.attrs["model_config"]
-        return json.loads(text), _parameters(file["model_weights"])
-
-
-def _parameters(group: Any) -> int:
-    import h5py
-
-    sizes: list[int] = []
-    # Optimizer state lies under its own name in .keras files.
-    group.visititems(
-        lambda name, item: (
-            sizes.append(math.prod(item.shape))
-            if isinstance(item, h5py.Dataset) and not name.startswith("optimizer")
-            else None
-        )
-    )
-    return sum(sizes)
-
-
-def _functional(model: dict[str, Any], parameters: int) -> Signature | None:
+def _functional(model: dict[str, Any], parameters: int | None) -> Signature | None:
     config = model["config"]
     layers = {layer["config"]["name"]: layer for layer in config["layers"]}
     if model["class_name"] == "Sequential":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, tree_sha256
+from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
 
 ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
@@ -69,42 +69,17 @@ def _kind(path: Path) -> SourceKind:
 
 
 def _refuse_unfit_keras(path: Path, allow_code: bool) -> None:
-    version, config = _keras_config(path)
+    version, config, _ = read_keras_file(path)
     if version and not version.startswith("2."):
         raise WorkbenchError(
             f"{str(path)!r} was saved by Keras {version}; trained techniques need a model saved by tf_keras (2.x). "
             "Save it again with tf_keras, or export a SavedModel (`model.export(folder)`) for post-training schemes."
         )
-    if '"Lambda"' in config and not allow_code:
+    if '"Lambda"' in json.dumps(config) and not allow_code:
         raise WorkbenchError(
             f"{str(path)!r} has a Lambda layer, which is Python code that loading the file would run. "
             "If you trust the file, allow it with --allow-code (Python: allow_code=True)."
         )
-
-
-def _keras_config(path: Path) -> tuple[str, str]:
-    """Return the Keras version and the model configuration of a .keras or .h5 file as text."""
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                metadata = json.loads(archive.read("metadata.json"))
-                return str(metadata.get("keras_version", "")), archive.read("config.json").decode()
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise WorkbenchError(f"{str(path)!r} is a damaged .keras file: {error}") from None
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
-            if config is None:
-                raise WorkbenchError(
-                    f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r})."
-                )
-            return _text(file.attrs.get("keras_version", "")), _text(config)
-    except OSError as error:
-        raise WorkbenchError(
-            f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}"
-        ) from None
 
 
 def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
@@ -137,7 +112,3 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
         model.save(partial, include_optimizer=False, save_format="h5")
         partial.replace(path)
     return ModelInfo(name=str(model.name), kind="keras", path=str(path.resolve()), sha256=digest, allow_code=allow_code)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
