@@ -375,3 +375,11 @@ def test_files_that_are_no_model(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match=r"bad\.tflite' does not exist"):
         open_interpreter(tmp_path / "bad.tflite")
+
+
+def test_renamed_outputs_are_compared_in_order() -> None:
+    values = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
+    found = quality({"new": values}, {"old": values}, None, "none", 1)
+    assert found.agreement == 1.0
+    with pytest.raises(StageFailed, match="2 outputs"):
+        quality({"a": values, "b": values}, {"old": values}, None, "none", 1)

@@ -484,3 +484,11 @@ def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
 def test_an_artifact_is_a_value() -> None:
     artifact = Artifact(path="p", sha256="s", kind="k")
     assert Artifact.model_validate(artifact.to_json()) == artifact
+
+
+def test_a_password_stays_out_of_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_ARTIFACTS", str(tmp_path))
+    with pytest.raises(WorkbenchError) as caught:
+        Store("nodialect://user:secret@127.0.0.1/db")
+    assert "secret" not in str(caught.value)
+    assert "user:***@" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import tempfile
 import time
@@ -34,7 +35,7 @@ class Store:
         chosen = str(location or os.environ.get("WORKBENCH_STORE") or DEFAULT_STORE)
         is_url = "://" in chosen
         self.root = Path(os.environ.get("WORKBENCH_ARTIFACTS", DEFAULT_STORE) if is_url else chosen).resolve()
-        self.location = chosen if is_url else str(self.root)
+        self.location = _without_password(chosen) if is_url else str(self.root)
         self.artifacts = Artifacts(self.root / "artifacts")
         self.data = self.root / "data"
         self.logs = self.root / "logs"
@@ -53,11 +54,11 @@ class Store:
             self._check_layout()
         except ImportError as error:
             raise WorkbenchError(
-                f"store {chosen!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
+                f"store {_without_password(chosen)!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
             ) from error
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise WorkbenchError(
-                f"store {chosen!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE."
+                f"store {_without_password(chosen)!r} cannot be opened for writing: {_reason(error)}. Choose another with --store or WORKBENCH_STORE."
             ) from error
 
     def stage(self, key: str) -> dict[str, Any] | None:
@@ -288,6 +289,10 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
     cursor.close()
+
+
+def _without_password(location: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", location)
 
 
 def _reason(error: Exception) -> str:
