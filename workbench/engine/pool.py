@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -44,9 +45,10 @@ class Pool:
         )
         self._config.__enter__()
         self.cluster: Any = None
+        self._sessions: list[int] = []
         try:
             if address is None:
-                self.cluster = _local_cluster(jobs, logs, memory, tensorflow)
+                self.cluster = _local_cluster(jobs, logs, memory, tensorflow, self._sessions)
             self.client = distributed.Client(self.cluster or address, timeout=30, set_as_default=False)
         except (OSError, TimeoutError) as error:
             self.close()
@@ -85,17 +87,22 @@ class Pool:
 
     def close(self) -> None:
         """End the local workers; a cluster given by address is left as it is."""
+        # Finished work is in the store; asking workers that start or train to leave would only take time.
+        for session in self._sessions:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(session, signal.SIGKILL)
         client = getattr(self, "client", None)
         with contextlib.suppress(Exception):  # closing a broken cluster may fail in many ways
             if client is not None:
-                client.close(timeout=5)
+                client.close(timeout=2)
         with contextlib.suppress(Exception):
             if self.cluster is not None:
-                self.cluster.close(timeout=10)
+                self.cluster.close(timeout=3)
         self._config.__exit__(None, None, None)
 
 
-def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
+def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
+    """Return a running cluster; the id of each worker's process session is added to `sessions`."""
     from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
     from distributed.deploy.subprocess import Subprocess
@@ -134,6 +141,7 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool) -> Any:
                     env={**os.environ, **worker_environment(jobs)},
                     start_new_session=True,
                 )
+                sessions.append(self.process.pid)
 
     scheduler = {
         "cls": Scheduler,
