@@ -32,7 +32,7 @@ class KerasFile(NamedTuple):
 def read_keras_file(path: Path) -> KerasFile:
     """Return what the file says; raises WorkbenchError when it is damaged or holds no model."""
     stat = path.stat()
-    return _read(str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+    return _read(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache(maxsize=8)
