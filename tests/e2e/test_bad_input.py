@@ -70,7 +70,7 @@ SWEEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("model.onnx", *DATA),
         ("'model.onnx' ends in '.onnx'", ".keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"),
     ),
-    "text named .h5": (("text.h5", *DATA), ("'text.h5' is not a readable HDF5 or .keras file (180 bytes)",)),
+    "text named .h5": (("text.h5", *DATA), ("text.h5' is not a readable HDF5 or .keras file (180 bytes)",)),
     "half a .tflite": (
         ("half.tflite", *DATA),
         ("half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short"),

@@ -84,10 +84,6 @@ def first_stage(running: Running) -> bool:
     return bool(stage_rows(running.store))
 
 
-def model_trained(running: Running) -> bool:
-    return any(row[0] == "train" for row in stage_rows(running.store).values())
-
-
 def trial_ok(running: Running) -> bool:
     return bool(query(running.store, "SELECT id FROM trials WHERE state = 'ok'"))
 
@@ -101,7 +97,6 @@ MOMENTS: dict[str, Callable[[Running], bool]] = {
     "while workers start": seconds(2.5),
     "when the first stage is done": first_stage,
     "when the first trial is ok": trial_ok,
-    "when a model is trained": model_trained,
     "when measuring begins": measuring,
 }
 

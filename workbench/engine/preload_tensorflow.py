@@ -25,7 +25,8 @@ def set_up_tensorflow(threads: int) -> None:
     if _done:
         return
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    # With a single inter-op thread, fitting was seen to wait for itself for ever; operators stay deterministic.
+    tf.config.threading.set_inter_op_parallelism_threads(2)
     tf.keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     _done = True
