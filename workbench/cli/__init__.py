@@ -9,24 +9,25 @@ import sys
 def main() -> None:
     """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from workbench.errors import Cancelled, WorkbenchError
+    from workbench.cli.loading import INTERRUPTED, INTERRUPTED_CODE, loading
+
+    with loading():
+        from workbench.cli.app import app
+        from workbench.errors import Cancelled, WorkbenchError
 
     try:
-        # Loading takes part of a second, in which Ctrl-C is answered like later.
-        from workbench.cli.app import app
-
         app(standalone_mode=False)
     except WorkbenchError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, Cancelled):
-        _fail("interrupted; finished work is kept, run the same command again to go on", 130)
+        _fail(INTERRUPTED, INTERRUPTED_CODE)
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:
         import click
 
         if isinstance(error, click.Abort):
-            _fail("interrupted; finished work is kept, run the same command again to go on", 130)
+            _fail(INTERRUPTED, INTERRUPTED_CODE)
         if not isinstance(error, click.ClickException):
             raise
         error.show()

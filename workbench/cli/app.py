@@ -7,6 +7,7 @@ import importlib
 import click
 
 import workbench
+from workbench.cli.loading import loading
 
 COMMANDS = {
     "demo": ("workbench.cli.sweeping:demo", "The bundled model and data, a sweep, a report; the first thing to run."),
@@ -31,7 +32,8 @@ class _Lazy(click.Group):
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
-        command = getattr(importlib.import_module(module), attribute)
+        with loading():
+            command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
+from workbench import api
 from workbench.cli import flags
 from workbench.cli.output import print_table
 from workbench.cli.progress import Progress
 from workbench.cli.tables import print_trials
+from workbench.data.load import bundled
 from workbench.errors import WorkbenchError
 from workbench.recipes.grammar import split_list
 from workbench.recipes.grid import Grid, load_grid, parse_grid
@@ -67,8 +69,6 @@ def sweep(
 
     Finished work of an earlier call is found in the store and not done again.
     """
-    from workbench import api
-
     command = shlex.join(["workbench", *sys.argv[1:]])
     grid = make_grid(grid_file, values)
     if cluster_address and jobs:
@@ -105,9 +105,6 @@ def demo(out: str, jobs: int | None) -> None:
 
     The model is a small residual network for the UCI handwritten digits; a sweep of 36 recipes takes two to three minutes on 2 cores.
     """
-    from workbench import api
-    from workbench.data.load import bundled
-
     folder = Path(out)
     begin = time.monotonic()
     with Progress() as progress:

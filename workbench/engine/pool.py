@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.engine.preload import PARENT
 from workbench.engine.preload_tensorflow import warm_up
 from workbench.errors import WorkbenchError
 
@@ -103,6 +104,7 @@ class Pool:
 
 def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
     """Return a running cluster; the id of each worker's process session is added to `sessions`."""
+    import psutil
     from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
     from distributed.deploy.subprocess import Subprocess
@@ -138,10 +140,15 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, session
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **worker_environment(jobs)},
+                    env={**os.environ, **worker_environment(jobs), PARENT: str(os.getpid())},
                     start_new_session=True,
                 )
                 sessions.append(self.process.pid)
+
+        async def close(self) -> None:
+            # Killed as a whole before (see `Pool.close`), it may be gone already.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                await super().close()
 
     scheduler = {
         "cls": Scheduler,

@@ -13,13 +13,17 @@ import time
 
 # From <sys/prctl.h>: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
+# The environment variable that names the process which started a nanny.
+PARENT = "WORKBENCH_PARENT_PID"
 
 
 def dask_setup(server: object) -> None:
     """Called by dask in a nanny and in its worker as each starts."""
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         faulthandler.enable()
-    parent = os.getppid()
+    # A nanny is told its parent: a parent that was killed while the nanny started has already been replaced.
+    nanny = type(server).__name__ == "Nanny"
+    parent = int(os.environ[PARENT]) if nanny and PARENT in os.environ else os.getppid()
     if sys.platform == "linux" and type(server).__name__ == "Worker":
         # Native code that keeps the interpreter's lock stops the thread below; the kernel ends such a worker.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
