@@ -57,7 +57,7 @@ def small_int8_tflite(small_tflite: Path, small_images: Array, tmp_path_factory:
     from workbench.techniques import quantizer_engine
 
     samples = [{"image": small_images[i : i + 1]} for i in range(50)]
-    ranges = quantizer_engine.calibrate(small_tflite, 8, samples, 1)
+    ranges = quantizer_engine.calibrate(small_tflite, samples, 1)
     path = tmp_path_factory.mktemp("models") / "small_int8.tflite"
     path.write_bytes(quantizer_engine.quantize(small_tflite, "int8", "channel", ranges))
     return path

@@ -188,10 +188,10 @@ class Fake:
         return open_host
 
     def rounds(self) -> list[list[str]]:
-        """The names of each round in order; the two calibrating turns of each variant come first."""
+        """The names of each round in order; one calibrating turn of each variant comes first."""
         found: list[list[str]] = []
         seen: set[str] = set()
-        for name in self.turns[2 * len(self.costs) :]:
+        for name in self.turns[len(self.costs) :]:
             if not found or name in seen:
                 found.append([])
                 seen = set()
@@ -265,6 +265,14 @@ def test_rounds_share_a_process_where_opening_is_slow() -> None:
     assert len(variants[0].rounds) == MIN_BLOCKS * block
     machine = Fake({"a": steady(MS)}, open_s=1000.0)
     assert run(machine, machine.variants()) == interleave.MAX_ROUNDS_PER_BLOCK
+
+
+def test_a_small_budget_is_not_spent_on_more_rounds_of_a_block() -> None:
+    variant = Variant("a", lambda: FakeHost(Fake({}), "a"), open_s=99.0, turn_s=1.0)
+    least = interleave.LEAST_BLOCKS
+    assert rounds_per_block([variant], least * 104.0) == 5
+    assert rounds_per_block([variant], least * 102.0) == 3
+    assert rounds_per_block([variant], 0.0) == 1
 
 
 @pytest.mark.parametrize(

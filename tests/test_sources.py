@@ -19,7 +19,7 @@ from workbench.evaluate.run import run_all
 from workbench.files import file_sha256, tree_sha256
 from workbench.flatbuffer.census import read_census
 from workbench.recipes.grammar import parse_step
-from workbench.sources import load
+from workbench.sources import freeze, load
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
 from workbench.techniques import converter_engine
@@ -332,8 +332,7 @@ def test_a_float_file_tells_its_names_and_shapes(two_input_tflite: Path, tmp_pat
 
 
 def test_a_float_file_may_take_whole_numbers(tmp_path: Path) -> None:
-    load.freeze_keras(build_int_input(), tmp_path / "frozen")
-    (tmp_path / "words.tflite").write_bytes(load.convert_float(tmp_path / "frozen"))
+    (tmp_path / "words.tflite").write_bytes(freeze.keras_inference(build_int_input()).flatbuffer())
     seen = glance(identify(tmp_path / "words.tflite", tmp_path))
     assert seen is not None
     assert seen.inputs == (TensorInfo(name="ids", shape=(None, 5), dtype="int32"),)
@@ -419,30 +418,34 @@ def test_a_frozen_model_gives_what_the_model_gives(
     small_keras_model: Any, small_images: Array, saved_model: Path, tmp_path: Path
 ) -> None:
     expected = small_keras_model(small_images).numpy()
-    load.freeze_keras(small_keras_model, tmp_path / "frozen")
-    load.freeze_saved_model(saved_model, tmp_path / "again")
+    made = {"frozen": freeze.keras_inference(small_keras_model), "again": freeze.saved_model_inference(saved_model)}
+    for name, frozen in made.items():
+        frozen.save(tmp_path / name)
     load.save_ordinary(small_keras_model, tmp_path / "ordinary")
     for name, variables in (("frozen", 0), ("again", 0), ("ordinary", 7)):
         (output,) = run_saved(tmp_path / name, {"image": small_images}).values()
         np.testing.assert_allclose(output, expected, atol=1e-6)
         assert variables_of(tmp_path / name) == variables
         path = tmp_path / f"{name}.tflite"
-        path.write_bytes(load.convert_float(tmp_path / name))
-        outputs, _ = run_all(path, {"": small_images})
-        assert list(outputs) == ["probabilities"]
-        np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+        for content in (load.convert_float(tmp_path / name), *([made[name].flatbuffer()] if name in made else [])):
+            path.write_bytes(content)
+            outputs, _ = run_all(path, {"": small_images})
+            assert list(outputs) == ["probabilities"]
+            np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
 
 
 def test_names_survive_freezing(two_input_model: Any, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     inputs = {"zeta": draw.random((5, 4), dtype=np.float32), "alpha": draw.random((5, 2, 2), dtype=np.float32)}
     second, first = (t.numpy() for t in two_input_model([inputs["zeta"], inputs["alpha"]]))
-    load.freeze_keras(two_input_model, tmp_path / "frozen")
-    load.freeze_keras(two_input_model, tmp_path / "renamed", ["a", "b"])
     for folder, names in (("frozen", ("second", "first")), ("renamed", ("a", "b"))):
-        path = tmp_path / f"{folder}.tflite"
-        path.write_bytes(load.convert_float(tmp_path / folder))
-        for outputs in (run_saved(tmp_path / folder, inputs), run_all(path, inputs)[0]):
+        frozen = freeze.keras_inference(two_input_model, None if folder == "frozen" else list(names))
+        frozen.save(tmp_path / folder)
+        saved, direct = tmp_path / f"{folder}.tflite", tmp_path / f"{folder}-direct.tflite"
+        saved.write_bytes(load.convert_float(tmp_path / folder))
+        direct.write_bytes(frozen.flatbuffer())
+        ran = [run_all(path, inputs)[0] for path in (saved, direct)]
+        for outputs in (run_saved(tmp_path / folder, inputs), *ran):
             assert set(outputs) == set(names)
             np.testing.assert_allclose(outputs[names[0]], second, atol=1e-5)
             np.testing.assert_allclose(outputs[names[1]], first, atol=1e-5)
@@ -456,9 +459,11 @@ def test_a_frozen_function_that_differs_is_noticed() -> None:
     specs = {"x": tf.TensorSpec((None, 2), tf.float32, name="x")}
     original = tf.function(lambda x: {"y": x + 1.0}).get_concrete_function(**specs)
     other = tf.function(lambda x: {"y": x + 1.01}).get_concrete_function(**specs)
-    load._check_same(original, original, specs)
-    with pytest.raises(StageFailed, match="the frozen model's output 'y' differs"):
-        load._check_same(original, other, specs)
+
+    inference = freeze.Inference(original, specs, original)
+    inference.check(lambda sample: original(**sample), 1e-3, 1e-4)
+    with pytest.raises(StageFailed, match=r"output 'y' of the frozen model differs from the model's by up to 0\.01"):
+        inference.check(lambda sample: other(**sample), 1e-3, 1e-4)
 
 
 # ---- folding batch normalization and ReLU
@@ -703,7 +708,7 @@ def test_fused_layers_are_taken_by_quantization_aware_training(before: tuple[str
     expected = model(IMAGES).numpy()
     steps = tuple(parse_step(s) for s in before)
     aware = technique.apply(model, technique.params(), TrainJob(IMAGES, expected, Train(), steps, fit, 1))
-    load.freeze_keras(aware, tmp_path / "aware", ["out"])
+    freeze.keras_inference(aware, ["out"]).save(tmp_path / "aware")
     notes: list[str] = []
     job = FinishJob(steps, None, tmp_path / "aware", None, list, lambda: None, notes.append)
     (tmp_path / "aware.tflite").write_bytes(converter_engine.convert("int8", job, aware=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from workbench.engine.pool import Pool, available_cores
+from workbench.measure.hosts import Hosts
 from workbench.values.settings import Limits
 
 
@@ -22,6 +23,7 @@ class Engine:
         self.memory = memory or Limits().memory
         self._pool: Pool | None = None
         self._logs: tempfile.TemporaryDirectory[str] | None = None
+        self._hosts: Hosts | None = None
 
     def pool(self, logs: Path | None = None, tensorflow: bool = False) -> Pool:
         """Return the running pool, started now if need be; workers write what they print into `logs`.
@@ -35,9 +37,16 @@ class Engine:
             self._pool = Pool(self.jobs, logs, self.cluster_address, self.memory, tensorflow)
         return self._pool
 
+    def hosts(self) -> Hosts:
+        """Return what starts the processes in which latency is measured; it sleeps meanwhile."""
+        if self._hosts is None:
+            self._hosts = Hosts()
+        return self._hosts
+
     def warm(self) -> Engine:
-        """Start the workers and import TensorFlow in each; returns when they are ready."""
+        """Start the workers, have each take a small model all the way, and get measuring ready; returns when all are."""
         self.pool(tensorflow=True).warm()
+        self.hosts().warm()
         return self
 
     def close(self) -> None:
@@ -45,6 +54,9 @@ class Engine:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+        if self._hosts is not None:
+            self._hosts.close()
+            self._hosts = None
         if self._logs is not None:
             self._logs.cleanup()
             self._logs = None

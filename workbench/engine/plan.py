@@ -18,18 +18,20 @@ from workbench.values.recipe import Recipe, Step
 from workbench.values.source import DatasetInfo, ModelInfo
 
 # Goes up when the same stage gives another result than before.
-VERSION = 1
+VERSION = 2
 # Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
 COST = {
     "describe": 1.0,
     "train": 15.0,
     "freeze": 1.0,
-    "convert": 1.0,
+    "convert": 2.0,
     "import": 0.1,
     "calibrate": 1.0,
     "finish": 0.3,
     "evaluate": 0.5,
 }
+# Schemes for which kernels are slow, as a multiple of the usual cost of running the file.
+SLOW_TO_RUN = {"int16x8": 8.0, "int4-dynamic": 2.0, "int4-weight-only": 2.0}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Stage:
     label: str
     payload: dict[str, Any]
     parents: dict[str, str]
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds of the stage."""
+        factor = SLOW_TO_RUN.get(self.payload.get("scheme", ""), 1.0) if self.kind == "evaluate" else 1.0
+        return COST[self.kind] * factor
 
     @property
     def needs_tensorflow(self) -> bool:
@@ -81,7 +89,7 @@ class Plan:
         found: dict[str, float] = {}
         # Stages are added after their parents, so the reverse order meets children first.
         for key in reversed(self.stages):
-            found[key] = COST[self.stages[key].kind] + max((found[c] for c in children[key]), default=0.0)
+            found[key] = self.stages[key].cost + max((found[c] for c in children[key]), default=0.0)
         return found
 
 
@@ -134,28 +142,22 @@ class _Builder:
             "before": [s.to_json() for s in before],
         }
         payload: dict[str, Any] = {}
-        if needs.float_model or needs.calibration_bits:
+        if needs.float_model or needs.calibration:
             parents["float_model"] = self.float_model(before)
         if needs.saved_model:
             parents["saved_model"] = self.saved_model(before)
             parents.update(self.keras_parent(before))
-        if needs.calibration_bits:
-            parents["calibration"] = self.calibration(before, needs.calibration_bits)
+        if needs.calibration:
+            parents["calibration"] = self.calibration(before)
         if needs.samples:
             identity.update(self.samples())
         return self.plan.add(
             "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents
         )
 
-    def calibration(self, before: tuple[Step, ...], bits: int) -> str:
-        identity = {"bits": bits, **self.samples()}
-        return self.plan.add(
-            "calibrate",
-            f"calibrate {_prefix(before)} for {bits} bits",
-            identity,
-            {},
-            {"float_model": self.float_model(before)},
-        )
+    def calibration(self, before: tuple[Step, ...]) -> str:
+        parents = {"float_model": self.float_model(before)}
+        return self.plan.add("calibrate", f"calibrate {_prefix(before)}", self.samples(), {}, parents)
 
     def samples(self) -> dict[str, Any]:
         return {"dataset": self.dataset.sha256, "samples": self.grid.calibration.samples, "seed": self.grid.train.seed}
@@ -163,16 +165,18 @@ class _Builder:
     def float_model(self, before: tuple[Step, ...]) -> str:
         if self.model.kind == "tflite":
             return self.plan.add("import", f"import {self.model.name}", self.source, self.info())
-        parents = {"saved_model": self.saved_model(before), **self.keras_parent(before)}
-        identity = {"before": [s.to_json() for s in before]}
-        return self.plan.add("convert", f"convert {_prefix(before)}", identity, self.info(), parents)
+        return self.from_keras("convert", before)
 
     def saved_model(self, before: tuple[Step, ...]) -> str:
         if before and _aware(before[-1]):
             return self.trained(before)
+        return self.from_keras("freeze", before)
+
+    def from_keras(self, kind: str, before: tuple[Step, ...]) -> str:
+        """Add a stage that starts from the last trained model, or from the source where nothing was trained."""
         parents = self.keras_parent(before)
         identity = {"before": [s.to_json() for s in before]} if parents else self.source
-        return self.plan.add("freeze", f"freeze {_prefix(before)}", identity, self.info(), parents)
+        return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self.info(), parents)
 
     def keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
         """Return the trained stage that the steps end in, nothing where the source itself is meant."""

@@ -18,6 +18,9 @@ from workbench.engine.preload import PARENT
 from workbench.engine.preload_tensorflow import warm_up
 from workbench.errors import WorkbenchError
 
+# Freed memory that a worker keeps for its next arrays.
+RETAINED_BYTES = 256 * 2**20
+
 
 class Pool:
     """Workers that run one stage each; `start` returns at once, workers appear in `workers()` as they come up."""
@@ -174,6 +177,13 @@ def worker_environment(jobs: int) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         "TQDM_DISABLE": "1",
+        # Dask asks malloc to hand memory back at once, and every large array then pays for its pages again; without
+        # that, conversion is a fifth faster.
+        "MALLOC_TRIM_THRESHOLD_": str(RETAINED_BYTES),
+        "MALLOC_MMAP_THRESHOLD_": str(RETAINED_BYTES),
+        # Dask would look at the stack a hundred times a second, and TensorFlow's stacks are deep.
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
     }
 
 

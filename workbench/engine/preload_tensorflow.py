@@ -40,17 +40,29 @@ def import_all() -> None:
 
 
 def warm_up(threads: int) -> None:
-    """Import everything and convert one operator, so that the converter's own start is behind it too."""
+    """Import everything and take a model of one layer all the way, so that each part's own start is behind it."""
     wait_for_import()
     import_all()
     set_up_tensorflow(threads)
-    import tensorflow as tf
+    import tempfile
+    from pathlib import Path
 
-    module = tf.Module()
-    module.serve = tf.function(
-        lambda x: {"y": tf.nn.relu(x)}, input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")]
-    )
-    tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module).convert()
+    import numpy as np
+    import tf_keras
+
+    from workbench.evaluate.run import run_all
+    from workbench.sources.freeze import keras_inference
+    from workbench.techniques import quantizer_engine
+
+    x = tf_keras.layers.Input((4,), name="x")
+    model = tf_keras.Model(x, tf_keras.layers.Dense(2)(x))
+    samples = np.zeros((1, 4), np.float32)
+    with tempfile.TemporaryDirectory(prefix="workbench-warm-") as folder:
+        path = Path(folder) / "float.tflite"
+        path.write_bytes(keras_inference(model).flatbuffer())
+        ranges = quantizer_engine.calibrate(path, [{"x": samples}], threads)
+        path.write_bytes(quantizer_engine.quantize(path, "int8", "channel", ranges))
+        run_all(path, {"": samples}, threads)
 
 
 def dask_setup(_worker: object) -> None:

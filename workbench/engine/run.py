@@ -139,6 +139,7 @@ class Run:
                 self.cancel,
                 on_progress,
                 grid.train.seed,
+                self.request.engine.hosts() if self.request.engine else None,
             )
             if self.cancel.is_set():
                 raise Cancelled

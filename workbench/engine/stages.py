@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from workbench.values.recipe import Step
 from workbench.values.settings import Train
 from workbench.values.source import ModelInfo
 from workbench.values.trial import Artifact
+
+if TYPE_CHECKING:
+    from workbench.sources.freeze import Inference
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -71,6 +74,7 @@ def _train(job: Job) -> dict[str, Any]:
     set_up_tensorflow(job.threads)
     import tf_keras
 
+    from workbench.sources.freeze import keras_inference
     from workbench.sources.load import load_keras
     from workbench.techniques import training
 
@@ -97,53 +101,53 @@ def _train(job: Job) -> dict[str, Any]:
     )
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
-        return _saved_model(job, made, outputs)
+        return _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs))
     file = job.scratch() / "model.h5"
     made.save(file, include_optimizer=False, save_format="h5")
     return {"artifact": job.artifacts.put_bytes(file.read_bytes(), "h5").to_json(), "data": {}}
 
 
+def _exported(job: Job, model: Any, outputs: list[str]) -> Path:
+    from workbench.sources.load import save_ordinary
+
+    folder = job.scratch()
+    save_ordinary(model, folder, outputs)
+    return folder
+
+
 def _freeze(job: Job) -> dict[str, Any]:
     set_up_tensorflow(job.threads)
-    from workbench.sources import load
+    return _saved_model(job, _tracer(job), lambda: _ordinary(job))
+
+
+def _tracer(job: Job) -> Callable[[], Inference]:
+    """Return what traces the model that the job starts from: a Keras file, loaded here, or a SavedModel."""
+    from workbench.sources import freeze, load
 
     path = job.keras_path()
-    if path is not None:
-        return _saved_model(job, load.load_keras(path, job.scopes(), job.source.allow_code), None)
-    source = Path(job.source.path)
-    return _first_that_works(
-        job,
-        lambda folder: load.freeze_saved_model(source, folder),
-        lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True),
-    )
+    if path is None:
+        return lambda: freeze.saved_model_inference(Path(job.source.path))
+    model = load.load_keras(path, job.scopes(), job.source.allow_code)
+    return lambda: freeze.keras_inference(model)
 
 
-def _saved_model(job: Job, model: Any, output_names: list[str] | None) -> dict[str, Any]:
-    from workbench.sources import load
-
-    return _first_that_works(
-        job,
-        lambda folder: load.freeze_keras(model, folder, output_names),
-        lambda folder: load.save_ordinary(model, folder, output_names),
-    )
-
-
-def _first_that_works(job: Job, frozen: Callable[[Path], Any], ordinary: Callable[[Path], Any]) -> dict[str, Any]:
-    """Return the result of freezing, or of the ordinary export when that fails, with a note."""
+def _saved_model(job: Job, trace: Callable[[], Inference], ordinary: Callable[[], Path | None]) -> dict[str, Any]:
+    """Return a frozen SavedModel, or the ordinary export when freezing fails, with a note."""
     way, folder = "frozen", job.scratch()
     try:
-        frozen(folder)
+        trace().save(folder)
     except Exception as error:  # TensorFlow raises anything here; the ordinary way is then tried
-        way = "ordinary"
         said = next(iter(str(error).splitlines()), "")[:200]
         job.notes.append(f"freezing failed ({type(error).__name__}: {said}); the ordinary export was used")
-        folder = job.scratch()
-        ordinary(folder)
+        way, other = "ordinary", ordinary()
+        if other is None:
+            raise
+        folder = other
     return {"artifact": job.artifacts.put_folder(folder, "savedmodel").to_json(), "data": {"conversion": way}}
 
 
 def _ordinary(job: Job) -> Path | None:
-    """Return a new ordinary export of what a frozen SavedModel was made from, None where that is gone."""
+    """Return a new ordinary export of what the job starts from, None where that is gone."""
     from workbench.sources import load
 
     path = job.keras_path()
@@ -159,11 +163,24 @@ def _ordinary(job: Job) -> Path | None:
 
 def _convert(job: Job) -> dict[str, Any]:
     set_up_tensorflow(job.threads)
-    from workbench.sources import load
+    from workbench.evaluate.run import run_all
+    from workbench.sources.load import convert_float
     from workbench.techniques.converter_engine import with_fallback
 
-    data = with_fallback(load.convert_float, job.path("saved_model"), lambda: _ordinary(job), job.notes.append)
-    return {"artifact": job.artifacts.put_bytes(data, "tflite").to_json(), "data": {}}
+    trace = _tracer(job)
+
+    def frozen() -> bytes:
+        inference = trace()
+        content = inference.flatbuffer()
+        file = job.scratch() / "model.tflite"
+        file.write_bytes(content)
+        # Looser than the same function in TensorFlow: LiteRT's kernels sum in another order.
+        inference.check(lambda sample: run_all(file, sample, job.threads)[0], rtol=1e-2, atol=1e-3)
+        return content
+
+    data = with_fallback(frozen, lambda: _ordinary(job), convert_float, job.notes.append)
+    way = "ordinary" if job.notes else "frozen"
+    return {"artifact": job.artifacts.put_bytes(data, "tflite").to_json(), "data": {"conversion": way}}
 
 
 def _import(job: Job) -> dict[str, Any]:
@@ -173,9 +190,7 @@ def _import(job: Job) -> dict[str, Any]:
 def _calibrate(job: Job) -> dict[str, Any]:
     from workbench.techniques import quantizer_engine
 
-    ranges = quantizer_engine.calibrate(
-        job.path("float_model"), job.payload["bits"], _samples(job, job.path("float_model")), job.threads
-    )
+    ranges = quantizer_engine.calibrate(job.path("float_model"), _samples(job, job.path("float_model")), job.threads)
     return {"artifact": job.artifacts.put_bytes(json.dumps(ranges).encode(), "ranges.json").to_json(), "data": {}}
 
 

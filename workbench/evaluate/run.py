@@ -13,6 +13,9 @@ from workbench.evaluate.interpreter import dequantized, open_interpreter, quanti
 
 Array = np.ndarray[Any, Any]
 BATCH = 32
+# A model this slow gains little from batches, and trying a large one would cost more than it could save.
+SLOW_SECONDS = 0.002
+FEW = 4
 
 
 def run_all(path: Path, inputs: dict[str, Array], threads: int = 1) -> tuple[dict[str, Array], int]:
@@ -20,16 +23,16 @@ def run_all(path: Path, inputs: dict[str, Array], threads: int = 1) -> tuple[dic
 
     A single input may be named "". Raises StageFailed when a shape does not fit or the model cannot run.
     """
-    interpreter = open_interpreter(path, threads)
-    runner = _Runner(interpreter, inputs)
+    runner = _Runner(open_interpreter(path, threads), inputs)
     count = len(next(iter(inputs.values())))
-    batch = runner.choose_batch(count)
-    parts: list[dict[str, Array]] = []
-    for start in range(0, count - count % batch, batch):
+    batch, parts = runner.begin(count)
+    done = sum(len(next(iter(p.values()))) for p in parts)
+    for start in range(done, count - (count - done) % batch, batch):
         parts.append(runner.run(start, batch))
-    if count % batch:
-        runner.resize(count % batch)
-        parts.append(runner.run(count - count % batch, count % batch))
+    left = (count - done) % batch
+    if left:
+        runner.resize(left)
+        parts.append(runner.run(count - left, left))
     return {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}, batch
 
 
@@ -80,26 +83,31 @@ class _Runner:
                 )
         return found
 
-    def choose_batch(self, count: int) -> int:
-        """Return a larger batch where the model takes one, it is faster per sample, and outputs are equal bit for bit."""
+    def begin(self, count: int) -> tuple[int, list[dict[str, Array]]]:
+        """Return the batch to go on with, and the outputs of the samples that trying it has run already, one by one.
+
+        A larger batch is taken where the model takes one, it is faster per sample, and outputs are equal bit for bit.
+        """
         self.resize(1)
-        self.run(0, 1)
-        if count < 2 * BATCH:
-            return 1
+        # The first one prepares lazily, so it tells nothing about time.
+        parts = [self.run(0, 1)]
         begin = time.perf_counter()
-        singles = [self.run(i, 1) for i in range(BATCH)]
-        single = time.perf_counter() - begin
+        parts += [self.run(i, 1) for i in range(1, min(count, 1 + FEW))]
+        single = (time.perf_counter() - begin) / FEW
+        batch = BATCH if single < SLOW_SECONDS else FEW
+        if count < 2 * BATCH:
+            return 1, parts
+        parts += [self.run(i, 1) for i in range(len(parts), batch)]
         try:
-            self.resize(BATCH)
-            self.run(0, BATCH)
+            self.resize(batch)
+            together = self.run(0, batch)
             begin = time.perf_counter()
-            together = self.run(0, BATCH)
-            batched = time.perf_counter() - begin
+            following = self.run(batch, batch)
+            batched = (time.perf_counter() - begin) / batch
         except (RuntimeError, ValueError, StageFailed):
-            batched, together = float("inf"), {}
-        if batched < 0.9 * single and all(
-            np.array_equal(np.concatenate([s[n] for s in singles]), v) for n, v in together.items()
-        ):
-            return BATCH
+            batched, together, following = float("inf"), {}, {}
+        equal = all(np.array_equal(np.concatenate([p[n] for p in parts[:batch]]), v) for n, v in together.items())
+        if batched < 0.9 * single and equal:
+            return batch, [*parts, following]
         self.resize(1)
-        return 1
+        return 1, parts

@@ -22,9 +22,11 @@ WARM_NS = 2_000_000
 def main(address: str) -> None:
     """Serve fork requests until the other end goes away."""
     key = bytes.fromhex(sys.stdin.readline().strip())
-    # Imported before forking, so that a child's memory beyond its start is the model's own.
+    # Imported before forking, so that a child is ready at once and its memory beyond its start is the model's own.
     import ai_edge_litert.interpreter  # noqa: F401
-    import numpy  # noqa: F401
+    import numpy.random  # noqa: F401
+
+    from workbench import registry
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -35,6 +37,9 @@ def main(address: str) -> None:
             request = control.recv()
         except EOFError:
             return
+        if request["runtime"] in registry.BUILTIN_RUNTIMES:
+            # Ours do nothing but define themselves when imported; a stranger's module may start threads, which no fork survives.
+            registry.runtimes.get(request["runtime"])
         if os.fork() == 0:
             control.close()
             connection = Client(address, authkey=key)

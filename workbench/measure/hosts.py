@@ -28,6 +28,10 @@ class Hosts:
         self._listener = Listener(str(Path(self._folder.name) / "s"), family="AF_UNIX", authkey=self._key)
         self._parents: dict[tuple[tuple[str, str], ...], tuple[subprocess.Popen[bytes], Connection]] = {}
 
+    def warm(self) -> None:
+        """Start the process that hosts without variables of their own are forked from."""
+        self._parent({})
+
     def open(self, path: Path, runtime: RuntimeSpec) -> Host:
         """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there."""
         implementation = registry.runtimes.get(runtime.name)
@@ -37,7 +41,7 @@ class Hosts:
             raise StageFailed(missing)
         parent = self._parent(implementation.environment(params))
         token = secrets.token_hex(8)
-        parent.send({"token": token})
+        parent.send({"token": token, "runtime": runtime.name})
         connection, hello = self._accept("the process that was to hold the model")
         if hello.get("token") != token:
             raise StageFailed("a host process answered out of turn")

@@ -112,7 +112,7 @@ def run_rounds(
             on_progress("opening", number, len(variants))
             variant.reopen(clock)
             _calibrate(variant, -(-samples // LEAST_BLOCKS), clock)
-        block = rounds_per_block(variants)
+        block = rounds_per_block(variants, budget_s)
         number = 0
         while (active := _active(variants)) and not (cancel and cancel.is_set()):
             spent = clock() - start
@@ -136,10 +136,18 @@ def run_rounds(
     return block
 
 
-def rounds_per_block(variants: list[Variant]) -> int:
-    """Return how many rounds share a process: one, or more where opening takes much longer than timing."""
-    shares = [v.open_s / v.turn_s / OPEN_SHARE for v in variants if v.error is None and v.turn_s > 0]
-    return min(MAX_ROUNDS_PER_BLOCK, max(1, math.ceil(max(shares, default=1.0))))
+def rounds_per_block(variants: list[Variant], budget_s: float = math.inf) -> int:
+    """Return how many rounds share a process: one, or more where opening takes much longer than timing.
+
+    Never so many that the smallest number of blocks would outlast the budget.
+    """
+    running = [v for v in variants if v.error is None and v.turn_s > 0]
+    opening, turns = sum(v.open_s for v in running), sum(v.turn_s for v in running)
+    share = max((v.open_s / v.turn_s / OPEN_SHARE for v in running), default=1.0)
+    block = min(MAX_ROUNDS_PER_BLOCK, max(1, math.ceil(share)))
+    while block > 1 and LEAST_BLOCKS * (opening + block * turns) > budget_s:
+        block -= 1
+    return block
 
 
 def _judge(variants: list[Variant], half_width: float, block: int) -> None:
@@ -156,9 +164,7 @@ def _calibrate(variant: Variant, least: int, clock: Callable[[], float]) -> None
         took = min(variant.host.time(2, 0, ANSWER_SECONDS))
         variant.per_turn = max(least, min(MAX_PER_TURN, TURN_NS // max(1, took)))
         variant.warm_ns = 0 if took > 5 * WARM_NS else WARM_NS
-        begin = clock()
-        variant.host.time(variant.per_turn, variant.warm_ns, ANSWER_SECONDS)
-        variant.turn_s = clock() - begin
+        variant.turn_s = (variant.per_turn * took + variant.warm_ns) / 1e9
     except StageFailed as error:
         variant.error = str(error)
 

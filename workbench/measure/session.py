@@ -54,14 +54,16 @@ def measure(
     cancel: threading.Event | None = None,
     on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     seed: int = 0,
+    hosts: Hosts | None = None,
 ) -> None:
     """Measure every subject on every runtime and hand each result over as soon as it is final.
 
-    A subject named `baseline` is timed in every round. One that cannot run gives a failed measurement.
+    A subject named `baseline` is timed in every round. One that cannot run gives a failed measurement. `hosts` that are
+    given are left open.
     """
     if not subjects:
         return
-    with machine_lock(cancel), contextlib.closing(Hosts()) as hosts:
+    with machine_lock(cancel), contextlib.nullcontext(hosts) if hosts else contextlib.closing(Hosts()) as hosts:
         facts = environment()
         for runtime in runtimes:
             rest = [s for s in subjects if s.name != baseline]

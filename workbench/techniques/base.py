@@ -42,11 +42,11 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a finisher starts from: the float flatbuffer, the SavedModel, activation ranges of a width in bits."""
+    """What a finisher starts from: the float flatbuffer, the SavedModel, activation ranges, calibration samples."""
 
     float_model: bool = False
     saved_model: bool = False
-    calibration_bits: Literal[8, 16] | None = None
+    calibration: bool = False
     samples: bool = False
 
 

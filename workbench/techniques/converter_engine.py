@@ -52,18 +52,22 @@ def convert(scheme: str, job: FinishJob, aware: bool) -> bytes:
 
     if job.saved_model is None:
         raise StageFailed("the converter was given no SavedModel")
-    return with_fallback(run, job.saved_model, job.ordinary, job.note)
+    saved_model = job.saved_model
+    return with_fallback(lambda: run(saved_model), job.ordinary, run, job.note)
 
 
 def with_fallback(
-    run: Callable[[Path], bytes], frozen: Path, ordinary: Callable[[], Path | None], note: Callable[[str], None]
+    frozen: Callable[[], bytes],
+    ordinary: Callable[[], Path | None],
+    run: Callable[[Path], bytes],
+    note: Callable[[str], None],
 ) -> bytes:
-    """Return what `run` makes of the frozen SavedModel, or of the ordinary export when that fails.
+    """Return what converting the frozen model gives, or what `run` makes of the ordinary export when that fails.
 
     Raises StageFailed with the converter's reason when both fail.
     """
     try:
-        return run(frozen)
+        return frozen()
     except Exception as first:  # the converter raises anything from ValueError to its own internal errors
         other = ordinary()
         if other is None:

@@ -71,7 +71,7 @@ class Quantize(Finisher[QuantizeParams]):
             return Needs(saved_model=True)
         if params.engine == "converter" and params.scheme != "float32":
             return Needs(saved_model=True, samples=params.scheme in converter_engine.CALIBRATED)
-        return Needs(float_model=True, calibration_bits=quantizer_engine.calibration_bits(params.scheme))
+        return Needs(float_model=True, calibration=quantizer_engine.calibrates(params.scheme))
 
     def finish(self, params: QuantizeParams, job: FinishJob) -> bytes:
         """Return the file's bytes."""

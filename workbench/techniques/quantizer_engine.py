@@ -15,23 +15,21 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16
 _SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
 
 
-def calibration_bits(scheme: str) -> Literal[8, 16] | None:
-    """Return the activation width that a scheme calibrates for, None where it needs no calibration."""
-    return _BITS.get(scheme)
+def calibrates(scheme: str) -> bool:
+    """Whether a scheme needs activation ranges."""
+    return scheme in _BITS
 
 
-def calibrate(
-    float_model: Path, bits: Literal[8, 16], samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int
-) -> dict[str, Any]:
+def calibrate(float_model: Path, samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int) -> dict[str, Any]:
     """Return activation ranges by tensor name, JSON-shaped: `{tensor: {statistic: {shape, values}}}`.
 
-    `samples` yields one-sample inputs `(1, *shape)` by signature input name. Ranges for 8-bit activations
-    do not serve 16-bit ones: the latter are symmetric.
+    `samples` yields one-sample inputs `(1, *shape)` by signature input name. What the profiler-based mode records, the
+    smallest and largest value of each tensor, does not depend on the scheme: one pass serves every activation width.
     """
     from litert_quantizer.calibrator import CalibrationMode, Calibrator
     from litert_quantizer.utils import qsv_utils
 
-    quantizer = _quantizer(float_model, "int8" if bits == 8 else "int16x8", "channel")
+    quantizer = _quantizer(float_model, "int8", "channel")
     # Gives the same ranges as keeping all tensors alive, in a quarter of the time.
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
     # The whole range that was seen, as TensorFlow's converter takes it. The engine's default is a moving average of
