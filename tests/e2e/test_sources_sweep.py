@@ -460,7 +460,7 @@ def test_a_model_with_state_takes_the_ordinary_way_and_one_with_a_table_fails_in
             workbench.sweep(folder, sequences, TWO, store=tmp_path / "store", engine=engine)
         )
     for trial in trials["Counting"].values():
-        assert_ordinary(trial, "freezing failed (ValueError: ")
+        assert_ordinary(trial, "the frozen model did not convert (ValueError: ")
     first = flatfile.scores(path_of(trials["Counting"]["float32"]), sequences["x_test"][:1])[0]
     np.testing.assert_allclose(first, sequences["x_test"][0].reshape(64) @ weights + 0.001, atol=1e-4)
     for trial in trials["Looking"].values():

@@ -93,9 +93,11 @@ class Plan:
         return found
 
 
-def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid) -> Plan:
-    """Return the plan of a sweep; the float baseline is always in it, first."""
-    builder = _Builder(model, dataset, grid)
+def make_plan(
+    recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str | None = None
+) -> Plan:
+    """Return the plan of a sweep; the float baseline is always in it, first. Labels belong to `output`."""
+    builder = _Builder(model, dataset, grid, output)
     baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
     builder.plan.baseline = baseline.id
     for recipe in (baseline, *recipes):
@@ -105,9 +107,9 @@ def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInf
 
 
 class _Builder:
-    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid) -> None:
+    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str | None) -> None:
         self.plan = Plan()
-        self.model, self.dataset, self.grid = model, dataset, grid
+        self.model, self.dataset, self.grid, self.output = model, dataset, grid, output
         self.source = {"model": model.sha256, "kind": model.kind}
 
     def add(self, recipe: Recipe) -> None:
@@ -122,6 +124,7 @@ class _Builder:
             "sparsity": promise.sparsity,
             "clusters": promise.clusters,
             "labels": self.dataset.labels,
+            "output": self.output,
         }
         parents = {"file": finish}
         if not is_baseline:

@@ -251,7 +251,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
     is_baseline = "baseline" not in job.inputs
     baseline = outputs if is_baseline else dict(np.load(job.path("baseline"), allow_pickle=False))
     y = None if split.y is None else np.asarray(split.y)
-    quality = q.quality(outputs, baseline, y, job.payload["labels"], batch)
+    quality = q.quality(outputs, baseline, y, job.payload["labels"], batch, job.payload["output"])
     warnings = check_census(
         census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
     )

@@ -44,7 +44,8 @@ def run_sweep(
         listener(Event("phase", "prepare", "reading model and data"))
         prepared = prepare(request, pool, listener, cancel)
         clock.append(time.monotonic())
-        plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid)
+        output = prepared.signature.outputs[0].name
+        plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, output)
         record = _record(request, prepared)
         request.store.save_study(record)
         found(record.name)

@@ -19,12 +19,14 @@ def quality(
     y: Array | None,
     labels: Literal["class", "value", "none"],
     batch: int,
+    output: str | None = None,
 ) -> Quality:
     """Return the quality of outputs `{name: (n, *shape)}`; labels `y` `(n,)` classes or `(n, ...)` values, or None.
 
+    Labels belong to the model's first `output`, which a file may keep in another place; without it to the file's first.
     Raises StageFailed when outputs and labels do not fit, or an output is not finite.
     """
-    first = next(iter(outputs))
+    first = output if output in outputs else next(iter(outputs))
     count = len(outputs[first])
     for name, value in outputs.items():
         if not np.isfinite(value).all():
