@@ -26,7 +26,7 @@ from workbench.measure.environment import environment, fingerprint
 from workbench.measure.host import WARM_NS, time_invocations
 from workbench.measure.hosts import Host, Hosts
 from workbench.measure.interleave import LEAST_BLOCKS, MIN_BLOCKS, Variant, rounds_per_block, run_rounds
-from workbench.measure.session import Measured, Subject, machine_lock, measure
+from workbench.measure.session import Asked, Measured, Subject, machine_lock, measure
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
 from workbench.values.trial import RuntimeSpec
@@ -573,7 +573,7 @@ def collect(
         assert key not in found
         found[key] = measured
 
-    measure(subjects, runtimes, Measure(budget=budget, half_width=0.5, samples=20), baseline, keep)
+    measure(subjects, runtimes, Asked(Measure(budget=budget, half_width=0.5, samples=20), baseline), keep)
     return found
 
 
@@ -636,13 +636,13 @@ def test_nothing_is_told_of_a_measurement_that_was_cancelled(small_tflite: Path)
             cancel.set()
 
     subjects = [Subject("a", small_tflite), Subject("b", small_tflite)]
-    measure(subjects, [XNNPACK, BUILTIN], Measure(budget=60), None, told.append, cancel, stop)
+    measure(subjects, [XNNPACK, BUILTIN], Asked(Measure(budget=60)), told.append, cancel, stop)
     assert told == []
 
 
 def test_no_subject_starts_nothing() -> None:
     begin = time.monotonic()
-    measure([], [XNNPACK], Measure(), None, lambda measured: None)
+    measure([], [XNNPACK], Asked(Measure()), lambda measured: None)
     assert time.monotonic() - begin < 0.1
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from workbench.api import bench, inspect, load_dataset, load_model, open_study, sweep
+    from workbench.api import bench, compare, inspect, load_dataset, load_model, open_study, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.study import Study
@@ -22,11 +22,23 @@ _WHERE = {
     "load_dataset": "workbench.api",
     "inspect": "workbench.api",
     "bench": "workbench.api",
+    "compare": "workbench.api",
     "Engine": "workbench.engine.engine",
     "Study": "workbench.study",
     "WorkbenchError": "workbench.errors",
 }
-__all__ = ["Engine", "Study", "WorkbenchError", "bench", "inspect", "load_dataset", "load_model", "open_study", "sweep"]
+__all__ = [
+    "Engine",
+    "Study",
+    "WorkbenchError",
+    "bench",
+    "compare",
+    "inspect",
+    "load_dataset",
+    "load_model",
+    "open_study",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -99,20 +99,61 @@ def inspect(path: str | Path) -> Census:
 
 
 def bench(
-    path: str | Path, runtimes: Any = ("xnnpack",), budget: float | None = None, half_width: float = 0.02
+    path: str | Path,
+    runtimes: Any = ("xnnpack",),
+    budget: float | None = None,
+    half_width: float = 0.02,
+    profile: bool = False,
 ) -> list[Measurement]:
-    """Measure one `.tflite` on each runtime, each in a process of its own; `budget` is seconds of timing on each."""
-    from workbench.measure.session import Measured, Subject, measure
+    """Measure one `.tflite` on each runtime in turn, each in a process of its own; `budget` is seconds of timing on each.
 
-    file = Path(path)
-    if not file.is_file():
-        raise WorkbenchError(f"model file {str(path)!r} does not exist")
+    With `profile` each operator is timed too, where the runtime tells. Raises WorkbenchError for a file that is not there.
+    """
+    from workbench.measure.session import Asked, Measured, Subject, measure
+
+    file = _existing(path)
     found: list[Measurement] = []
 
     def keep(measured: Measured) -> None:
         found.append(measured.measurement)
 
-    chosen = list(parse_runtimes(runtimes))
-    settings = Measure(budget=5.0 if budget is None else budget, half_width=half_width)
-    measure([Subject(file.name, file.resolve())], chosen, settings, None, keep)
+    settings = Measure(budget=5.0 if budget is None else budget, half_width=half_width, profile=profile)
+    measure([Subject(file.name, file)], list(parse_runtimes(runtimes)), Asked(settings), keep)
     return found
+
+
+def compare(
+    path: str | Path, runtimes: Any, data: Any = None, budget: float | None = None, profile: bool = False
+) -> list[Measurement]:
+    """Measure one `.tflite` on many runtimes side by side, in interleaved rounds, and compare their outputs.
+
+    The first runtime is the one that ratios are to. Outputs are held against the reference kernels on samples of `data`'s
+    test split (a dataset as `sweep` takes it), or on seeded inputs. Raises WorkbenchError for a file that is not there.
+    """
+    from workbench.measure.looks import Samples
+    from workbench.measure.session import Asked, Measured, Pair, side_by_side
+    from workbench.recipes.grammar import runtime_text
+
+    file = _existing(path)
+    chosen = list(parse_runtimes(runtimes))
+    pairs = [Pair(runtime_text(r.name, r.options), file, r) for r in chosen]
+    samples = None
+    if data is not None:
+        dataset = load_dataset(data)
+        samples = Samples(dataset.test.inputs, dataset.test.y, dataset.labels)
+    found: dict[str, Measurement] = {}
+
+    def keep(measured: Measured) -> None:
+        found[measured.subject] = measured.measurement
+
+    settings = Measure(budget=5.0 * len(pairs) if budget is None else budget, profile=profile)
+    asked = Asked(settings, pairs[0].name, samples, everywhere=True)
+    side_by_side(pairs[:1], pairs[1:], asked, keep)
+    return [found[p.name] for p in pairs]
+
+
+def _existing(path: str | Path) -> Path:
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise WorkbenchError(f"model file {str(path)!r} does not exist")
+    return file

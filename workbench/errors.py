@@ -18,6 +18,10 @@ class StageFailed(WorkbenchError):
     """A stage could not do its work for a reason that belongs on the trial."""
 
 
+class Unfit(WorkbenchError):
+    """A runtime does not take this kind of file; the text is the reason, and the measurement is skipped, not failed."""
+
+
 class Cancelled(Exception):
     """The sweep was asked to stop; finished work is in the store."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
-    from workbench.runtimes.base import Runtime
+    from workbench.runtimes.base import Backend
     from workbench.techniques.base import Technique
 
 T = TypeVar("T")
@@ -31,6 +31,18 @@ BUILTIN_RUNTIMES = {
     "xnnpack": "workbench.runtimes.litert:Xnnpack",
     "builtin": "workbench.runtimes.litert:Builtin",
     "reference": "workbench.runtimes.litert:Reference",
+    "gpu": "workbench.runtimes.gpu:Gpu",
+    "openvino": "workbench.runtimes.openvino:OpenVino",
+    "npu": "workbench.runtimes.npu:Npu",
+    "micro": "workbench.runtimes.micro:Micro",
+    "delegate": "workbench.runtimes.delegate:Delegate",
+    **{
+        f"ethos-{name}": f"workbench.runtimes.ethos_u:{name.upper().replace('-', '_')}"
+        for name in (
+            *("u55-32", "u55-64", "u55-128", "u55-256", "u65-256", "u65-512"),
+            *("u85-128", "u85-256", "u85-512", "u85-1024", "u85-2048"),
+        )
+    },
 }
 
 
@@ -118,6 +130,6 @@ def _attribute(place: str) -> Any:
 techniques: Registry[Technique[Any]] = Registry(
     "technique", "workbench.techniques", "workbench.techniques.base:Technique", BUILTIN_TECHNIQUES
 )
-runtimes: Registry[Runtime[Any]] = Registry(
-    "runtime", "workbench.runtimes", "workbench.runtimes.base:Runtime", BUILTIN_RUNTIMES
+runtimes: Registry[Backend[Any]] = Registry(
+    "runtime", "workbench.runtimes", "workbench.runtimes.base:Backend", BUILTIN_RUNTIMES
 )

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.store.store import Store
+from workbench.recipes.grammar import runtime_text
+from workbench.store.store import Store, runtime_key
 from workbench.values.profile import Profile
 from workbench.values.settings import Constraints, parse_size
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Trial
+from workbench.values.trial import OpProfile, Trial
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +41,17 @@ class Study:
     def profiles(self) -> list[Profile]:
         """Where the time of each run went, oldest first."""
         return self.store.profiles(self.name)
+
+    def op_profiles(self) -> dict[tuple[str, str], OpProfile]:
+        """Return the time of operators by trial id and runtime text, where `measure: {profile: true}` was asked for."""
+        stored = self.store.op_profiles(self.name)
+        found = {}
+        for trial in self.trials:
+            for m in trial.measurements:
+                profile = stored.get((trial.id, runtime_key(m.runtime, m.options)))
+                if profile is not None:
+                    found[trial.id, runtime_text(m.runtime, m.options)] = profile
+        return found
 
     @property
     def trials(self) -> list[Trial]:

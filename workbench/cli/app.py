@@ -17,10 +17,11 @@ COMMANDS = {
     "pareto": ("workbench.cli.asking:pareto", "Show the trials that no other beats in two metrics."),
     "best": ("workbench.cli.asking:best", "Name the smallest trial that keeps the constraints."),
     "inspect": ("workbench.cli.files:inspect", "Show what a .tflite file holds."),
-    "bench": ("workbench.cli.files:bench", "Measure one .tflite file."),
+    "bench": ("workbench.cli.running:bench", "Measure one .tflite file."),
+    "compare": ("workbench.cli.running:compare", "Measure one .tflite file on many runtimes side by side."),
     "export": ("workbench.cli.files:export", "Write a trial's file with labels, card and predict.py."),
     "report": ("workbench.cli.files:report", "Write a study as one HTML file."),
-    "doctor": ("workbench.cli.files:doctor", "Say what works here, and what is missing and how to get it."),
+    "doctor": ("workbench.cli.running:doctor", "Say what works here, and what is missing and how to get it."),
 }
 
 

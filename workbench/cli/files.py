@@ -1,18 +1,14 @@
-"""Commands about single files and the installation: `inspect bench export report doctor`."""
+"""Commands that read and write single files: `inspect export report`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from workbench import api, registry
+from workbench import api
 from workbench.cli import flags
 from workbench.cli.output import print_csv, print_json, print_table
-from workbench.recipes import grammar
-from workbench.values.trial import RuntimeSpec
 from workbench.views.units import size_text
 
 
@@ -46,49 +42,6 @@ def inspect(file: str, form: str) -> None:
 
 
 @click.command()
-@click.argument("file")
-@click.option("--runtime", default="xnnpack", show_default=True, metavar="A,B,...", help="where to run")
-@flags.runtime_options
-@click.option("--budget", type=float, help="seconds of timing on each runtime  [default: 5]")
-@flags.format_option
-def bench(file: str, runtime: str, budget: float | None, form: str, **values: Any) -> None:
-    """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
-    given = flags.collect(values, ["runtime"]).get("runtime", {})
-    chosen = []
-    for part in grammar.split_list(runtime):
-        spec = grammar.parse_runtime(part)
-        known = registry.runtimes.get(spec.name).params.model_fields
-        chosen.append(
-            RuntimeSpec(name=spec.name, options={**spec.options, **{k: v for k, v in given.items() if k in known}})
-        )
-    found = api.bench(file, chosen, budget)
-    if form == "json":
-        print_json([m.to_json() for m in found])
-    else:
-        rows = []
-        for m in found:
-            latency = m.latency_ms
-            rows.append(
-                {
-                    "runtime": grammar.runtime_text(m.runtime, m.options),
-                    "median ms": latency.median if latency else None,
-                    "low ms": latency.low if latency else None,
-                    "high ms": latency.high if latency else None,
-                    "p90 ms": latency.p90 if latency else None,
-                    "samples": latency.samples if latency else None,
-                    "init ms": m.init_ms,
-                    "first ms": m.first_ms,
-                    "peak": m.peak_bytes if form == "csv" else size_text(m.peak_bytes or 0),
-                    "operators taken": None if m.ops_total is None else f"{m.ops_delegated}/{m.ops_total}",
-                    "error": m.error or "",
-                }
-            )
-        (print_csv if form == "csv" else print_table)(rows)
-    if any(m.state == "failed" for m in found):
-        sys.exit(1)
-
-
-@click.command()
 @click.argument("study")
 @click.argument("trial")
 @click.option("--out", required=True, metavar="DIR", help="folder to write")
@@ -107,29 +60,3 @@ def report(study: str, out: str | None, store: str | None) -> None:
     """Write STUDY as one self-contained HTML file that opens offline."""
     opened = api.open_study(study, store)
     print(f"wrote {opened.report(out or f'{opened.name}.html')}")
-
-
-@click.command()
-@flags.format_option
-def doctor(form: str) -> None:
-    """List techniques and runtimes, and what is missing and how to get it."""
-    from workbench.measure.environment import environment
-
-    found = []
-    for what, names in (("technique", registry.techniques), ("runtime", registry.runtimes)):
-        broken = names.broken()
-        for name, thing in names.all().items():
-            missing = thing.available()
-            found.append(
-                {"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help}
-            )
-        found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
-    facts = environment()
-    if form == "json":
-        print_json({"environment": facts, "parts": found})
-    elif form == "csv":
-        print_csv(found)
-    else:
-        versions = facts.pop("versions")
-        print_table([{"fact": k, "value": v} for k, v in {**facts, **versions}.items()], "This machine")
-        print_table(found, "Techniques and runtimes")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench import registry
 from workbench.data.dataset import Dataset
 from workbench.data.load import load_dataset
 from workbench.data.materialize import check_fit, materialize
@@ -26,6 +27,7 @@ from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Recipe
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.study import StudyRecord
+from workbench.values.trial import RuntimeSpec
 
 
 @dataclass
@@ -80,6 +82,8 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     """
     model = identify(request.model, request.store.root / "models", request.allow_code)
     expansion = expand(request.grid, model.kind)
+    if not request.grid.measure.skip:
+        check_runtimes(request.grid.runtimes)
     data = request.data
     if not isinstance(data, (str, Path)) or not Path(str(data).partition("?")[0]).is_dir():
         # Only a folder of images has to know the model's input; everything else is checked before a worker starts.
@@ -90,6 +94,16 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     info = materialize(dataset, request.store.data)
     check_fit(info, signature)
     return Prepared(model, info, signature, expansion, _study_name(request, model, info))
+
+
+def check_runtimes(runtimes: tuple[RuntimeSpec, ...]) -> None:
+    """Raise WorkbenchError for the first runtime that cannot work here, with what to install or attach."""
+    for spec in runtimes:
+        backend = registry.runtimes.get(spec.name)
+        missing = backend.check(backend.params.model_validate(spec.options))
+        if missing:
+            text = grammar.runtime_text(spec.name, spec.options)
+            raise WorkbenchError(f"runtime {text!r} cannot work here: {missing}. `workbench doctor` lists what does.")
 
 
 def describe(

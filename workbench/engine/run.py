@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from workbench.data.materialize import calibration_warnings
+import numpy as np
+
+from workbench.data.materialize import calibration_warnings, open_split
 from workbench.engine import verdicts
 from workbench.engine.build import Builder
 from workbench.engine.events import Event, Listener
@@ -17,7 +19,8 @@ from workbench.engine.request import Prepared, Request
 from workbench.engine.search import search
 from workbench.errors import Cancelled
 from workbench.measure.environment import fingerprint
-from workbench.measure.session import Measured, Subject, measure
+from workbench.measure.looks import Samples
+from workbench.measure.session import Asked, Measured, Subject, measure
 from workbench.recipes import grammar
 from workbench.store.store import runtime_key
 from workbench.values.base import digest
@@ -130,19 +133,20 @@ class Run:
                 for t in chosen
                 if t.artifact
             ]
-            measure(
-                subjects,
-                [runtime],
-                grid.measure,
-                self.plan.baseline,
-                on_measured,
-                self.cancel,
-                on_progress,
-                grid.train.seed,
-                self.request.engine.hosts() if self.request.engine else None,
-            )
+            asked = Asked(grid.measure, self.plan.baseline, self._samples(), seed=grid.train.seed)
+            hosts = self.request.engine.hosts() if self.request.engine else None
+            measure(subjects, [runtime], asked, on_measured, self.cancel, on_progress, hosts)
             if self.cancel.is_set():
                 raise Cancelled
+
+    def _samples(self) -> Samples:
+        """Return the test split, and what the float baseline makes of it, to look at a runtime's outputs with."""
+        info = self.prepared.dataset
+        split = open_split(self.store.data / info.sha256, "test")
+        artifact = (self.store.stage(self.plan.ends[self.plan.baseline]) or {}).get("artifact")
+        path = self.store.artifacts.path(artifact["sha256"], artifact["kind"]) if artifact else None
+        baseline = dict(np.load(path, allow_pickle=False)) if path and path.exists() else {}
+        return Samples(split.inputs, split.y, info.labels, baseline, self.prepared.signature.outputs[0].name)
 
     def _finished(self, trial: Trial) -> bool:
         if trial.state == "failed":

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from workbench import registry
 from workbench.recipes import grammar
-from workbench.values.trial import Measurement, Trial
+from workbench.values.trial import Agreement, Measurement, Trial
 from workbench.values.warning import Warning_, warning
 
 # A loss of accuracy above this is worth a word (2 points).
 DROP = 0.02
-MEASURED = ("slower-than-baseline", "reference-kernels", "noisy-measurement")
+# Noise of a tenth of the signal, or another top class in one of sixteen samples, is more than rounding.
+DIFFERS_DB = 20.0
+DIFFERS_AGREEMENT = 0.95
+MEASURED = (
+    "slower-than-baseline",
+    "reference-kernels",
+    "partial-delegation",
+    "delegate-differs",
+    "software-device",
+    "noisy-measurement",
+)
 
 
 def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple[Warning_, ...]:
@@ -25,7 +35,9 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
 
 
 def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -> tuple[Warning_, ...]:
-    """Return what a measurement shows: slower than the baseline, hardly any operator accelerated, or too noisy."""
+    """Return what a measurement shows: slower than the baseline, not accelerated, other outputs, or too noisy."""
+    if measurement.state != "ok":
+        return ()
     found: list[Warning_] = []
     where = place(measurement)
     ratio, latency = measurement.ratio, measurement.latency_ms
@@ -34,6 +46,13 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
     total, taken = measurement.ops_total, measurement.ops_delegated
     if total and taken is not None and taken < total / 2 and registry.runtimes.get(measurement.runtime).accelerated:
         found.append(warning("reference-kernels", f"{where} {measurement.runtime} took {taken} of {total} operators"))
+    if total and taken and taken < total and registry.runtimes.get(measurement.runtime).accelerated:
+        names = ", ".join(measurement.left) or "not named"
+        found.append(warning("partial-delegation", f"{where} {total - taken} of {total} operators were left: {names}"))
+    if (differs := _differs(measurement.reference)) is not None:
+        found.append(warning("delegate-differs", f"{where} {differs}"))
+    if measurement.software:
+        found.append(warning("software-device", f"{where} it ran on {measurement.device}"))
     if latency and not narrow:
         half = (latency.high - latency.low) / 2 / latency.median
         found.append(
@@ -43,6 +62,19 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
             )
         )
     return tuple(found)
+
+
+def _differs(reference: Agreement | None) -> str | None:
+    """Return how far outputs are from the reference kernels', None where that is rounding."""
+    if reference is None:
+        return None
+    noisy = reference.sqnr_db is not None and reference.sqnr_db < DIFFERS_DB
+    flipped = reference.agreement is not None and reference.agreement < DIFFERS_AGREEMENT
+    if not (noisy or flipped):
+        return None
+    figures = [f"{reference.sqnr_db:.1f} dB signal to noise"] if reference.sqnr_db is not None else []
+    figures += [f"{reference.agreement:.0%} the same top class"] if reference.agreement is not None else []
+    return f"against the reference kernels on {reference.samples} samples: {', '.join(figures)}, largest error {reference.max_error:.3g}"
 
 
 def place(measurement: Measurement) -> str:

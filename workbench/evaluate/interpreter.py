@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,31 @@ def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     return [by_index_in.get(d["index"], d["name"]) for d in inputs], [
         by_index_out.get(d["index"], d["name"]) for d in outputs
     ]
+
+
+class Ends(NamedTuple):
+    """Inputs and outputs of a file by public name, in its own order, each with LiteRT's details (type, shape, scale)."""
+
+    inputs: list[tuple[str, dict[str, Any]]]
+    outputs: list[tuple[str, dict[str, Any]]]
+
+
+def describe_ends(path: Path) -> Ends:
+    """Return a file's inputs and outputs; nothing is allocated or run. Raises WorkbenchError when it cannot be loaded."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        interpreter = Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_first_line(error)}") from error
+    inputs, outputs = signature_names(interpreter)
+    return Ends(
+        list(zip(inputs, interpreter.get_input_details(), strict=True)),
+        list(zip(outputs, interpreter.get_output_details(), strict=True)),
+    )
 
 
 def quantized(values: Array, detail: dict[str, Any]) -> Array:

@@ -1,4 +1,4 @@
-"""The process that holds one artifact on one runtime and times its invocations on request.
+"""The process that holds one artifact on one runtime and answers what is asked of it: time, outputs, profile.
 
 Run as `python -m workbench.measure.host ADDRESS`: a parent process imports what every host needs and
 forks a fresh child for each artifact, which is ready in milliseconds and holds nothing else. A crash in
@@ -42,6 +42,7 @@ def main(address: str) -> None:
             registry.runtimes.get(request["runtime"])
         if os.fork() == 0:
             control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             connection = Client(address, authkey=key)
             connection.send({"token": request["token"], "pid": os.getpid()})
             try:
@@ -53,21 +54,14 @@ def main(address: str) -> None:
 
 
 def _serve(connection: Connection) -> None:
-    from workbench import registry
-    from workbench.errors import WorkbenchError
+    from workbench.errors import Unfit, WorkbenchError
 
     request = connection.recv()
     try:
-        runtime = registry.runtimes.get(request["runtime"])
-        params = runtime.params.model_validate(request["options"])
-        before = _memory("VmRSS")
-        begin = time.perf_counter_ns()
-        session = runtime.open(Path(request["path"]), params)
-        opened = time.perf_counter_ns()
-        session.invoke()
-        first = time.perf_counter_ns()
-        session.invoke()
-        peak = max(0, _memory("VmHWM") - before)
+        answer, session = _open(request)
+    except Unfit as error:
+        connection.send({"unfit": str(error)})
+        return
     except WorkbenchError as error:
         connection.send({"error": str(error)})
         return
@@ -75,19 +69,98 @@ def _serve(connection: Connection) -> None:
         connection.send({"error": f"{type(error).__name__}: {error}"})
         return
     gc.disable()
-    connection.send(
-        {
-            "init_ms": (opened - begin) / 1e6,
-            "first_ms": (first - opened) / 1e6,
-            "peak_bytes": peak,
-            "ops_total": session.ops_total,
-            "ops_delegated": session.ops_delegated,
-            "partitions": session.partitions,
-        }
-    )
-    while True:
-        count, warm_ns = connection.recv()
-        connection.send(time_invocations(session.invoke, count, warm_ns))
+    connection.send(answer)
+    while session is not None:
+        what, *arguments = connection.recv()
+        try:
+            if what == "time":
+                connection.send(time_invocations(session.invoke, *arguments))
+            elif what == "outputs":
+                connection.send(_outputs(session, Path(request["path"]), *arguments))
+            else:
+                profile = session.profile(*arguments)
+                connection.send(profile.to_json() if profile else None)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:  # as above
+            connection.send({"error": f"{type(error).__name__}: {error}"})
+
+
+def _open(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return the facts of an artifact on a runtime, and the session that runs it (None where there is but an estimate)."""
+    from workbench import registry
+    from workbench.runtimes.base import Estimator, Runtime
+
+    runtime = registry.runtimes.get(request["runtime"])
+    params, path = runtime.params.model_validate(request["options"]), Path(request["path"])
+    if isinstance(runtime, Estimator):
+        estimate = runtime.estimate(path, params)
+        return {
+            **_covered(estimate.coverage),
+            "latency": estimate.latency_ms,
+            "memory": estimate.memory,
+            "cycles": estimate.cycles,
+            "device": estimate.device,
+            "profile": estimate.profile.to_json() if estimate.profile else None,
+        }, None
+    if not isinstance(runtime, Runtime):
+        raise TypeError(f"runtime {request['runtime']!r} is neither a Runtime nor an Estimator")
+    before = _memory("VmRSS")
+    begin = time.perf_counter_ns()
+    session = runtime.open(path, params)
+    opened = time.perf_counter_ns()
+    session.invoke()
+    first = time.perf_counter_ns()
+    session.invoke()
+    return {
+        **_covered(session.coverage),
+        "init_ms": (opened - begin) / 1e6,
+        "first_ms": (first - opened) / 1e6,
+        "peak_bytes": max(0, _memory("VmHWM") - before),
+        "memory": session.memory,
+        "device": session.device,
+        "software": session.software,
+    }, session
+
+
+def _covered(coverage: Any) -> dict[str, Any]:
+    return {
+        "ops_total": coverage.total,
+        "ops_delegated": coverage.taken,
+        "partitions": coverage.partitions,
+        "left": coverage.left,
+    }
+
+
+def _outputs(session: Any, path: Path, samples: str | None, count: int, seconds: float) -> dict[str, Any]:
+    """Return real-valued outputs `{name: (n, *shape)}` of as many samples, at least one, as the time allows.
+
+    `samples` names an `.npz` of inputs by name; without it they are seeded.
+    """
+    import numpy as np
+
+    from workbench.evaluate.interpreter import dequantized, describe_ends, quantized
+    from workbench.runtimes.base import seeded
+
+    ends = describe_ends(path)
+    given = dict(np.load(samples, allow_pickle=False)) if samples else {}
+    if list(given) == [""]:
+        given = {ends.inputs[0][0]: given[""]}
+    available = len(next(iter(given.values()))) if given else count
+    found: dict[str, list[Any]] = {name: [] for name, _ in ends.outputs}
+    until = time.monotonic() + seconds
+    for i in range(min(count, available)):
+        if i and time.monotonic() > until:
+            break
+        values = [
+            quantized(np.asarray(given[name][i : i + 1]), detail)
+            if given
+            else seeded(detail["shape"], detail["dtype"], i)
+            for name, detail in ends.inputs
+        ]
+        for (name, detail), value in zip(ends.outputs, session.run(values), strict=True):
+            found[name].append(dequantized(np.asarray(value), detail))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def time_invocations(invoke: Any, count: int, warm_ns: int, clock: Any = time.perf_counter_ns) -> list[int]:

@@ -12,11 +12,17 @@ from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
-from workbench import registry
-from workbench.errors import StageFailed
-from workbench.values.trial import RuntimeSpec
+import numpy as np
 
-OPEN_SECONDS = 60.0
+from workbench import registry
+from workbench.errors import StageFailed, Unfit
+from workbench.values.trial import OpProfile, RuntimeSpec
+
+START_SECONDS = 60.0
+# Compilers of accelerators may take minutes over a large model.
+OPEN_SECONDS = 300.0
+ANSWER_SECONDS = 120.0
+Array = np.ndarray[Any, Any]
 
 
 class Hosts:
@@ -36,7 +42,7 @@ class Hosts:
         """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there."""
         implementation = registry.runtimes.get(runtime.name)
         params = implementation.params.model_validate(runtime.options)
-        missing = implementation.available()
+        missing = implementation.check(params)
         if missing:
             raise StageFailed(missing)
         parent = self._parent(implementation.environment(params))
@@ -47,9 +53,10 @@ class Hosts:
             raise StageFailed("a host process answered out of turn")
         host = Host(connection, int(hello["pid"]), f"{path.name} on {runtime.name}")
         host.facts = host.ask({"path": str(path), "runtime": runtime.name, "options": runtime.options}, OPEN_SECONDS)
-        if "error" in host.facts:
-            host.close()
-            raise StageFailed(host.facts["error"])
+        for key, kind in (("error", StageFailed), ("unfit", Unfit)):
+            if key in host.facts:
+                host.close()
+                raise kind(host.facts[key])
         return host
 
     def close(self) -> None:
@@ -68,8 +75,8 @@ class Hosts:
         """Return the next process that calls, with its greeting; raises StageFailed when none does in time."""
         # Waiting on the socket itself: `accept` has no timeout, and a process may die before it calls.
         socket = self._listener._listener._socket  # type: ignore[attr-defined]  # no public name
-        if not wait([socket], OPEN_SECONDS):
-            raise StageFailed(f"{what} did not start within {OPEN_SECONDS:g} s")
+        if not wait([socket], START_SECONDS):
+            raise StageFailed(f"{what} did not start within {START_SECONDS:g} s")
         connection = self._listener.accept()
         hello: dict[str, Any] = connection.recv()
         return connection, hello
@@ -130,8 +137,26 @@ class Host:
 
     def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
         """Return the nanoseconds of `count` invocations."""
-        samples: list[int] = self.ask((count, warm_ns), seconds)
+        samples: list[int] = self._answer(("time", count, warm_ns), seconds)
         return samples
+
+    def outputs(self, samples: Path | None, count: int, seconds: float) -> dict[str, Array]:
+        """Return the real-valued outputs of the samples in an `.npz` (or seeded ones), as many as `seconds` allow."""
+        found: dict[str, Array] = self._answer(
+            ("outputs", str(samples) if samples else None, count, seconds), seconds + ANSWER_SECONDS
+        )
+        return found
+
+    def profile(self, invocations: int) -> OpProfile | None:
+        """Return the time of each operator, None where the runtime does not tell."""
+        found = self._answer(("profile", invocations), ANSWER_SECONDS)
+        return OpProfile.model_validate(found) if found else None
+
+    def _answer(self, request: tuple[Any, ...], seconds: float) -> Any:
+        found = self.ask(request, seconds)
+        if isinstance(found, dict) and isinstance(found.get("error"), str):
+            raise StageFailed(found["error"])
+        return found
 
     def kill(self) -> None:
         """End the process at once."""

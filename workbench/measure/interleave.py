@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from workbench.errors import StageFailed
+from workbench.errors import StageFailed, Unfit
 from workbench.measure import stats
 from workbench.measure.host import WARM_NS
 
@@ -46,7 +46,7 @@ class Timed(Protocol):
 
 @dataclass
 class Variant:
-    """One artifact on one runtime: how to open it, its raw samples by round (nanoseconds), why it stopped if it broke."""
+    """One artifact on one runtime: how to open it, its raw samples by round (nanoseconds), why it stopped if it broke or is `unfit` for the runtime."""
 
     name: str
     open: Callable[[], Timed]
@@ -57,6 +57,7 @@ class Variant:
     open_s: float = 0.0
     rounds: dict[int, list[int]] = field(default_factory=dict)
     error: str | None = None
+    unfit: bool = False
     narrow: bool = False
     host: Timed | None = None
 
@@ -66,8 +67,8 @@ class Variant:
         begin = clock()
         try:
             self.host = self.open()
-        except StageFailed as error:
-            self.error = str(error)
+        except (StageFailed, Unfit) as error:
+            self.error, self.unfit = str(error), isinstance(error, Unfit)
         self.open_s = clock() - begin
 
     def turn(self, number: int, clock: Callable[[], float]) -> None:

@@ -23,6 +23,9 @@ from workbench.values.trial import RuntimeSpec
 
 _STEP = re.compile(r"(?P<name>[A-Za-z][\w.-]*)(?::(?P<primary>[^\[\]+]*))?(?:\[(?P<options>[^\[\]]*)\])?")
 
+# A runtime's value may be a path, in which a plus sign is a letter like any other.
+_RUNTIME = re.compile(r"(?P<name>[A-Za-z][\w.-]*)(?::(?P<primary>[^\[\]]*))?(?:\[(?P<options>[^\[\]]*)\])?")
+
 
 def split_list(text: str, separator: str = ",") -> list[str]:
     """Split at separators outside brackets; parts are stripped, empty ones dropped."""
@@ -142,10 +145,13 @@ def _aware(step: Step) -> bool:
 
 
 def parse_runtime(text: str) -> RuntimeSpec:
-    """Return a runtime from `name` or `name[threads=2]`, its options checked."""
-    name, primary, options = _parse_call(text, "runtime")
+    """Return a runtime from `name`, `name[threads=2]` or `delegate:PATH?key=value[threads=2]`, its options checked."""
+    name, primary, options = _parse_call(text, "runtime", _RUNTIME)
     if primary is not None:
-        raise WorkbenchError(f"runtime {text!r}: options go into brackets, e.g. {name}[threads=2].")
+        key = registry.runtimes.get(name).params.primary
+        if key is None or key in options:
+            raise WorkbenchError(f"runtime {text!r}: options go into brackets, e.g. {name}[threads=2].")
+        options[key] = primary
     return make_runtime(name, options)
 
 
@@ -158,17 +164,19 @@ def make_runtime(name: str, options: dict[str, Any]) -> RuntimeSpec:
 def runtime_text(name: str, options: dict[str, Any]) -> str:
     """Return the short text of a runtime: options at their default left out."""
     try:
-        fields = registry.runtimes.get(name).params.model_fields
+        params = registry.runtimes.get(name).params
+        fields, primary = params.model_fields, params.primary
     except Exception:  # a stored study may name a plug-in that is gone or broken; its figures are still shown
-        fields = {}
+        fields, primary = {}, None
     kept = {
         k: v for k, v in options.items() if k not in fields or v != fields[k].get_default(call_default_factory=True)
     }
-    return name + _options_text(kept)
+    value = kept.pop(primary, None) if primary else None
+    return name + (f":{value}" if value is not None else "") + _options_text(kept)
 
 
-def _parse_call(text: str, what: str) -> tuple[str, str | None, dict[str, str]]:
-    match = _STEP.fullmatch(text.strip())
+def _parse_call(text: str, what: str, pattern: re.Pattern[str] = _STEP) -> tuple[str, str | None, dict[str, str]]:
+    match = pattern.fullmatch(text.strip())
     if not match:
         raise WorkbenchError(f"{what} {text!r} is not understood. Write name, name:value or name[key=value,key=value].")
     options: dict[str, str] = {}

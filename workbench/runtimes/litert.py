@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from workbench.evaluate.interpreter import open_interpreter, quantized
-from workbench.runtimes.base import Runtime, Session
+from workbench.evaluate.interpreter import open_interpreter
+from workbench.runtimes.base import Array, Coverage, Runtime, Session, seeded
 from workbench.values.params import Params
+from workbench.values.trial import OpProfile
+
+Profiler = Callable[[int], OpProfile]
 
 
 class LiteRTParams(Params):
@@ -19,23 +23,49 @@ class LiteRTParams(Params):
     threads: int = Field(1, ge=1, le=256, description="threads of one inference")
 
 
+class LiteRTSession(Session):
+    """LiteRT's interpreter, its inputs filled with seeded values."""
+
+    def __init__(self, interpreter: Any, device: str | None = None, profiler: Profiler | None = None) -> None:
+        self._interpreter, self._profiler = interpreter, profiler
+        self.invoke = interpreter.invoke
+        self.device = device
+        self.coverage = _coverage(interpreter)
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], seeded(detail["shape"], detail["dtype"]))
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Return the outputs of one sample."""
+        self._interpreter.reset_all_variables()
+        for detail, value in zip(self._interpreter.get_input_details(), inputs, strict=True):
+            self._interpreter.set_tensor(detail["index"], value)
+        self._interpreter.invoke()
+        return [np.array(self._interpreter.get_tensor(d["index"])) for d in self._interpreter.get_output_details()]
+
+    def profile(self, invocations: int) -> OpProfile | None:
+        """Return the time of each operator as LiteRT's profiler tells it, None with a delegate of a stranger."""
+        return self._profiler(invocations) if self._profiler else None
+
+
 class _LiteRT(Runtime[LiteRTParams]):
     params = LiteRTParams
     resolver: ClassVar[str]
+    compared = False
+    profiled: ClassVar[bool] = True
 
-    def open(self, path: Path, params: LiteRTParams) -> Session:
-        """Return a session on LiteRT's interpreter, its inputs filled with seeded random values."""
+    def open(self, path: Path, params: LiteRTParams) -> LiteRTSession:
+        """Return a session on LiteRT's interpreter."""
         from ai_edge_litert.interpreter import OpResolverType
 
-        interpreter = open_interpreter(
-            path, params.threads, experimental_op_resolver_type=OpResolverType[self.resolver]
-        )
-        draw = np.random.default_rng(0)
-        for detail in interpreter.get_input_details():
-            values = draw.random(tuple(detail["shape"]), dtype=np.float32)
-            interpreter.set_tensor(detail["index"], quantized(values, detail))
-        total, taken, partitions = _coverage(interpreter)
-        return Session(interpreter.invoke, total, taken, partitions)
+        resolver = OpResolverType[self.resolver]
+        interpreter = open_interpreter(path, params.threads, experimental_op_resolver_type=resolver)
+
+        def profiler(invocations: int) -> OpProfile:
+            from workbench.runtimes.litert_profile import profile
+
+            return profile(path, self.resolver, params.threads, invocations)
+
+        return LiteRTSession(interpreter, profiler=profiler if self.profiled else None)
 
 
 class Xnnpack(_LiteRT):
@@ -62,24 +92,26 @@ class Reference(_LiteRT):
     help = "LiteRT's reference kernels: slow, the yardstick of correctness"
     resolver = "BUILTIN_REF"
     accelerated = False
+    # The C interface's mode of that name runs the optimized kernels (seen with ai-edge-litert 2.3.0).
+    profiled = False
 
 
-def _coverage(interpreter: Any) -> tuple[int, int, int]:
-    """Return operators in the file, operators that a delegate took, and the number of delegate nodes.
+def _coverage(interpreter: Any) -> Coverage:
+    """Return operators in the file, those that a delegate took, and the number of delegate nodes.
 
     The execution plan lists what will run: delegate nodes, and the operators that were left. The
     interpreter lists all nodes, those taken included, with each DELEGATE node after them.
     """
     nodes = interpreter._get_ops_details()
     delegates = [n for n in nodes if n["op_name"] == "DELEGATE"]
-    total = len(nodes) - len(delegates)
-    if not delegates:
-        return total, 0, 0
-    return total, _taken(nodes, delegates), len(delegates)
+    own = {i: n["op_name"] for i, n in enumerate(nodes) if n["op_name"] != "DELEGATE"}
+    taken = _taken(nodes, delegates)
+    left = tuple(dict.fromkeys(name for i, name in own.items() if i not in taken)) if delegates else ()
+    return Coverage(len(own), len(taken), len(delegates), left)
 
 
-def _taken(nodes: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> int:
-    """Count the nodes that lie between the delegates' inputs and outputs: those whose results only delegates produce.
+def _taken(nodes: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> set[int]:
+    """Return the nodes that lie between the delegates' inputs and outputs: those whose results only delegates produce.
 
     A delegate node's outputs are tensors that operators of the file produce too; walking back from
     them to the delegate's inputs meets exactly the operators that it took.
@@ -96,4 +128,4 @@ def _taken(nodes: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> int:
                 continue
             taken.add(node)
             stack.extend(int(t) for t in nodes[node]["inputs"])
-    return len(taken)
+    return taken

@@ -17,11 +17,21 @@ import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.store.artifacts import Artifacts
-from workbench.store.tables import LAYOUT, LAYOUT_TABLE, MEASUREMENTS, META, PROFILES, STAGES, STUDIES, TRIALS
+from workbench.store.tables import (
+    LAYOUT,
+    LAYOUT_TABLE,
+    MEASUREMENTS,
+    META,
+    OP_PROFILES,
+    PROFILES,
+    STAGES,
+    STUDIES,
+    TRIALS,
+)
 from workbench.values.base import canonical_json
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Artifact, Measurement, Trial
+from workbench.values.trial import Artifact, Measurement, OpProfile, Trial
 
 DEFAULT_STORE = ".workbench"
 # How long a process waits for another one that writes.
@@ -164,13 +174,26 @@ class Store:
             }
 
     def save_measurement(
-        self, study: str, trial: str, measurement: Measurement, key: str, samples_ns: np.ndarray[Any, Any] | None
+        self,
+        study: str,
+        trial: str,
+        measurement: Measurement,
+        key: str,
+        samples_ns: np.ndarray[Any, Any] | None,
     ) -> None:
-        """Write a measurement with its raw samples (rounds x invocations, nanoseconds)."""
+        """Write a measurement with its raw samples (rounds x invocations, nanoseconds) and the time of its operators."""
         raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
         name = runtime_key(measurement.runtime, measurement.options)
-        values = {"at": time.time(), "key": key, "measurement": measurement.to_json(), "samples_ns": raw}
-        self._replace(MEASUREMENTS, {"study": study, "trial": trial, "runtime": name}, values)
+        values = {
+            "at": time.time(),
+            "key": key,
+            "measurement": {**measurement.to_json(), "profile": None},
+            "samples_ns": raw,
+        }
+        where = {"study": study, "trial": trial, "runtime": name}
+        self._replace(MEASUREMENTS, where, values)
+        if measurement.profile is not None:
+            self._replace(OP_PROFILES, where, {"profile": measurement.profile.to_json()})
 
     def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
@@ -178,6 +201,12 @@ class Store:
         with _Guarded(self, self.engine.connect, "read") as db:
             raw = db.execute(sa.select(MEASUREMENTS.c.samples_ns).where(where)).scalar()
         return np.frombuffer(raw or b"", dtype="<i8")
+
+    def op_profiles(self, study: str) -> dict[tuple[str, str], OpProfile]:
+        """Return the time of operators by (trial, runtime); `runtime` as `runtime_key` names it."""
+        query = sa.select(OP_PROFILES).where(OP_PROFILES.c.study == study)
+        with _Guarded(self, self.engine.connect, "read") as db:
+            return {(r.trial, r.runtime): OpProfile.model_validate(r.profile) for r in db.execute(query)}
 
     def save_profile(self, study: str, profile: Profile) -> None:
         """Write where the time of a run went."""

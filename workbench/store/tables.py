@@ -36,6 +36,15 @@ MEASUREMENTS = sa.Table(
     sa.Column("measurement", sa.JSON, nullable=False),
     sa.Column("samples_ns", sa.LargeBinary, nullable=True),
 )
+# Apart from the measurements, which are read all at once: a profile is long and looked at alone.
+OP_PROFILES = sa.Table(
+    "op_profiles",
+    META,
+    sa.Column("study", sa.String(200), primary_key=True),
+    sa.Column("trial", sa.String(40), primary_key=True),
+    sa.Column("runtime", sa.String(300), primary_key=True),
+    sa.Column("profile", sa.JSON, nullable=False),
+)
 STAGES = sa.Table(
     "stages",
     META,

@@ -57,6 +57,7 @@ class Measure(Params):
     )
     samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
     budget: float | None = Field(None, ge=0, description="seconds of timing on each runtime; default 1 s per trial")
+    profile: bool = Field(False, description="time each operator too, in a process of its own, where the runtime tells")
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 
 

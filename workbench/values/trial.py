@@ -108,14 +108,65 @@ class RuntimeSpec(Value):
     options: dict[str, Any] = {}
 
 
+class Agreement(Value):
+    """How close a runtime's outputs are to those of LiteRT's reference kernels on the same `samples` inputs.
+
+    The worst of all outputs. `agreement` is the share of samples with the same top class, `sqnr_db` the signal-to-noise
+    ratio in decibel (None where the outputs are equal), `max_error` the largest difference of a value.
+    """
+
+    samples: int
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    cosine: float | None = None
+    max_error: float = 0.0
+
+
+class OpTime(Value):
+    """Time of one operator in one inference; `index` is its place in the file's main graph, None where it has none there.
+
+    `ms` is a mean in milliseconds; `cycles` an estimate of the device's, where a compiler gives one.
+    """
+
+    index: int | None
+    name: str
+    label: str
+    place: str
+    ms: float
+    cycles: int | None = None
+
+
+class OpProfile(Value):
+    """Where the time of an inference goes, operator by operator; `source` says who tells, and what telling disturbs."""
+
+    source: str
+    kind: Literal["measured", "estimated"] = "measured"
+    invocations: int | None = None
+    operators: tuple[OpTime, ...] = ()
+
+    @property
+    def total_ms(self) -> float:
+        """The sum over all operators in milliseconds."""
+        return sum(o.ms for o in self.operators)
+
+
 class Measurement(Value):
-    """One trial on one runtime; `state` failed carries the error instead of figures."""
+    """One trial on one runtime; `state` failed or skipped carries the reason in `error` instead of figures.
+
+    `left` names the operators that an accelerating runtime did not take, `memory` holds bytes by part, `cycles` an
+    estimate's cycles by part, `device` what really ran it, `software` whether that is a processor standing in for an
+    accelerator. `profile` is there when it was asked for; the store keeps it apart. `clock` is `host` where the time is that of this machine
+    standing in for a device.
+    """
 
     runtime: str
     options: dict[str, Any] = {}
     kind: Literal["measured", "estimated"] = "measured"
     state: Literal["ok", "failed", "skipped"] = "ok"
     error: str | None = None
+    clock: Literal["device", "host"] = "device"
+    device: str | None = None
+    software: bool = False
     latency_ms: Latency | None = None
     ratio: Ratio | None = None
     init_ms: float | None = None
@@ -124,6 +175,12 @@ class Measurement(Value):
     ops_total: int | None = None
     ops_delegated: int | None = None
     partitions: int | None = None
+    left: tuple[str, ...] = ()
+    memory: dict[str, int] = {}
+    cycles: dict[str, int] = {}
+    reference: Agreement | None = None
+    quality: Quality | None = None
+    profile: OpProfile | None = None
     environment: dict[str, Any] = {}
 
 

@@ -1,0 +1,172 @@
+"""Commands that run one file, and say what can run here: `bench compare doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workbench import api, registry
+from workbench.cli import flags
+from workbench.cli.output import print_csv, print_json, print_table
+from workbench.errors import WorkbenchError
+from workbench.files import write_atomic
+from workbench.recipes import grammar
+from workbench.values.trial import Measurement, RuntimeSpec
+from workbench.views.runtimes import measurement_rows, node_data, place_text, profile_rows
+
+SHOWN_OPERATORS = 25
+
+
+@click.command()
+@click.argument("file")
+@click.option("--runtime", default="xnnpack", show_default=True, metavar="A,B,...", help="where to run")
+@flags.runtime_options
+@click.option("--budget", type=float, help="seconds of timing on each runtime  [default: 5]")
+@click.option("--profile", is_flag=True, help="time each operator too, where the runtime tells")
+@click.option(
+    "--node-data", metavar="FILE.json", help="write the operators' times for Model Explorer; implies --profile"
+)
+@flags.format_option
+def bench(
+    file: str, runtime: str, budget: float | None, profile: bool, node_data: str | None, form: str, **values: Any
+) -> None:
+    """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
+    found = api.bench(file, _chosen(runtime, values), budget, profile=profile or node_data is not None)
+    _print(found, form)
+    if node_data:
+        _write_node_data(found, Path(node_data))
+    if any(m.state == "failed" for m in found):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("file")
+@click.option(
+    "--runtimes",
+    required=True,
+    metavar="A,B,...",
+    help="where to run; ratios are to the first, e.g. xnnpack,builtin,micro",
+)
+@click.option(
+    "--data", metavar="DATA", help="compare outputs on samples of this dataset's test split  [default: seeded]"
+)
+@click.option("--budget", type=float, help="seconds of timing in all  [default: 5 for each runtime]")
+@click.option("--profile", is_flag=True, help="time each operator too, where the runtime tells")
+@click.option("--out", metavar="FILE.html", help="write the chart as a page that opens offline")
+@flags.format_option
+def compare(
+    file: str, runtimes: str, data: str | None, budget: float | None, profile: bool, out: str | None, form: str
+) -> None:
+    """Measure FILE (.tflite) on many runtimes side by side: latency, operators taken, outputs; exit 1 when one fails."""
+    found = api.compare(file, grammar.split_list(runtimes), data, budget, profile)
+    _print(found, form)
+    if out:
+        _write_chart(found, Path(file).name, Path(out))
+        print(f"wrote {out}", file=sys.stderr)
+    if any(m.state == "failed" for m in found):
+        sys.exit(1)
+
+
+@click.command()
+@flags.format_option
+def doctor(form: str) -> None:
+    """List techniques and runtimes, and what is missing and how to get it."""
+    from workbench.measure.environment import environment
+
+    found = []
+    for what, names in (("technique", registry.techniques), ("runtime", registry.runtimes)):
+        broken = names.broken()
+        for name, thing in names.all().items():
+            missing = thing.available()
+            found.append(
+                {"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help}
+            )
+        found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
+    facts = environment()
+    if form == "json":
+        print_json({"environment": facts, "parts": found})
+    elif form == "csv":
+        print_csv(found)
+    else:
+        versions = facts.pop("versions")
+        print_table([{"fact": k, "value": v} for k, v in {**facts, **versions}.items()], "This machine")
+        print_table(found, "Techniques and runtimes")
+
+
+def _chosen(runtime: str, values: dict[str, Any]) -> list[RuntimeSpec]:
+    """Return the runtimes named, each with those of the flags that it knows."""
+    given = flags.collect(values, ["runtime"]).get("runtime", {})
+    chosen = []
+    for part in grammar.split_list(runtime):
+        spec = grammar.parse_runtime(part)
+        known = registry.runtimes.get(spec.name).params.model_fields
+        chosen.append(
+            RuntimeSpec(name=spec.name, options={**spec.options, **{k: v for k, v in given.items() if k in known}})
+        )
+    return chosen
+
+
+def _print(found: list[Measurement], form: str) -> None:
+    if form == "json":
+        print_json([m.to_json() for m in found])
+        return
+    if form == "csv":
+        print_csv(measurement_rows(found, plain=True))
+        return
+    rows = measurement_rows(found)
+    empty = [name for name in rows[0] if all(row[name] in (None, "") for row in rows)]
+    print_table([{k: v for k, v in row.items() if k not in empty} for row in rows])
+    for m in found:
+        if m.memory:
+            print_table([{"part": k, "bytes": v} for k, v in m.memory.items()], f"Memory on {place_text(m)}")
+        if m.profile:
+            count = len(m.profile.operators)
+            title = f"Operators on {place_text(m)}: {min(count, SHOWN_OPERATORS)} of {count}, {m.profile.total_ms:.3g} ms in all"
+            print_table(profile_rows(m.profile, SHOWN_OPERATORS), title)
+            print(f"Source: {m.profile.source}.\n")
+
+
+def _write_node_data(found: list[Measurement], path: Path) -> None:
+    profiles = [m for m in found if m.profile and any(o.index is not None for o in m.profile.operators)]
+    if not profiles:
+        raise WorkbenchError(
+            "none of these runtimes tells the time of the file's own operators, which node data needs. Use xnnpack or builtin."
+        )
+    for m in profiles:
+        assert m.profile is not None
+        target = path if len(profiles) == 1 else path.with_stem(f"{path.stem}-{m.runtime}")
+        write_atomic(target, json.dumps(node_data(m.profile, "main"), indent=1).encode())
+        print(f"wrote {target}", file=sys.stderr)
+
+
+def _write_chart(found: list[Measurement], name: str, path: Path) -> None:
+    import html
+
+    from workbench.views.comparison import comparison_bars, draw_comparison
+
+    bars = comparison_bars(found)
+    body = draw_comparison(bars, f"{name} on {len(found)} runtimes").to_html(
+        include_plotlyjs=True, include_mathjax=False, full_html=False, config={"displaylogo": False}
+    )
+    head = ["runtime", "state", "median ms", "ratio", "memory", "operators taken", "against reference", "note"]
+    cells = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(row[k]))}</td>" for k in head) + "</tr>"
+        for row in measurement_rows(found)
+    )
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{html.escape(name)} on {len(found)} runtimes</title>"
+        "<style>body{font:15px system-ui,sans-serif;margin:1rem auto;max-width:1200px;padding:0 1rem;color:#222}"
+        ".scroll{overflow-x:auto}table{border-collapse:collapse}th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical-align:top}"
+        "</style><main>" + body + "<div class=scroll tabindex=0><table><tr>"
+        + "".join(f"<th scope=col>{html.escape(k)}</th>" for k in head) + f"</tr>{cells}</table></div></main></html>"
+    )  # fmt: skip
+    write_atomic(path, page.encode())
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
