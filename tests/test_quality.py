@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from workbench.errors import StageFailed, WorkbenchError
+from workbench.evaluate import run as evaluate_run
 from workbench.evaluate.interpreter import dequantized, open_interpreter, quantized, signature_names
 from workbench.evaluate.quality import agreement, classification, quality, regression
 from workbench.evaluate.run import BATCH, run_all
@@ -271,6 +272,22 @@ def test_float_outputs_are_those_of_a_plain_loop(small_tflite: Path, small_image
         assert outputs["probabilities"].shape == (count, 6)
         np.testing.assert_array_equal(outputs["probabilities"], expected["probabilities"])
         assert batch in ((1, BATCH) if count >= 2 * BATCH else (1,))
+
+
+@pytest.mark.parametrize("count", [3, 64, 70, 100])
+@pytest.mark.parametrize("worth", [0.0, 1000.0], ids=["never", "always"])
+@pytest.mark.parametrize("slow", [0.0, 1000.0], ids=["few", "many"])
+def test_trying_batches_leaves_every_sample_in_its_place(
+    small_tflite: Path, small_images: Array, count: int, worth: float, slow: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the clock says, and so whichever batch is chosen, each sample's outputs are its own."""
+    monkeypatch.setattr(evaluate_run, "SLOW_SECONDS", slow)
+    monkeypatch.setattr(evaluate_run, "WORTH", worth)
+    outputs, batch = run_all(small_tflite, {"": small_images[:count]})
+    tried = evaluate_run.FEW if slow == 0 else BATCH
+    assert batch == (tried if worth and count >= 2 * BATCH else 1)
+    expected = one_by_one(small_tflite, {"image": small_images[:count]})
+    np.testing.assert_array_equal(outputs["probabilities"], expected["probabilities"])
 
 
 def test_float_outputs_are_those_of_keras(small_tflite: Path, small_images: Array, small_keras_model: Any) -> None:

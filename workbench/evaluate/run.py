@@ -16,6 +16,8 @@ BATCH = 32
 # A model this slow gains little from batches, and trying a large one would cost more than it could save.
 SLOW_SECONDS = 0.002
 FEW = 4
+# A batch is taken when a sample of it costs less than this share of one alone.
+WORTH = 0.9
 
 
 def run_all(path: Path, inputs: dict[str, Array], threads: int = 1) -> tuple[dict[str, Array], int]:
@@ -92,8 +94,8 @@ class _Runner:
         # The first one prepares lazily, so it tells nothing about time.
         parts = [self.run(0, 1)]
         begin = time.perf_counter()
-        parts += [self.run(i, 1) for i in range(1, min(count, 1 + FEW))]
-        single = (time.perf_counter() - begin) / FEW
+        parts += [self.run(i, 1) for i in range(1, min(count, FEW))]
+        single = (time.perf_counter() - begin) / (FEW - 1)
         batch = BATCH if single < SLOW_SECONDS else FEW
         if count < 2 * BATCH:
             return 1, parts
@@ -107,7 +109,7 @@ class _Runner:
         except (RuntimeError, ValueError, StageFailed):
             batched, together, following = float("inf"), {}, {}
         equal = all(np.array_equal(np.concatenate([p[n] for p in parts[:batch]]), v) for n, v in together.items())
-        if batched < 0.9 * single and equal:
+        if batched < WORTH * single and equal:
             return batch, [*parts, following]
         self.resize(1)
         return 1, parts
