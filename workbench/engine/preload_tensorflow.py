@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 _done = False
@@ -20,6 +21,7 @@ def wait_for_import() -> None:
 def set_up_tensorflow(threads: int) -> None:
     """Fix thread counts and determinism once per process, before the first operation."""
     import tensorflow as tf
+    import tf_keras
 
     global _done
     if _done:
@@ -27,7 +29,7 @@ def set_up_tensorflow(threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     # With a single inter-op thread, fitting was seen to wait for itself for ever; operators stay deterministic.
     tf.config.threading.set_inter_op_parallelism_threads(2)
-    tf.keras.utils.set_random_seed(0)
+    tf_keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     _done = True
 
@@ -37,6 +39,11 @@ def import_all() -> None:
     import tensorflow  # noqa: F401
     import tensorflow_model_optimization  # noqa: F401
     import tf_keras  # noqa: F401
+
+    # TensorFlow's lazy modules set themselves up on the first look at any of their attributes. Two threads that look at
+    # once, as `inspect` does at every module there is, were seen to recurse without end in one of them.
+    for module in list(sys.modules.values()):
+        getattr(module, "__file__", None)
 
 
 def warm_up(threads: int) -> None:
