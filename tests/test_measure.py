@@ -23,7 +23,7 @@ from workbench.errors import StageFailed
 from workbench.flatbuffer.census import read_census
 from workbench.measure import interleave, stats
 from workbench.measure.environment import environment, fingerprint
-from workbench.measure.host import WARM_NS, time_invocations
+from workbench.measure.host import WARM_NS, settle, time_invocations
 from workbench.measure.hosts import Host, Hosts
 from workbench.measure.interleave import LEAST_BLOCKS, MIN_BLOCKS, Variant, rounds_per_block, run_rounds
 from workbench.measure.session import Asked, Measured, Subject, machine_lock, measure
@@ -157,6 +157,16 @@ def test_warm_up_is_not_recorded() -> None:
     assert len(calls) == 4 + 5
     assert time_invocations(invoke, 2, 0, clock) == [100, 100]
     assert len(calls) == 9 + 2
+
+
+@pytest.mark.parametrize(("took_ms", "expected"), [(1, 5), (4, 5), (8, 3), (100, 1)])
+def test_a_fresh_process_settles_first(took_ms: int, expected: int) -> None:
+    clock = Clock()
+
+    def invoke() -> None:
+        clock.now += took_ms * MS
+
+    assert settle(invoke, clock) == expected
 
 
 # ---- rounds

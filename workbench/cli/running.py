@@ -161,7 +161,7 @@ def _write_chart(found: list[Measurement], name: str, path: Path) -> None:
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{html.escape(name)} on {len(found)} runtimes</title>"
         "<style>body{font:15px system-ui,sans-serif;margin:1rem auto;max-width:1200px;padding:0 1rem;color:#222}"
-        ".scroll{overflow-x:auto}table{border-collapse:collapse}th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical-align:top}"
+        ".scroll{overflow-x:auto}td:last-child{min-width:14rem}@media(max-width:900px){table{font-size:13px}}table{border-collapse:collapse}th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical-align:top}"
         "</style><main>" + body + "<div class=scroll tabindex=0><table><tr>"
         + "".join(f"<th scope=col>{html.escape(k)}</th>" for k in head) + f"</tr>{cells}</table></div></main></html>"
     )  # fmt: skip

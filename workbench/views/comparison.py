@@ -61,7 +61,7 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
             x=[b.ms for b in chosen],
             orientation="h",
             name=name,
-            marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": INK}},
+            marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": INK, "fgopacity": 0.3, "size": 7}},
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -71,6 +71,7 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
             text=[f"{b.ms:.3g} ms" for b in chosen],
             textposition="auto",
             insidetextanchor="start",
+            insidetextfont={"color": "#ffffff" if device_time else "#000000", "size": 13},
             hovertext=["<br>".join(html.escape(line) for line in b.lines) for b in chosen],
             hoverinfo="y+text",
         )
@@ -89,7 +90,10 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
         margin={"l": 20, "r": 20, "t": 90, "b": 60},
         bargap=0.35,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        xaxis={"title": {"text": "Latency of one inference (ms)"}, "type": "log" if log else "linear"},
+        xaxis={
+            "title": {"text": "Latency of one inference (ms)"},
+            **({"type": "log", "dtick": 1} if log else {"type": "linear", "rangemode": "tozero"}),
+        },
         yaxis={
             "automargin": True,
             "categoryorder": "array",
