@@ -21,11 +21,11 @@ import workbench
 from workbench.data.load import bundled
 from workbench.engine.plan import make_plan
 from workbench.engine.request import make_grid
+from workbench.engine.run import measurement_key
 from workbench.measure.environment import fingerprint
 from workbench.recipes import grammar
 from workbench.recipes.grid import expand
 from workbench.store.store import Store
-from workbench.values.base import digest
 
 
 def fill(folder: Path, count: int) -> None:
@@ -45,7 +45,8 @@ def fill(folder: Path, count: int) -> None:
     )
     record, real = store.study("many"), store.trials("many")[0]
     grid = make_grid(yaml.safe_load((folder / "grid.yaml").read_text()), None, None)
-    plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid)
+    output = record.signature.outputs[0].name
+    plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid, output)
     trials = []
     for position, (trial_id, recipe) in enumerate(plan.recipes.items()):
         copy = real.model_copy(
@@ -58,18 +59,10 @@ def fill(folder: Path, count: int) -> None:
         )
         trials.append((copy, plan.ends[trial_id], position))
     store.save_trials("many", trials)
-    settings = grid.measure.model_dump(exclude={"budget", "skip"})
     for trial, _, _ in trials:
         for measurement in real.measurements:
             assert trial.artifact is not None
-            key = digest(
-                {
-                    "artifact": trial.artifact.sha256,
-                    "runtime": grid.runtimes[0].to_json(),
-                    "machine": fingerprint(),
-                    "settings": settings,
-                }
-            )
+            key = measurement_key(trial.artifact.sha256, grid.runtimes[0], fingerprint(), grid.measure, False)
             store.save_measurement("many", trial.id, measurement, key, None)
 
 

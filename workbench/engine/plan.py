@@ -93,9 +93,7 @@ class Plan:
         return found
 
 
-def make_plan(
-    recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str | None = None
-) -> Plan:
+def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str) -> Plan:
     """Return the plan of a sweep; the float baseline is always in it, first. Labels belong to `output`."""
     builder = _Builder(model, dataset, grid, output)
     baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
@@ -107,7 +105,7 @@ def make_plan(
 
 
 class _Builder:
-    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str | None) -> None:
+    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str) -> None:
         self.plan = Plan()
         self.model, self.dataset, self.grid, self.output = model, dataset, grid, output
         self.source = {"model": model.sha256, "kind": model.kind}

@@ -25,8 +25,18 @@ from workbench.recipes import grammar
 from workbench.store.store import runtime_key
 from workbench.values.base import digest
 from workbench.values.profile import StageTime
-from workbench.values.trial import Trial
+from workbench.values.settings import Measure
+from workbench.values.trial import RuntimeSpec, Trial
 from workbench.values.warning import Warning_
+
+
+def measurement_key(
+    artifact: str, runtime: RuntimeSpec, machine: dict[str, Any], settings: Measure, profile: bool
+) -> str:
+    """Return the hash of all that makes two measurements the same: file, runtime, machine, and how it was measured."""
+    how = settings.model_dump(exclude={"budget", "skip", "profile"})
+    asked = {"profile": True} if profile else {}
+    return digest({"artifact": artifact, "runtime": runtime.to_json(), "machine": machine, "settings": how, **asked})
 
 
 class Run:
@@ -98,17 +108,20 @@ class Run:
         grid = self.request.grid
         done = self.store.measurement_keys(self.study)
         machine = fingerprint()
-        settings = grid.measure.model_dump(exclude={"budget", "skip"})
 
-        def key(trial: Trial, runtime: Any) -> str:
+        def key(trial: Trial, runtime: RuntimeSpec, profile: bool) -> str:
             sha = trial.artifact.sha256 if trial.artifact else ""
-            return digest({"artifact": sha, "runtime": runtime.to_json(), "machine": machine, "settings": settings})
+            return measurement_key(sha, runtime, machine, grid.measure, profile)
+
+        def found(trial: Trial, runtime: RuntimeSpec) -> bool:
+            # One that was measured with its operators' times serves a sweep that does not ask for them.
+            stored = done.get((trial.id, runtime_key(runtime.name, runtime.options)))
+            profiles = (True,) if grid.measure.profile else (False, True)
+            return stored in [key(trial, runtime, p) for p in profiles]
 
         fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
         for runtime in grid.runtimes:
-            missing = [
-                t for t in fit if done.get((t.id, runtime_key(runtime.name, runtime.options))) != key(t, runtime)
-            ]
+            missing = [t for t in fit if not found(t, runtime)]
             if not missing:
                 continue
             baseline = self.trials[self.plan.baseline]
@@ -118,10 +131,14 @@ class Run:
             )
             by_id = {t.id: t for t in chosen}
 
-            def on_measured(result: Measured, by_id: dict[str, Trial] = by_id, runtime: Any = runtime) -> None:
+            def on_measured(result: Measured, by_id: dict[str, Trial] = by_id, runtime: RuntimeSpec = runtime) -> None:
                 trial = by_id[result.subject]
                 self.store.save_measurement(
-                    self.study, trial.id, result.measurement, key(trial, runtime), result.samples_ns
+                    self.study,
+                    trial.id,
+                    result.measurement,
+                    key(trial, runtime, grid.measure.profile),
+                    result.samples_ns,
                 )
                 self._judge(trial.id, result)
 
