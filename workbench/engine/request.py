@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,14 +81,16 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
 
     Raises WorkbenchError for the first thing that is wrong.
     """
-    model = identify(request.model, request.store.root / "models", request.allow_code)
-    expansion = expand(request.grid, model.kind)
-    if not request.grid.measure.skip:
-        check_runtimes(request.grid.runtimes)
     data = request.data
-    if not isinstance(data, (str, Path)) or not Path(str(data).partition("?")[0]).is_dir():
-        # Only a folder of images has to know the model's input; everything else is checked before a worker starts.
-        data = load_dataset(data)
+    # Only a folder of images has to know the model's input; everything else is read while the model's file is.
+    is_folder = isinstance(data, (str, Path)) and Path(str(data).partition("?")[0]).is_dir()
+    with ThreadPoolExecutor(1) as reader:
+        reading = None if is_folder else reader.submit(load_dataset, data)
+        model = identify(request.model, request.store.root / "models", request.allow_code)
+        expansion = expand(request.grid, model.kind)
+        if not request.grid.measure.skip:
+            check_runtimes(request.grid.runtimes)
+        data = reading.result() if reading else data
     signature = describe(model, request, pool, listener, cancel)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
     _check_labels(dataset, expansion.recipes)

@@ -60,13 +60,14 @@ class Variant:
     unfit: bool = False
     narrow: bool = False
     host: Timed | None = None
+    fresh: bool = False
 
     def reopen(self, clock: Callable[[], float]) -> None:
         """Hold the artifact in a fresh process; sets `error` when it cannot run."""
         self.close()
         begin = clock()
         try:
-            self.host = self.open()
+            self.host, self.fresh = self.open(), True
         except (StageFailed, Unfit) as error:
             self.error, self.unfit = str(error), isinstance(error, Unfit)
         self.open_s = clock() - begin
@@ -77,7 +78,10 @@ class Variant:
             return
         begin = clock()
         try:
-            self.rounds[number] = self.host.time(self.per_turn, self.warm_ns, ANSWER_SECONDS)
+            # One that was opened a moment ago has just run: its weights are in the caches still.
+            warm_ns = 0 if self.fresh else self.warm_ns
+            self.rounds[number] = self.host.time(self.per_turn, warm_ns, ANSWER_SECONDS)
+            self.fresh = False
         except StageFailed as error:
             self.error = str(error)
         self.turn_s = clock() - begin
@@ -113,6 +117,7 @@ def run_rounds(
             on_progress("opening", number, len(variants))
             variant.reopen(clock)
             _calibrate(variant, -(-samples // LEAST_BLOCKS), clock)
+            variant.fresh = False
         block = rounds_per_block(variants, budget_s)
         number = 0
         while (active := _active(variants)) and not (cancel and cancel.is_set()):
