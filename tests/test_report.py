@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser import open_page
-from trials import make_many, make_record, make_study, make_trial, measured
+from trials import broken, make_devices, make_many, make_profile, make_record, make_study, make_trial, measured
 
 from workbench.errors import WorkbenchError
 from workbench.report import write_report
@@ -18,8 +18,9 @@ from workbench.report.chart import chart_data
 from workbench.report.findings import findings
 from workbench.report.html import render
 from workbench.report.listing import failures, listing, runtimes
+from workbench.report.timing import Profiles, timed
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Trial
+from workbench.values.trial import Agreement, Trial
 
 CSP = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
 
@@ -46,9 +47,9 @@ class Text(HTMLParser):
             self.text += data
 
 
-def page(record: StudyRecord, trials: list[Trial]) -> Text:
+def page(record: StudyRecord, trials: list[Trial], profiles: Profiles | None = None) -> Text:
     """Return the parsed report."""
-    return Text(render(record, trials))
+    return Text(render(record, trials, profiles))
 
 
 # ---- findings
@@ -183,6 +184,174 @@ def test_runtimes_tell_what_was_delegated() -> None:
     assert xnnpack.taken.startswith("231 of 231")
     assert reference.trials == 27
     assert {f.what for f in failures(make_study())} == {"variant failed", "on reference"}
+
+
+def test_runtimes_tell_what_each_one_is_and_did() -> None:
+    xnnpack, gpu, micro, ethos = runtimes(make_devices())
+    assert [u.figures for u in (xnnpack, gpu, micro, ethos)] == [
+        "measured",
+        "measured, software device",
+        "measured, host time",
+        "estimated",
+    ]
+    assert (gpu.devices, xnnpack.devices) == (("SwiftShader",), ())
+    assert [(u.trials, u.skipped, u.failed) for u in (gpu, micro, ethos)] == [(3, 0, 1), (3, 1, 0), (2, 2, 0)]
+    assert xnnpack.taken == "26 of 28 over all variants; every one in 3 of 4; from 5 of 7 to 7 of 7"
+    assert xnnpack.left == ("SOFTMAX", "MEAN")
+    assert gpu.reference == "at worst 6.2 dB, 88% same top (dynamic, 16 samples)"
+    assert (xnnpack.reference, gpu.quality) == ("", "")
+    assert micro.quality.startswith("98.00 % to 99.11 % on 449 samples; at most ")
+    assert micro.quality.endswith(" points from the variant's own (int16x8)")
+
+
+def test_equal_outputs_are_no_worst() -> None:
+    equal = Agreement(samples=16, agreement=1.0)
+    (use,) = runtimes([make_trial("float32", measurements=[measured("micro", 3.0, reference=equal)])])
+    assert use.reference == "equal in every variant compared (16 samples)"
+
+
+def test_runtimes_take_no_operators_where_kernels_run_them() -> None:
+    (use,) = runtimes([make_trial("float32", measurements=[measured("reference", 3.0)])])
+    assert use.taken == "none of 7"
+
+
+def test_a_runtime_that_never_ran_is_told_with_its_reason() -> None:
+    (use,) = runtimes([make_trial("float32", measurements=[broken("npu", "no device")])])
+    assert (use.trials, use.failed, use.taken, use.quality) == (0, 1, "", "")
+    assert [p.reason for p in use.problems] == ["no device"]
+
+
+def test_reasons_alike_but_for_their_numbers_stand_together() -> None:
+    (ethos,) = [u for u in runtimes(make_devices()) if u.name == "ethos-u55-128"]
+    (problem,) = ethos.problems
+    assert problem.recipes == ("float32", "dynamic")
+    assert problem.reason == "26 or 36 tensors are not integer; choose int8"
+    errors = [f"{n} tensors of CONV_2D are not int8 in 2.{n}" for n in range(6)]
+    many = [
+        make_trial(recipe, measurements=[broken("npu", error)])
+        for recipe, error in zip(
+            ("float32", "float16", "dynamic", "int8", "int16x8", "int4-block32"),
+            errors[:1] * 3 + errors[1:4],
+            strict=True,
+        )
+    ]
+    assert [len(f.recipes) for f in failures(many)] == [3, 1, 1, 1], "a version's number is no count"
+    counts = [
+        make_trial(t.recipe, measurements=[broken("npu", f"{i} of 7 operators, int8")]) for i, t in enumerate(many)
+    ]
+    assert [f.reason for f in failures(counts)] == ["0 to 5 of 7 operators, int8"]
+
+
+def test_page_tells_of_runtimes_and_their_reasons_once() -> None:
+    document = page(make_record(grid={}), make_devices())
+    for words in (
+        "measured, software device",
+        "measured, host time",
+        "26 or 36 tensors are not integer",
+        "SOFTMAX, MEAN",
+        "2 skipped",
+        "Host time is that of this machine",
+    ):
+        assert words in document.text
+    assert document.text.count("Failed to initialize kernel.") == 1
+    assert "What did not work" not in document.text
+    assert "Where the time goes" not in document.text
+
+
+def test_table_marks_times_that_are_no_device_s() -> None:
+    table = listing(make_devices())
+    headers = {c.key: c.header for c in table.columns}
+    assert headers["latency_ms@xnnpack"] == "Latency"
+    assert headers["latency_ms@gpu"] == "Latency (software device)"
+    assert headers["ratio@micro"] == "Latency ratio (host time)"
+    assert headers["estimated_latency_ms@ethos-u55-128"] == "Latency (estimated)"
+    assert headers["memory_bytes@micro"] == "Arena"
+    assert headers["estimated_memory_bytes@ethos-u55-128"] == "SRAM (estimated)"
+    assert "memory_bytes@xnnpack" not in headers
+    keys = [c.key for c in table.columns]
+    cells = {(line.recipe, key): cell for line in table.lines for key, cell in zip(keys, line.cells, strict=True)}
+    assert cells["int16x8", "latency_ms@gpu"][:3] == ("failed", "", "")
+    assert cells["int16x8", "latency_ms@gpu"].reason == "Failed to initialize kernel."
+    assert cells["dynamic", "latency_ms@micro"].text == "skipped"
+    assert cells["dynamic", "ratio@micro"].text == "–"
+    assert cells["int8", "memory_bytes@micro"].text == "32.0 kB"
+
+
+def test_times_of_a_device_and_of_its_stand_in_share_no_column() -> None:
+    trials = [
+        make_trial("float32", measurements=[measured("gpu", 0.5)]),
+        make_trial("int8", measurements=[measured("gpu", 7.0, software=True)]),
+    ]
+    table = listing(trials)
+    found = [i for i, c in enumerate(table.columns) if c.key == "latency_ms@gpu"]
+    assert [table.columns[i].header for i in found] == ["Latency", "Latency (software device)"]
+    assert [[line.cells[i].text for i in found] for line in table.lines] == [["0.500 ms", "–"], ["–", "7.00 ms"]]
+
+
+# ---- where the time goes
+
+
+def test_operators_of_the_trials_that_matter_are_told_once_each() -> None:
+    trials = make_devices()
+    by = {t.recipe: t.id for t in trials}
+    profiles = {(by[r], "xnnpack"): make_profile() for r in by} | {
+        (by["int8"], "ethos-u55-128"): make_profile(3, "estimated")
+    }
+    float32, int8 = timed(trials, profiles)
+    assert (float32.recipe, float32.why) == ("float32", "baseline")
+    assert (int8.recipe, int8.why) == ("int8", "smallest and fastest within 1 point of accuracy")
+    assert [t.place for t in int8.timings] == ["xnnpack", "ethos-u55-128 (estimated)"]
+    (first, estimate) = int8.timings
+    assert len(first.rows) == 10
+    assert [first.rows[i]["ms"] for i in (0, 1, 9)] == ["0.512", "0.256", "0.001"]
+    assert first.rows[0]["share"] == "50.0%"
+    assert first.rest == "And 2 shorter operators in 0.07 % of the time."
+    assert first.source == "LiteRT's own profiler; means of 30 inferences."
+    assert (first.cycles, estimate.cycles, estimate.rest) == (False, True, "")
+
+
+def test_trials_without_profiles_are_left_out_of_the_timing() -> None:
+    trials = make_devices()
+    int8 = next(t for t in trials if t.recipe == "int8")
+    assert [t.recipe for t in timed(trials, {(int8.id, "xnnpack"): make_profile()})] == ["int8"]
+    assert timed(trials, {}) == []
+    assert timed([], {}) == []
+
+
+def test_page_shows_where_the_time_goes_with_the_first_table_open() -> None:
+    trials = make_devices()
+    profiles = {(t.id, "xnnpack"): make_profile() for t in trials}
+    profiles |= {(t.id, "ethos-u55-128"): make_profile(3, "estimated") for t in trials}
+    document = page(make_record(grid={}), trials, profiles)
+    assert "Where the time goes" in document.text
+    assert "ethos-u55-128 (estimated)" in document.text
+    assert "4,096" in document.text
+    assert [("open" in a) for tag, a in document.tags if tag == "details"][:3] == [True, False, False]
+    bars = [a["style"] for tag, a in document.tags if tag == "i"]
+    assert bars[0] == "width: 50.0%"
+    assert len(bars) == 23
+
+
+def test_times_of_no_length_are_written_too() -> None:
+    profile = make_profile(2)
+    still = profile.model_copy(update={"operators": tuple(o.model_copy(update={"ms": 0.0}) for o in profile.operators)})
+    trial = make_trial("float32")
+    (found,) = timed([trial], {(trial.id, "xnnpack"): still})
+    assert [r["ms"] for r in found.timings[0].rows] == ["0.000", "0.000"]
+
+
+def test_a_constraint_left_empty_is_no_constraint() -> None:
+    record = make_record(grid={"constraints": {"size": None}})
+    assert not [f for f in findings(record, make_study()) if "constraints" in f.title]
+
+
+def test_findings_say_whose_time_it_is() -> None:
+    trials = [
+        make_trial(r, measurements=[measured("micro", ms, clock="host")]) for r, ms in (("float32", 3.0), ("int8", 2.0))
+    ]
+    found = {f.title: f.text for f in findings(make_record(grid={}), trials)}
+    assert found["Baseline"].endswith("3.00 ms on micro (host time)")
+    assert "Fastest within 1 point of accuracy on micro (host time)" in found
 
 
 def test_chart_data_has_the_front_of_every_pair() -> None:

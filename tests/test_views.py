@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import pytest
-from trials import FLOAT_MS, broken, make_many, make_study, make_trial, measured
+from trials import FLOAT_MS, broken, make_devices, make_many, make_study, make_trial, measured
 
+from workbench.cli.tables import print_trials, trial_row
 from workbench.errors import WorkbenchError
 from workbench.values.recipe import SCHEMES
+from workbench.values.warning import WarningKind, warning
 from workbench.views import drawing, units
-from workbench.views.metrics import find_metric, metrics_for, runtimes_of
+from workbench.views.metrics import find_metric, metrics_for, places_of, runtimes_of
 from workbench.views.table import columns, rows
 from workbench.views.tradeoff import front_trials, tradeoff_figure, tradeoff_info
 
@@ -72,6 +74,45 @@ def test_regression_has_errors_and_no_accuracy() -> None:
     assert {"mae", "rmse"} < set(metrics)
     assert "accuracy" not in metrics
     assert metrics["rmse"].better == "low"
+
+
+def test_a_runtime_named_with_its_device_has_figures() -> None:
+    trial = make_trial("int8", measurements=[measured("openvino", 0.2, {"device": "GPU"})])
+    (runtime,) = runtimes_of([trial])
+    assert metrics_for([trial])[f"latency@{runtime}"].value(trial, None) == 0.2
+
+
+def test_times_that_are_no_device_s_are_labelled() -> None:
+    metrics = metrics_for(make_devices())
+    assert metrics["latency@xnnpack"].label == "Latency on xnnpack (ms)"
+    assert metrics["latency@micro"].label == "Latency on micro (ms, host time)"
+    assert metrics["latency@micro"].marked_title == "Latency on micro (host time)"
+    assert metrics["latency@gpu"].label == "Latency on gpu (ms, software device)"
+    assert metrics["ratio@gpu"].label == "Latency ratio on gpu (x baseline, software device)"
+    assert metrics["estimated_latency@ethos-u55-128"].label == "Latency on ethos-u55-128 (ms, estimated)"
+    host = [make_trial("int8", measurements=[measured("micro", 3.0, clock="host")])]
+    assert find_metric("latency", host).label == "Latency on micro (ms, host time)"
+
+
+def test_times_of_a_device_and_of_its_stand_in_are_two_places_and_one_warned_metric() -> None:
+    trials = [
+        make_trial("float32", measurements=[measured("gpu", 0.5)]),
+        make_trial("int8", measurements=[measured("gpu", 7.0, software=True)]),
+        make_trial("dynamic", measurements=[broken("gpu", "no adapter")]),
+    ]
+    assert [p.text for p in places_of(trials)] == ["gpu", "gpu (software device)"]
+    assert metrics_for(trials)["latency@gpu"].label == "Latency on gpu (ms, partly software device)"
+
+
+def test_memory_of_a_device_is_a_metric_beside_the_peak() -> None:
+    trials = make_devices()
+    metrics = metrics_for(trials)
+    arena, sram = metrics["memory@micro"], metrics["estimated_memory@ethos-u55-128"]
+    assert (arena.label, sram.label) == ("Arena on micro (bytes)", "SRAM on ethos-u55-128 (bytes, estimated)")
+    assert [arena.value(t, None) for t in trials] == [105_528, None, 31_952, 31_952]
+    assert sram.value(trials[2], None) == 34_128
+    assert "peak@micro" in metrics
+    assert "memory@xnnpack" not in metrics, "a process's peak is no arena"
 
 
 def test_failed_measurements_are_no_runtime() -> None:
@@ -221,6 +262,58 @@ def test_rows_give_figures_in_base_units() -> None:
     assert (row["size_bytes"], row["accuracy"], row["accuracy_drop"]) == (1234, 0.5, 0.0)
     assert row["latency_ms@xnnpack"] == FLOAT_MS
     assert row["latency_low_ms@xnnpack"] < row["latency_ms@xnnpack"] < row["latency_high_ms@xnnpack"]
+
+
+def test_rows_tell_state_clock_and_memory_of_each_runtime() -> None:
+    found = {r["recipe"]: r for r in rows(make_devices())}
+    assert (found["int8"]["state@micro"], found["int8"]["clock@micro"]) == ("ok", "host")
+    assert (found["int8"]["software@gpu"], found["int8"]["software@xnnpack"]) == (True, False)
+    assert found["dynamic"]["state@micro"] == "skipped"
+    assert found["dynamic"]["clock@micro"] is None
+    assert found["int8"]["memory_bytes@micro"] == 31_952
+    assert found["int8"]["memory_bytes@xnnpack"] is None
+    assert found["float32"]["estimated_state@ethos-u55-128"] == "skipped"
+
+
+def test_table_on_the_command_line_marks_times_and_states() -> None:
+    trials = make_devices()
+    found = {t.recipe: trial_row(t, places_of(trials), "classification") for t in trials}
+    assert found["int16x8"]["gpu ms (software device)"] == "failed"
+    assert found["dynamic"]["micro ms (host time)"] == "skipped"
+    assert found["int8"]["ethos-u55-128 ms (estimated)"].startswith("0.3 ")
+    assert found["int8"]["xnnpack ms"].endswith(" 0.28x")
+    mixed = [
+        make_trial("float32", measurements=[measured("gpu", 0.5)]),
+        make_trial("int8", measurements=[measured("gpu", 7.0, software=True)]),
+    ]
+    row = trial_row(mixed[1], places_of(mixed), "none")
+    assert row["gpu ms"] == "-"
+    assert row["gpu ms (software device)"].startswith("7 ±")
+
+
+def test_many_kinds_of_warnings_are_counted() -> None:
+    kinds: tuple[WarningKind, ...] = (
+        "partial-delegation",
+        "slower-than-baseline",
+        "slower-than-baseline",
+        "not-quantized",
+        "sparsity-lost",
+    )
+    for count, text in (
+        (0, ""),
+        (3, "partial-delegation, slower-than-baseline"),
+        (4, "partial-delegation +2"),
+        (5, "partial-delegation +3"),
+    ):
+        trial = make_trial("int8", warnings=[warning(kind, "seen") for kind in kinds[:count]])
+        assert trial_row(trial, [], "none")["warnings"] == text
+
+
+def test_table_on_the_command_line_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_trials("digits", make_devices())
+    printed = capsys.readouterr().out
+    assert "Study digits" in printed
+    assert "float32 (baseline)" in " ".join(printed.split())
 
 
 # ---- figures in words

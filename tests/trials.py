@@ -11,10 +11,13 @@ from workbench.values.recipe import SCHEMES, Recipe
 from workbench.values.source import DatasetInfo, ModelInfo, Signature, TensorInfo
 from workbench.values.study import StudyRecord
 from workbench.values.trial import (
+    Agreement,
     Artifact,
     Census,
     Latency,
     Measurement,
+    OpProfile,
+    OpTime,
     Quality,
     Ratio,
     Size,
@@ -90,8 +93,9 @@ def measured(
     options: dict[str, Any] | None = None,
     kind: Literal["measured", "estimated"] = "measured",
     base: float = FLOAT_MS,
+    **changes: Any,
 ) -> Measurement:
-    """Return a good measurement with a narrow interval."""
+    """Return a good measurement with a narrow interval; `changes` are fields of its own."""
     return Measurement(
         runtime=runtime,
         options=options or {},
@@ -105,12 +109,66 @@ def measured(
         ops_delegated=7 if runtime == "xnnpack" else 0,
         partitions=1,
         environment=ENVIRONMENT,
-    )
+    ).model_copy(update=changes)
 
 
-def broken(runtime: str, error: str) -> Measurement:
+def broken(runtime: str, error: str, **changes: Any) -> Measurement:
     """Return a measurement that failed."""
-    return Measurement(runtime=runtime, state="failed", error=error)
+    return Measurement(runtime=runtime, state="failed", error=error).model_copy(update=changes)
+
+
+def make_devices() -> list[Trial]:
+    """Return four trials on a processor, a software GPU, a microcontroller's runtime on the host and an estimate."""
+    trials = []
+    for recipe, tensors in (("float32", 36), ("dynamic", 26), ("int8", 0), ("int16x8", 0)):
+        whole = recipe.startswith("int")
+        noise = {"float32": 140.9, "dynamic": 6.2, "int8": 57.1}.get(recipe)
+        runs = [measured("xnnpack", FLOAT_MS * EFFECT[recipe][1])]
+        if recipe == "int8":
+            runs = [runs[0].model_copy(update={"ops_delegated": 5, "partitions": 2, "left": ("SOFTMAX", "MEAN")})]
+        if noise:
+            close = Agreement(samples=16, agreement=0.875 if noise < 10 else 1.0, sqnr_db=noise)
+            runs.append(measured("gpu", 7.0, software=True, device="SwiftShader", ops_delegated=7, reference=close))
+        else:
+            runs.append(broken("gpu", "Failed to initialize kernel."))
+        if recipe == "dynamic":
+            runs.append(broken("micro", "hybrid models are not supported", state="skipped", clock="host"))
+        else:
+            arena = {"arena": 31_952 if whole else 105_528, "arena head": 24_576}
+            quality = Quality(samples=449, task="classification", accuracy=0.98 if whole else 0.9911)
+            runs.append(
+                measured(
+                    "micro", 3.9, clock="host", device="Micro here", memory=arena, quality=quality, ops_delegated=7
+                )
+            )
+        if whole:
+            memory = {"SRAM": 34_128, "off-chip flash": 120_048}
+            runs.append(measured("ethos-u55-128", 0.3, kind="estimated", memory=memory, ops_delegated=7))
+        else:
+            reason = f"{tensors} tensors are not integer; choose int8"
+            runs.append(broken("ethos-u55-128", reason, kind="estimated", state="skipped"))
+        trials.append(make_trial(recipe, measurements=runs))
+    return trials
+
+
+def make_profile(operators: int = 12, kind: Literal["measured", "estimated"] = "measured") -> OpProfile:
+    """Return a profile of so many operators, each half as long as the one before; an estimate has cycles."""
+    return OpProfile(
+        source="LiteRT's own profiler",
+        kind=kind,
+        invocations=30 if kind == "measured" else None,
+        operators=tuple(
+            OpTime(
+                index=i,
+                name=f"CONV_{i}",
+                label=f"net/bn_{i};net/conv_{i}",
+                place="XNNPACK" if kind == "measured" else "NPU",
+                ms=0.512 / 2**i,
+                cycles=None if kind == "measured" else 4096 >> i,
+            )
+            for i in range(operators)
+        ),
+    )
 
 
 def make_study() -> list[Trial]:

@@ -23,6 +23,7 @@ CHROMIUM = Path("/usr/lib/chromium")
 SOFTWARE_DRIVER = CHROMIUM / "vk_swiftshader_icd.json"
 _SPLIT = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+) operations will run on the CPU")
 _ADAPTER = re.compile(r"Selected adapter: (.*?), arch=.*adapterType=(.*)")
+_REFUSALS = "Following operations are not supported by GPU delegate:"
 _REFUSED = re.compile(r"^([A-Z][A-Z0-9_]+): (.+)$", re.MULTILINE)
 
 
@@ -109,5 +110,6 @@ def _coverage(path: Path, text: str, full: bool) -> Coverage:
         return Coverage(total, total, 1) if full else Coverage(total, 0, 0, ("not told by the accelerator",))
     taken, left = int(split[1]), int(split[2])
     # The accelerator prints an operator once for each reason, not once for each time it stands in the file.
-    refused = tuple(dict.fromkeys(f"{name} ({why.split('. ')[0].rstrip('.')})" for name, why in _REFUSED.findall(text)))
+    told = text[: split.start()].rpartition(_REFUSALS)[2]
+    refused = tuple(dict.fromkeys(f"{name} ({why.split('. ')[0].rstrip('.')})" for name, why in _REFUSED.findall(told)))
     return Coverage(taken + left, taken, 1 if taken else 0, refused)

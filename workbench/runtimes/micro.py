@@ -17,6 +17,7 @@ from workbench.runtimes.compiled import count_operators
 from workbench.runtimes.nativelog import native_log
 from workbench.values.params import Params
 
+AMPLE_BYTES = 256 * 2**20
 _TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _PART = re.compile(r"'(.+?)' used (\d+) bytes")
 _NODE = re.compile(r"Node (\w+) \(number (\d+)\) failed to prepare")
@@ -29,7 +30,7 @@ class MicroParams(Params):
     arena: int = Field(
         0,
         ge=0,
-        description="bytes of the tensor arena; 0 gives ten times the file, and the figure shown is what was used",
+        description="bytes of the tensor arena; 0 gives ample room, and the figure shown is what was used",
     )
 
 
@@ -57,7 +58,7 @@ class Micro(Runtime[MicroParams]):
 
         with native_log() as log:
             try:
-                interpreter = runtime.Interpreter.from_file(str(path), arena_size=params.arena or None)
+                interpreter = runtime.Interpreter.from_file(str(path), arena_size=params.arena or _ample(path))
                 session = MicroSession(interpreter, count_operators(path))
             except (RuntimeError, ValueError) as error:
                 raise Unfit(_reason(log.text, error)) from error
@@ -84,6 +85,11 @@ class MicroSession(Session):
             self._interpreter.set_input(np.ascontiguousarray(value), index)
         self._interpreter.invoke()
         return [np.array(self._interpreter.get_output(i)) for i in range(len(self._outputs))]
+
+
+def _ample(path: Path) -> int:
+    """Return bytes enough for any activations; what is not used is never touched."""
+    return AMPLE_BYTES + 10 * path.stat().st_size
 
 
 def _ends(details: Any) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ from workbench.values.params import Params
 OPENVINO = "2026.3.1"
 INSTALL = "pip install 'tflite-workbench[openvino]'"
 _SELECTED = re.compile(r"selected (\d+) ops, from a total of (\d+) ops\. resulted in (\d+) partitions")
+_COMPILING = re.compile(r"Compiling partition \d+ for device (\w+)")
+_LOG_LINE = re.compile(r"(INFO|WARNING|ERROR|VERBOSE): \[")
 _DEVICE = re.compile(r"Using Intel OpenVINO device: (\w+)")
 
 
@@ -95,19 +97,39 @@ class OpenVino(Runtime[OpenVinoParams]):
             text = log.text
         selected, used = _SELECTED.search(text), _DEVICE.search(text)
         if "1 compiler plugins were applied successfully" not in text or selected is None or int(selected[1]) == 0:
-            # LiteRT then runs everything on the processor and still calls the model accelerated.
-            raise Unfit(f"OpenVINO took none of {count_operators(path)} operators{_why(text)}")
+            # LiteRT then runs everything on the processor and may still call the model accelerated.
+            raise Unfit(_refused(selected, count_operators(path), text))
         taken, total, partitions = (int(n) for n in selected.groups())
         left = ("not named by the plugin",) if taken < total else ()
         device = f"OpenVINO {used[1] if used else params.device}"
         return CompiledSession(model, path, Coverage(total, taken, partitions, left), device, False)
 
 
-def _why(text: str) -> str:
-    """Return the plugin's own reason, or nothing: the line after the one that names the place of its exception."""
+def _refused(selected: re.Match[str] | None, total: int, text: str) -> str:
+    """Return what the plugin wanted and why it came to nothing, in its own words."""
+    words = [w for line in _after(text, "Exception in compilation") for w in [line.strip()] if w]
+    reasons = [w for w in words if not w.startswith("Exception from ")]
+    reason = f": {' '.join(reasons)[:250]}" if reasons else ""
+    if selected is None or int(selected[1]) == 0:
+        return f"OpenVINO took none of {total} operators{reason}"
+    devices = ", ".join(dict.fromkeys(_COMPILING.findall(text)))
+    hint = (
+        f" (it compiled for {devices}: LiteRT passes the device on for the first partition only)"
+        if "," in devices
+        else ""
+    )
+    return f"OpenVINO selected {selected[1]} of {total} operators in {selected[3]} partition(s) and could not compile them{reason}{hint}"
+
+
+def _after(text: str, words: str) -> list[str]:
+    """Return the lines of a message that begins with the words, up to the next line of the log or an empty one."""
     lines = text.splitlines()
-    for i, line in enumerate(lines):
-        if "Exception in compilation" in line:
-            said = lines[i + 1].strip() if i + 1 < len(lines) else ""
-            return f": {said or line.split('compilation: ', 1)[-1]}"[:300]
-    return ""
+    start = next((i for i, line in enumerate(lines) if words in line), None)
+    if start is None:
+        return []
+    found = [lines[start].partition(words)[2].lstrip(": ")]
+    for line in lines[start + 1 :]:
+        if not line.strip() or _LOG_LINE.match(line):
+            break
+        found.append(line)
+    return found
