@@ -132,7 +132,7 @@ class Study:
         """Write one self-contained HTML file that opens offline, and return its path."""
         from workbench.report import write_report
 
-        return write_report(self.record, self.trials, Path(path))
+        return write_report(self.record, self.trials, Path(path), self.op_profiles())
 
     def export(self, trial: str | Trial, path: str | Path) -> Path:
         """Write a trial's `.tflite`, labels, card and `predict.py` into a folder, and return it."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.cli.output import Row, print_table
-from workbench.recipes.grammar import runtime_text
 from workbench.values.trial import Measurement, Trial
+from workbench.views.metrics import Place, outcome_of, places_of
 from workbench.views.units import size_text
 
 
 def print_trials(study: str, trials: Sequence[Trial]) -> None:
     """Print trials with size, quality and latency; latency as median with half-width, and ratio to the baseline."""
-    places = list(dict.fromkeys((runtime_text(m.runtime, m.options), m.kind) for t in trials for m in t.measurements))
     task = next((t.quality.task for t in trials if t.quality), "none")
-    print_table([_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
+    places = places_of(trials)
+    print_table([trial_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
 
 
-def _row(trial: Trial, places: Sequence[tuple[str, str]], task: str) -> Row:
+def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:
+    """Return a trial as cells for people; times of each place stand apart, under a header that says what they are."""
     size, quality, census = trial.size, trial.quality, trial.census
     row: Row = {
         "id": trial.id,
@@ -32,14 +33,17 @@ def _row(trial: Trial, places: Sequence[tuple[str, str]], task: str) -> Row:
         row["accuracy"] = _percent(quality.accuracy if quality else None)
     row["agree"] = _percent(quality.agreement if quality else None)
     row["zeros"] = _percent(census.sparsity if census else None)
-    for place, kind in places:
-        name = f"{place} ms" + (" (estimated)" if kind == "estimated" else "")
-        row[name] = next(
-            (_latency(m) for m in trial.measurements if (runtime_text(m.runtime, m.options), m.kind) == (place, kind)),
-            "-",
-        )
-    row["warnings"] = ", ".join(dict.fromkeys(w.kind for w in trial.warnings))
+    for place in places:
+        found = outcome_of(trial, place)
+        row[f"{place.runtime} ms" + (f" ({place.note})" if place.note else "")] = _latency(found) if found else "-"
+    row["warnings"] = _warnings(trial)
     return row
+
+
+def _warnings(trial: Trial) -> str:
+    """Return the kinds of warnings; of more than two the first and how many others there are."""
+    kinds = list(dict.fromkeys(w.kind for w in trial.warnings))
+    return ", ".join(kinds) if len(kinds) <= 2 else f"{kinds[0]} +{len(kinds) - 1}"
 
 
 def _latency(measurement: Measurement) -> str:
@@ -47,7 +51,8 @@ def _latency(measurement: Measurement) -> str:
         return measurement.state
     latency = measurement.latency_ms
     ratio = f" {measurement.ratio.median:.2f}x" if measurement.ratio else ""
-    return f"{latency.median:.3g} ±{(latency.high - latency.low) / 2:.1g}{ratio}"
+    spread = f" ±{(latency.high - latency.low) / 2:.1g}" if latency.samples else ""
+    return f"{latency.median:.3g}{spread}{ratio}"
 
 
 def _percent(share: float | None) -> str:

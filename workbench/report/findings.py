@@ -34,8 +34,8 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
         return []
     found = [
         _baseline(trials),
-        _smallest(trials, ok),
-        _fastest(trials, ok),
+        _smallest(trials),
+        _fastest(trials),
         _compressed(trials, ok),
         _kept(record, trials),
         _slower(trials, ok),
@@ -55,7 +55,7 @@ def describe(trial: Trial, trials: Sequence[Trial]) -> str:
     for runtime in runtimes_of(trials)[:1]:
         ratio = metrics[f"ratio@{runtime}"].value(trial, baseline) if f"ratio@{runtime}" in metrics else None
         if ratio is not None and trial is not baseline:
-            parts.append(f"{units.text(ratio, 'ratio')} the latency on {runtime}")
+            parts.append(f"{units.text(ratio, 'ratio')} the latency on {_where(trials)}")
     return ", ".join([*parts, *_quality_words(trial, trials)])
 
 
@@ -90,40 +90,50 @@ def _baseline(trials: Sequence[Trial]) -> Finding | None:
     latency = metrics_for(trials).get("latency")
     value = latency.value(baseline, baseline) if latency else None
     if latency and value is not None:
-        parts.append(f"{units.text(value, 'ms')} on {runtimes_of(trials)[0]}")
+        parts.append(f"{units.text(value, 'ms')} on {_where(trials)}")
     return Finding("Baseline", ", ".join(parts))
 
 
-def _smallest(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
-    keeps, words = _tolerance(trials)
+def smallest_of(trials: Sequence[Trial], keeps: Callable[[Trial], bool] | None) -> Trial | None:
+    """Return the smallest good trial of those that keep what is asked (None: all do), or None."""
+    fit = [t for t in trials if t.state == "ok" and t.size is not None and (keeps is None or keeps(t))]
+    return min(fit, key=lambda t: (_size(t), -(_quality(t, "accuracy") or 0.0)), default=None)
+
+
+def fastest_of(trials: Sequence[Trial], keeps: Callable[[Trial], bool] | None) -> tuple[float, Trial] | None:
+    """Return the fastest good trial on the first runtime, with its ms, of those that keep what is asked, or None."""
+    latency = metrics_for(trials).get("latency")
+    fit = [t for t in trials if t.state == "ok" and t.size is not None and (keeps is None or keeps(t))]
+    timed = [(value, t) for t in fit if latency and (value := latency.value(t, None)) is not None]
+    return min(timed, key=lambda pair: (pair[0], _size(pair[1])), default=None)
+
+
+def _smallest(trials: Sequence[Trial]) -> Finding | None:
+    keeps, words = tolerance(trials)
     if keeps is None:
         return None
-    fit = [t for t in ok if keeps(t)]
-    if not fit:
+    smallest = smallest_of(trials, keeps)
+    if smallest is None:
         return Finding(f"Smallest {words}", "none")
-    smallest = min(fit, key=lambda t: (_size(t), -(_quality(t, "accuracy") or 0.0)))
     if smallest.baseline:
         return Finding(f"Smallest {words}", "the baseline itself; no variant is smaller")
     return Finding(f"Smallest {words}", describe(smallest, trials))
 
 
-def _fastest(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
-    keeps, words = _tolerance(trials)
-    latency = metrics_for(trials).get("latency")
-    if keeps is None or latency is None:
+def _fastest(trials: Sequence[Trial]) -> Finding | None:
+    keeps, words = tolerance(trials)
+    found = fastest_of(trials, keeps) if keeps else None
+    if found is None:
         return None
-    timed = [(value, t) for t in ok if keeps(t) and (value := latency.value(t, None)) is not None]
-    if not timed:
-        return None
-    time, fastest = min(timed, key=lambda pair: (pair[0], _size(pair[1])))
-    title = f"Fastest {words} on {runtimes_of(trials)[0]}"
+    time, fastest = found
+    title = f"Fastest {words} on {_where(trials)}"
     if fastest.baseline:
         return Finding(title, "the baseline itself; no variant is faster")
     return Finding(title, f"{describe(fastest, trials)}, {units.text(time, 'ms')}")
 
 
 def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
-    keeps, words = _tolerance(trials)
+    keeps, words = tolerance(trials)
     baseline = baseline_of(trials)
     fit = [t for t in ok if t.size and (keeps is None or keeps(t))]
     if not fit or baseline is None or baseline.size is None:
@@ -145,6 +155,8 @@ def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
         return None
     constraints = build(Constraints, asked, "constraints")
     words = _limits(constraints)
+    if not words:
+        return None
     found = best(trials, constraints)
     return Finding(
         f"Smallest that keeps the constraints asked for ({words})",
@@ -162,12 +174,18 @@ def _slower(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
         if slower:
             return Finding(
                 "Slower than the baseline",
-                f"{slower} of {len(low)} measured variants on {runtime}: their whole 95 % interval lies above 1x",
+                f"{slower} of {len(low)} measured variants on {_where(trials)}: their whole 95 % interval lies above 1x",
             )
     return None
 
 
-def _tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None, str]:
+def _where(trials: Sequence[Trial]) -> str:
+    """Return the first runtime, as the findings name it: with what its times are where no device took them."""
+    latency = metrics_for(trials).get("latency")
+    return runtimes_of(trials)[0] + (f" ({latency.note})" if latency and latency.note else "")
+
+
+def tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None, str]:
     """Return what counts as good enough for this task, and its words; None where nothing tells quality."""
     metrics, baseline = metrics_for(trials), baseline_of(trials)
     if baseline is None or baseline.quality is None:

@@ -13,21 +13,22 @@ from workbench.files import write_atomic
 from workbench.report.chart import chart_data
 from workbench.report.findings import PACKING_NOTE, findings
 from workbench.report.listing import failures, listing, runtimes, warnings
+from workbench.report.timing import Profiles, timed
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 
 
-def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path) -> Path:
+def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path, profiles: Profiles | None = None) -> Path:
     """Write the report of a study as one HTML file that needs no network, and return its path.
 
-    The file is replaced as a whole or not at all. Folders on the way are made.
+    `profiles` hold the time of operators by trial id and runtime text, where that was asked for. The file is replaced as a whole or not at all. Folders on the way are made.
     """
     path = Path(path)
-    write_atomic(path, render(record, trials).encode())
+    write_atomic(path, render(record, trials, profiles).encode())
     return path
 
 
-def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
+def render(record: StudyRecord, trials: Sequence[Trial], profiles: Profiles | None = None) -> str:
     """Return the report's HTML."""
     import jinja2
     import yaml
@@ -53,7 +54,8 @@ def render(record: StudyRecord, trials: Sequence[Trial]) -> str:
         plotly=_plotly() if chart else "",
         table=listing(trials),
         runtimes=runtimes(trials),
-        failures=failures(trials),
+        timed=timed(trials, profiles or {}),
+        failures=[f for f in failures(trials) if f.place is None],
         warnings=warnings(trials),
         environment=list(_flat(record.environment)),
         grid=yaml.safe_dump(record.grid, sort_keys=False, default_flow_style=None, allow_unicode=True)

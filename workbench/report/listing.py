@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from workbench.recipes.grammar import runtime_text
-from workbench.values.trial import Trial
+from workbench.values.trial import Agreement, Measurement, Trial
 from workbench.views import units
-from workbench.views.metrics import Kind, measurement_of, runtimes_of
+from workbench.views.metrics import Kind, Place, metrics_for, outcome_of, places_of
+from workbench.views.runtimes import agreement_text
 from workbench.views.table import rows
 from workbench.views.units import Unit
 
 
 class Column(NamedTuple):
-    """A column of the table: key in the row, header, unit (None for text), and the runtime it is about."""
+    """A column of the table: key in the row, header, unit (None for text), and the place it is about."""
 
     key: str
     header: str
     unit: Unit | None
-    runtime: str = ""
+    place: Place | None = None
 
 
 class Cell(NamedTuple):
-    """A cell: what is shown, a smaller second line, and the value to sort by ("" where there is none)."""
+    """A cell: what is shown, a smaller second line, the value to sort by ("" where there is none), and why nothing ran."""
 
     text: str
     detail: str
     sort: str
+    reason: str = ""
 
 
 class Line(NamedTuple):
@@ -67,102 +69,223 @@ _THEN = (
     Column("sparsity", "Sparsity", "share"),
     Column("unique_weights", "Unique weights", "number"),
 )
-_MEMORY = (Column("peak_bytes", "Peak memory", "bytes"),)
+_MEMORY = (Column("memory_bytes", "Memory", "bytes"), Column("peak_bytes", "Peak memory", "bytes"))
 _WARNINGS = Column("warnings", "Warnings", None)
 
 
 def listing(trials: Sequence[Trial]) -> Listing:
     """Return the table of all trials; columns of which no trial has a figure are left out."""
     data = rows(trials)
-    columns = [*_FIRST, *_on_runtimes(_LATENCY, trials), *_THEN, *_on_runtimes(_MEMORY, trials)]
-    columns = [c for c in columns if c.key == "state" or any(row[c.key] is not None for row in data)] + [_WARNINGS]
+    columns = [*_FIRST, *_at_places(_LATENCY, trials), *_THEN, *_at_places(_MEMORY, trials), _WARNINGS]
+    table = [[_cell(trial, row, c) for c in columns] for trial, row in zip(trials, data, strict=True)]
+    kept = [
+        i
+        for i, column in enumerate(columns)
+        if column.unit is None or any(cells[i].sort or cells[i].reason for cells in table)
+    ]
     lines = [
-        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(row, c) for c in columns))
-        for t, row in zip(trials, data, strict=True)
+        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(cells[i] for i in kept))
+        for t, cells in zip(trials, table, strict=True)
     ]
-    return Listing(tuple(columns), tuple(lines))
+    return Listing(tuple(columns[i] for i in kept), tuple(lines))
 
 
-def _on_runtimes(columns: Sequence[Column], trials: Sequence[Trial]) -> list[Column]:
-    measured = [c._replace(key=f"{c.key}@{r}", runtime=r) for r in runtimes_of(trials) for c in columns]
-    estimated = [
-        c._replace(key=f"estimated_{c.key}@{r}", header=f"{c.header} (estimated)", runtime=r)
-        for r in runtimes_of(trials, "estimated")
-        for c in columns
-    ]
-    return measured + estimated
+def _at_places(columns: Sequence[Column], trials: Sequence[Trial]) -> list[Column]:
+    metrics = metrics_for(trials)
+    found = []
+    for place in places_of(trials):
+        prefix = "estimated_" if place.kind == "estimated" else ""
+        for c in columns:
+            header = c.header
+            memory = metrics.get(f"{prefix}memory@{place.runtime}")
+            if c.key == "memory_bytes" and memory:
+                header = memory.title.removesuffix(f" on {place.runtime}")
+            # What memory is needed does not hang on whose clock it was.
+            note = place.note if c in _LATENCY else prefix.rstrip("_")
+            header = f"{header} ({note})" if note else header
+            found.append(c._replace(key=f"{prefix}{c.key}@{place.runtime}", header=header, place=place))
+    return found
 
 
-def _cell(row: dict[str, Any], column: Column) -> Cell:
-    value = row[column.key]
+def _cell(trial: Trial, row: dict[str, Any], column: Column) -> Cell:
+    value, place = row[column.key], column.place
     if column.unit is None:
         return Cell(str(value or ""), "", str(value or ""))
+    figure, _, runtime = column.key.partition("@")
+    is_latency = figure.endswith("latency_ms")
+    if place:
+        found = outcome_of(trial, place)
+        if found and found.state != "ok" and is_latency:
+            return Cell(found.state, "", "", found.error or "no reason recorded")
+        value = value if found else None
     if value is None:
         return Cell("–", "", "")
     detail = ""
-    figure, _, runtime = column.key.partition("@")
-    if figure.endswith("latency_ms"):
-        stem = figure.removesuffix("_ms")
-        low, high = row[f"{stem}_low_ms@{runtime}"], row[f"{stem}_high_ms@{runtime}"]
+    if is_latency and place and place.kind == "measured":
+        low, high = row[f"latency_low_ms@{runtime}"], row[f"latency_high_ms@{runtime}"]
         detail = f"{units.digits(low)} to {units.digits(high)}"
     number = float(value)
     text = f"{int(value):,}" if column.key == "unique_weights" else units.text(number, column.unit)
     return Cell(text, detail, "Infinity" if math.isinf(number) else repr(number))
 
 
+class Failure(NamedTuple):
+    """Something that did not work for one reason: what of which recipes, at which place (None: the variant itself)."""
+
+    recipes: tuple[str, ...]
+    what: str
+    state: str
+    reason: str
+    place: Place | None = None
+
+
+def failures(trials: Sequence[Trial]) -> list[Failure]:
+    """Return failed and skipped trials, and runtimes that could not run a good one; recipes of one reason together."""
+    found = [
+        Failure((t.recipe,), f"variant {t.state}", t.state, t.error or "no reason recorded")
+        for t in trials
+        if t.state in ("failed", "skipped")
+    ]
+    for place in places_of(trials):
+        for trial in trials:
+            m = outcome_of(trial, place)
+            if m and m.state != "ok":
+                reason = m.error or "no reason recorded"
+                found.append(Failure((trial.recipe,), f"on {place.runtime}", m.state, reason, place))
+    groups: dict[tuple[Any, ...], list[Failure]] = {}
+    for failure in found:
+        groups.setdefault((*failure[1:3], _NUMBER.sub("#", failure.reason), failure.place), []).append(failure)
+    return [
+        alike[0]._replace(recipes=tuple(r for f in alike for r in f.recipes), reason=_merged([f.reason for f in alike]))
+        for alike in groups.values()
+    ]
+
+
+# A number that stands alone: not that of `int8`, `CONV_2D` or `2.21.0`.
+_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w]|\.\d)")
+
+
+def _merged(reasons: Sequence[str]) -> str:
+    """Return reasons that differ in their numbers alone as one, each number with all its values."""
+    columns = iter(zip(*(map(int, _NUMBER.findall(reason)) for reason in reasons), strict=True))
+    return _NUMBER.sub(lambda match: _either(sorted(set(next(columns)))), reasons[0])
+
+
+def _either(numbers: Sequence[int]) -> str:
+    if len(numbers) > 4:
+        return f"{numbers[0]} to {numbers[-1]}"
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 class RuntimeUse(NamedTuple):
-    """How one runtime did over all trials: counts, and how many operators it took."""
+    """What one runtime is and how it did over all trials; texts are empty where there is nothing to tell.
+
+    `figures` says what its figures are, `trials` counts the good ones, `taken` and `left` tell of operators,
+    `reference` the worst agreement with the reference kernels, `quality` what was found on the runtime itself.
+    """
 
     name: str
     kind: Kind
+    figures: str
+    devices: tuple[str, ...]
     trials: int
+    skipped: int
+    failed: int
     taken: str
+    left: tuple[str, ...]
+    reference: str
+    quality: str
+    problems: tuple[Failure, ...]
+
+
+_MEASURES: tuple[tuple[str, Unit, str], ...] = (
+    ("accuracy", "share", ""),
+    ("rmse", "number", "RMSE "),
+    ("agreement", "share", "agreement "),
+)
 
 
 def runtimes(trials: Sequence[Trial]) -> list[RuntimeUse]:
     """Return what each runtime really did, measured ones first."""
-    kinds: tuple[Kind, ...] = ("measured", "estimated")
-    return [_use(runtime, kind, trials) for kind in kinds for runtime in runtimes_of(trials, kind)]
+    problems = failures(trials)
+    return [_use(place, trials, [f for f in problems if f.place == place]) for place in places_of(trials)]
 
 
-def _use(runtime: str, kind: Kind, trials: Sequence[Trial]) -> RuntimeUse:
-    found = [m for t in trials if (m := measurement_of(t, runtime, kind))]
-    told = [(m.ops_delegated, m.ops_total) for m in found if m.ops_delegated is not None and m.ops_total]
-    if not told:
-        return RuntimeUse(runtime, kind, len(found), "not told")
-    whole = sum(taken == total for taken, total in told)
-    taken, total = (sum(column) for column in zip(*told, strict=True))
+def _use(place: Place, trials: Sequence[Trial], problems: Sequence[Failure]) -> RuntimeUse:
+    good = [(t, m) for t in trials if (m := outcome_of(t, place)) and m.state == "ok"]
+    missed = {state: sum(len(f.recipes) for f in problems if f.state == state) for state in ("skipped", "failed")}
     return RuntimeUse(
-        runtime, kind, len(found), f"{taken:,} of {total:,} over all variants; every one in {whole} of {len(told)}"
+        place.runtime,
+        place.kind,
+        place.note if place.kind == "estimated" else ", ".join(filter(None, ("measured", place.note))),
+        tuple(dict.fromkeys(m.device for _, m in good if m.device)),
+        len(good),
+        missed["skipped"],
+        missed["failed"],
+        _taken([m for _, m in good]) if good else "",
+        tuple(dict.fromkeys(name for _, m in good for name in m.left)),
+        _worst(good),
+        _quality(good),
+        tuple(problems),
     )
 
 
-class Failure(NamedTuple):
-    """Something that did not work: which recipe, what of it, why."""
+def _taken(good: Sequence[Measurement]) -> str:
+    told = [(m.ops_delegated, m.ops_total) for m in good if m.ops_delegated is not None and m.ops_total]
+    if not told:
+        return "not told"
+    whole = sum(taken == total for taken, total in told)
+    least, most = min(told, key=lambda pair: pair[0] / pair[1]), max(told, key=lambda pair: pair[0] / pair[1])
+    taken, total = (sum(column) for column in zip(*told, strict=True))
+    if not taken:
+        return f"none of {total:,}"
+    text = f"{taken:,} of {total:,} over all variants; every one in {whole} of {len(told)}"
+    spread = least[0] * most[1] != most[0] * least[1]
+    return f"{text}; from {least[0]} of {least[1]} to {most[0]} of {most[1]}" if spread else text
 
-    recipe: str
-    what: str
-    reason: str
+
+def _worst(good: Sequence[tuple[Trial, Measurement]]) -> str:
+    """Return the worst agreement with the reference kernels; equal outputs have no noise at all."""
+    compared = [(t, m, m.reference) for t, m in good if m.reference]
+    if not compared:
+        return ""
+
+    def order(found: tuple[Trial, Measurement, Agreement]) -> tuple[float, float]:
+        noise, same = found[2].sqnr_db, found[2].agreement
+        return math.inf if noise is None else noise, 1.0 if same is None else same
+
+    trial, measurement, found = min(compared, key=order)
+    if found.sqnr_db is None:
+        return f"equal in every variant compared ({found.samples:,} samples)"
+    return f"at worst {agreement_text(measurement)} ({trial.recipe}, {found.samples:,} samples)"
 
 
-def failures(trials: Sequence[Trial]) -> list[Failure]:
-    """Return failed and skipped trials, and runtimes that could not run a good one, with their reasons."""
-    found = [
-        Failure(t.recipe, f"variant {t.state}", t.error or "no reason recorded")
-        for t in trials
-        if t.state in ("failed", "skipped")
-    ]
-    for trial in trials:
-        for m in trial.measurements:
-            if m.state != "ok":
-                found.append(
-                    Failure(
-                        trial.recipe,
-                        f"on {runtime_text(m.runtime, m.options)}",
-                        m.error or f"{m.state}, no reason recorded",
-                    )
-                )
-    return found
+def _quality(good: Sequence[tuple[Trial, Measurement]]) -> str:
+    """Return the range of the best known measure of quality on the runtime, and how far it is from the variants' own."""
+    for name, unit, title in _MEASURES:
+        found = [(value, t, m.quality) for t, m in good if (value := getattr(m.quality, name, None)) is not None]
+        if not found:
+            continue
+        low, high = (units.text(pick(value for value, _, _ in found), unit) for pick in (min, max))
+        samples = max(quality.samples for _, _, quality in found if quality)
+        text = f"{title}{low if low == high else f'{low} to {high}'} on {samples:,} samples"
+        own = [(value, t, getattr(t.quality, name, None)) for value, t, _ in found]
+        apart, farthest = max(
+            ((abs(value - other), t) for value, t, other in own if other is not None),
+            key=lambda pair: pair[0],
+            default=(None, None),
+        )
+        if apart is None or farthest is None:
+            return text
+        if apart == 0:
+            return f"{text}; the same as each variant's own"
+        return f"{text}; at most {_apart(apart, unit)} from the variant's own ({farthest.recipe})"
+    return ""
+
+
+def _apart(difference: float, unit: Unit) -> str:
+    return f"{units.text(difference, 'points')} points" if unit == "share" else units.text(difference, unit)
 
 
 class Notice(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from workbench.errors import unknown
 from workbench.recipes.grammar import runtime_text
 from workbench.values.trial import Measurement, Quality, Size, Trial
+from workbench.views.runtimes import memory_bytes, place_text
 from workbench.views.units import UNIT_TEXT, Unit
 
 Better = Literal["low", "high"]
@@ -21,7 +22,8 @@ class Metric:
     """One figure of a trial: its name, what it is, which way is better, and how to read it.
 
     `value(trial, baseline)` is None where the trial has no such figure. `interval(trial)` gives the 95 %
-    interval (low, high) of a measured one. Shares and points are fractions: 0.01 = 1 %.
+    interval (low, high) of a measured one. Shares and points are fractions: 0.01 = 1 %. `note` says what a
+    time is that no device of that name took: host time, or a software device.
     """
 
     name: str
@@ -32,17 +34,34 @@ class Metric:
     log_default: bool = False
     interval: Callable[[Trial], Interval | None] = lambda trial: None
     estimated: bool = False
+    note: str = ""
 
     @property
     def label(self) -> str:
         """The title with its unit, for an axis or a list to choose from."""
-        notes = [note for note in (UNIT_TEXT[self.unit], "estimated" if self.estimated else "") if note]
-        return f"{self.title} ({', '.join(notes)})" if notes else self.title
+        return self._with_notes(UNIT_TEXT[self.unit])
 
     @property
     def marked_title(self) -> str:
-        """The title without its unit, still marked where the figure is an estimate."""
-        return f"{self.title} (estimated)" if self.estimated else self.title
+        """The title without its unit, still marked where the figure is an estimate, host time or a software device's."""
+        return self._with_notes()
+
+    def _with_notes(self, unit: str = "") -> str:
+        notes = [note for note in (unit, "estimated" if self.estimated else "", self.note) if note]
+        return f"{self.title} ({', '.join(notes)})" if notes else self.title
+
+
+class Place(NamedTuple):
+    """A runtime as figures are told apart by it; `text` names it with `note`: estimated, host time, software device."""
+
+    runtime: str
+    kind: Kind
+    text: str
+
+    @property
+    def note(self) -> str:
+        """What must be known before a time is read, or nothing."""
+        return self.text.removeprefix(self.runtime).strip(" ()")
 
 
 def metrics_for(trials: Sequence[Trial]) -> dict[str, Metric]:
@@ -55,11 +74,17 @@ def metrics_for(trials: Sequence[Trial]) -> dict[str, Metric]:
     found = {n: m for n, m in _PLAIN.items() if any(m.value(t, baseline) is not None for t in trials)}
     if not found:
         found = {n: m for n, m in _PLAIN.items() if n not in _REGRESSION}
-    measured = runtimes_of(trials)
+    measured, places = runtimes_of(trials), places_of(trials)
     if measured:
-        found["latency"] = _latency(measured[0], "measured", name="latency")
+        found["latency"] = _latency(measured[0], "measured", _note(measured[0], "measured", places), "latency")
     for runtime, kind in _runtimes(trials):
-        for metric in (_latency(runtime, kind), _ratio(runtime, kind), _peak(runtime, kind)):
+        note = _note(runtime, kind, places)
+        metrics = [_latency(runtime, kind, note), _ratio(runtime, kind, note)]
+        told = (m for t in trials if (m := measurement_of(t, runtime, kind)))
+        part = next(filter(None, map(memory_part, told)), None)
+        if part:
+            metrics.append(_memory(runtime, kind, part))
+        for metric in (*metrics, _peak(runtime, kind)):
             if any(metric.value(t, baseline) is not None for t in trials):
                 found[metric.name] = metric
     return found
@@ -93,11 +118,52 @@ def runtimes_of(trials: Sequence[Trial], kind: Kind = "measured") -> list[str]:
 
 def measurement_of(trial: Trial, runtime: str, kind: Kind = "measured") -> Measurement | None:
     """Return the trial's last good measurement on a runtime given as text, or None."""
-    name = runtime.partition("[")[0]
+    return next((m for m in _newest_of(trial, runtime, kind) if m.state == "ok"), None)
+
+
+def outcome_of(trial: Trial, place: Place) -> Measurement | None:
+    """Return the trial's last good measurement at a place, else the last skipped or failed one there, or None."""
+    good = measurement_of(trial, place.runtime, place.kind)
+    if good:
+        return good if place_text(good) == place.text else None
+    return next(_newest_of(trial, place.runtime, place.kind), None)
+
+
+def places_of(trials: Sequence[Trial]) -> list[Place]:
+    """Return where trials were run or tried, measured before estimated.
+
+    One runtime is two places where some of its times are a software device's and others are not.
+    """
+    good: dict[Place, None] = {}
+    tried: dict[tuple[str, Kind], list[Place]] = {}
+    for trial in trials:
+        for m in trial.measurements:
+            place = Place(runtime_text(m.runtime, m.options), m.kind, place_text(m))
+            if m.state == "ok":
+                good.setdefault(place)
+            tried.setdefault(place[:2], []).append(place)
+    # What did not run cannot know its device, so it makes a place only where nothing ran.
+    found = [p for key, seen in tried.items() for p in ([g for g in good if g[:2] == key] or seen[:1])]
+    return sorted(found, key=lambda place: place.kind == "estimated")
+
+
+def memory_part(measurement: Measurement) -> str | None:
+    """Return the part of memory by which trials compare, `arena` or `SRAM`, or None where the runtime tells neither."""
+    return next((part for part in ("arena", "SRAM") if part in measurement.memory), None)
+
+
+def _newest_of(trial: Trial, runtime: str, kind: Kind) -> Iterator[Measurement]:
     for m in reversed(trial.measurements):
-        if m.state == "ok" and m.kind == kind and m.runtime == name and runtime_text(m.runtime, m.options) == runtime:
-            return m
-    return None
+        # The name first: it is cheap, and begins the text.
+        if m.kind == kind and runtime.startswith(m.runtime) and runtime_text(m.runtime, m.options) == runtime:
+            yield m
+
+
+def _note(runtime: str, kind: Kind, places: Sequence[Place]) -> str:
+    """Return what a time there is beside an estimate; `partly` where that holds for some trials only."""
+    notes = [p.note.removeprefix("estimated").strip(", ") for p in places if p[:2] == (runtime, kind)]
+    told = ", ".join(n for n in notes if n)
+    return f"partly {told}" if told and not all(notes) else told
 
 
 def _runtimes(trials: Sequence[Trial]) -> list[tuple[str, Kind]]:
@@ -129,7 +195,7 @@ def _drop(trial: Trial, baseline: Trial | None) -> float | None:
     return None if before is None or after is None else before - after
 
 
-def _latency(runtime: str, kind: Kind, name: str = "") -> Metric:
+def _latency(runtime: str, kind: Kind, note: str, name: str = "") -> Metric:
     def value(trial: Trial, baseline: Trial | None) -> float | None:
         m = measurement_of(trial, runtime, kind)
         return m.latency_ms.median if m and m.latency_ms else None
@@ -147,10 +213,11 @@ def _latency(runtime: str, kind: Kind, name: str = "") -> Metric:
         True,
         interval,
         kind == "estimated",
+        note,
     )
 
 
-def _ratio(runtime: str, kind: Kind) -> Metric:
+def _ratio(runtime: str, kind: Kind, note: str) -> Metric:
     def value(trial: Trial, baseline: Trial | None) -> float | None:
         m = measurement_of(trial, runtime, kind)
         return m.ratio.median if m and m.ratio else None
@@ -168,6 +235,7 @@ def _ratio(runtime: str, kind: Kind) -> Metric:
         True,
         interval,
         kind == "estimated",
+        note,
     )
 
 
@@ -178,6 +246,17 @@ def _peak(runtime: str, kind: Kind) -> Metric:
 
     return Metric(
         _name("peak", runtime, kind), f"Peak memory on {runtime}", "bytes", "low", value, estimated=kind == "estimated"
+    )
+
+
+def _memory(runtime: str, kind: Kind, part: str) -> Metric:
+    def value(trial: Trial, baseline: Trial | None) -> float | None:
+        m = measurement_of(trial, runtime, kind)
+        return memory_bytes(m) if m and memory_part(m) == part else None
+
+    title = "Arena" if part == "arena" else part
+    return Metric(
+        _name("memory", runtime, kind), f"{title} on {runtime}", "bytes", "low", value, estimated=kind == "estimated"
     )
 
 

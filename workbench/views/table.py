@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Measurement, Trial
-from workbench.views.metrics import Kind, baseline_of, find_metric, measurement_of, runtimes_of
+from workbench.views.metrics import Place, baseline_of, find_metric, memory_part, outcome_of, places_of
+from workbench.views.runtimes import memory_bytes
 from workbench.views.tradeoff import scheme_of, techniques_of
 
 _FIRST = ("id", "recipe", "state", "baseline", "scheme", "techniques", "size_bytes", "gzip_bytes")
 _QUALITY = ("accuracy", "accuracy_drop", "top5", "mae", "rmse", "agreement", "sqnr_db")
 _WEIGHTS = ("sparsity", "unique_weights")
 PER_RUNTIME = (
+    "state",
+    "clock",
+    "software",
     "latency_ms",
     "latency_low_ms",
     "latency_high_ms",
     "ratio",
     "ratio_low",
     "ratio_high",
+    "memory_bytes",
     "peak_bytes",
     "ops_total",
     "ops_delegated",
@@ -29,10 +34,11 @@ _LAST = ("warnings", "error")
 def columns(trials: Sequence[Trial]) -> list[str]:
     """Return the names of the columns that `rows` gives, also where there is no trial.
 
-    A figure of a runtime is named `FIGURE@RUNTIME`, or `estimated_FIGURE@RUNTIME`.
+    A figure of a runtime is named `FIGURE@RUNTIME`, or `estimated_FIGURE@RUNTIME`; `clock` and `software` tell
+    what its time is, `state` how it went.
     """
-    per_runtime = [f"{prefix}{figure}@{runtime}" for prefix, runtime, _ in _runtimes(trials) for figure in PER_RUNTIME]
-    return [*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]
+    per_runtime = (f"{prefix}{figure}@{place.runtime}" for prefix, place in _places(trials) for figure in PER_RUNTIME)
+    return list(dict.fromkeys([*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]))
 
 
 def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -43,7 +49,7 @@ def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """
     baseline = baseline_of(trials)
     drop = find_metric("accuracy_drop", trials)
-    runtimes = _runtimes(trials)
+    places = _places(trials)
     blank = dict.fromkeys(columns(trials))
     result = []
     for trial in trials:
@@ -65,28 +71,31 @@ def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             row.update({name: getattr(trial.quality, name) for name in _QUALITY if name != "accuracy_drop"})
         if trial.census:
             row.update(sparsity=trial.census.sparsity, unique_weights=trial.census.unique_weights)
-        for prefix, runtime, kind in runtimes:
-            found = measurement_of(trial, runtime, kind)
+        for prefix, place in places:
+            found = outcome_of(trial, place)
             if found:
-                row.update({f"{prefix}{figure}@{runtime}": value for figure, value in _figures(found).items()})
+                row.update({f"{prefix}{figure}@{place.runtime}": value for figure, value in _figures(found).items()})
         result.append(row)
     return result
 
 
-def _runtimes(trials: Sequence[Trial]) -> list[tuple[str, str, Kind]]:
-    measured: list[tuple[str, str, Kind]] = [("", r, "measured") for r in runtimes_of(trials)]
-    return [*measured, *(("estimated_", r, "estimated") for r in runtimes_of(trials, "estimated"))]
+def _places(trials: Sequence[Trial]) -> list[tuple[str, Place]]:
+    return [("estimated_" if p.kind == "estimated" else "", p) for p in places_of(trials)]
 
 
 def _figures(m: Measurement) -> dict[str, Any]:
-    latency, ratio = m.latency_ms, m.ratio
+    latency, ratio, ran = m.latency_ms, m.ratio, m.state == "ok"
     return {
+        "state": m.state,
+        "clock": m.clock if ran else None,
+        "software": m.software if ran else None,
         "latency_ms": latency and latency.median,
         "latency_low_ms": latency and latency.low,
         "latency_high_ms": latency and latency.high,
         "ratio": ratio and ratio.median,
         "ratio_low": ratio and ratio.low,
         "ratio_high": ratio and ratio.high,
+        "memory_bytes": memory_bytes(m) if memory_part(m) else None,
         "peak_bytes": m.peak_bytes,
         "ops_total": m.ops_total,
         "ops_delegated": m.ops_delegated,
