@@ -76,7 +76,7 @@ def profile(path: Path, resolver: str, threads: int, invocations: int) -> OpProf
         events = model.profiled(invocations)
     graph = _main_graph(path)
     return OpProfile(
-        source="LiteRT's own profiler; it adds about a microsecond to each operator",
+        source="LiteRT's own profiler, in whole microseconds",
         invocations=invocations,
         operators=tuple(_operators(events, graph, invocations)),
     )
