@@ -139,7 +139,7 @@ SWEEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "runtime": (
         (MODEL, *DATA, "--runtime", "xnpack"),
-        ("unknown runtime 'xnpack'. Did you mean 'xnnpack'?", "builtin, reference, xnnpack"),
+        ("unknown runtime 'xnpack'. Did you mean 'xnnpack'?", "openvino, reference, xnnpack"),
     ),
     "option of a runtime": ((MODEL, *DATA, "--runtime", "xnnpack[thread=2]"), ("'thread'. Did you mean 'threads'?",)),
     "pruning a .tflite": (

@@ -99,8 +99,9 @@ def sweep(
 @click.option(
     "--out", default="workbench-demo", show_default=True, metavar="DIR", help="folder for the store and the report"
 )
+@click.option("--runtime", metavar="A,B,...", help="where to measure  [default: xnnpack,builtin]")
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
-def demo(out: str, jobs: int | None) -> None:
+def demo(out: str, runtime: str | None, jobs: int | None) -> None:
     """Sweep the bundled model on the bundled digits, and write a report.
 
     The model is a small residual network for the UCI handwritten digits; a sweep of 36 recipes takes two to three minutes on 2 cores.
@@ -108,12 +109,12 @@ def demo(out: str, jobs: int | None) -> None:
     folder = Path(out)
     begin = time.monotonic()
     with Progress() as progress:
-        command = shlex.join(["workbench", "demo", "--out", out])
+        command = shlex.join(["workbench", "demo", "--out", out, *(["--runtime", runtime] if runtime else [])])
         study = api.sweep(
             bundled("digits_cnn.h5"),
             "digits",
             bundled("demo_grid.yaml"),
-            None,
+            split_list(runtime) if runtime else None,
             "demo",
             folder / "store",
             jobs=jobs,
