@@ -5,8 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+from interrupts import hear_interrupts
+
+from workbench.cli.loading import loading
 
 CARELESS = """
 import os, signal, time
@@ -25,8 +29,14 @@ print("went on")
 
 
 def outcome(body: str) -> subprocess.CompletedProcess[str]:
+    code = CARELESS.format(body=body)
     return subprocess.run(
-        [sys.executable, "-c", CARELESS.format(body=body)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=hear_interrupts,
     )
 
 
@@ -41,12 +51,26 @@ def test_without_it_the_interrupt_is_lost() -> None:
     assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
-def test_afterwards_an_interrupt_is_an_exception_again() -> None:
-    from workbench.cli.loading import loading
-
+@pytest.fixture
+def restored() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("restored")
+def test_afterwards_an_interrupt_is_an_exception_again() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with loading():
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_was_started_to_ignore_interrupts_goes_on_ignoring_them() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with loading():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from running import Json, artifact_times, command, environment, images, install, query, run, show, stage_rows
+from interrupts import hear_interrupts
+from running import (
+    Json,
+    artifact_times,
+    command,
+    environment,
+    images,
+    install,
+    query,
+    run,
+    show,
+    stage_rows,
+)
 
 from workbench.measure.session import machine_lock
 
@@ -67,6 +79,7 @@ def sweeping(sweep: list[object], store: Path, *paths: Path) -> Iterator[Running
             stdout=subprocess.DEVNULL,
             stderr=stream,
             start_new_session=True,
+            preexec_fn=hear_interrupts,
         )
     try:
         yield Running(process, store, time.monotonic(), log)

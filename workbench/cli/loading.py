@@ -17,10 +17,12 @@ INTERRUPTED_CODE = 130
 def loading() -> Iterator[None]:
     """Answer Ctrl-C by leaving with exit status 130 while the body imports modules.
 
-    A KeyboardInterrupt raised inside an import may come out as another error, or not at all: packages of native code
-    clear exceptions while they set themselves up, and the command would then run on as if nobody had pressed it.
+    A KeyboardInterrupt raised inside an import may come out as another error with a traceback, as it was seen to do where
+    pydantic builds its classes, or be swallowed by code that catches everything. Where the process was started to
+    ignore Ctrl-C, as in the background of a shell, it goes on ignoring it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, _leave)
