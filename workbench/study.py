@@ -72,7 +72,7 @@ class Study:
     @property
     def running(self) -> bool:
         """Whether a sweep of this process works on the study."""
-        return bool(self._work and self._work.thread.is_alive())
+        return bool(self._work and self._work.running)
 
     def trial(self, trial_id: str) -> Trial:
         """Return a trial by id, the beginning of an id, or recipe text; raises WorkbenchError with the nearest."""
@@ -152,6 +152,8 @@ class Work:
     def __init__(self, run: Callable[[threading.Event, Callable[[str], None]], Any]) -> None:
         self.cancel = threading.Event()
         self._named = threading.Event()
+        # Not `Thread.join`: in CPython 3.11 an interrupted join takes a running thread for ended.
+        self._ended = threading.Event()
         self._name: str | None = None
         self._error: BaseException | None = None
 
@@ -162,9 +164,15 @@ class Work:
                 self._error = error
             finally:
                 self._named.set()
+                self._ended.set()
 
         self.thread = threading.Thread(target=work, name="workbench-sweep", daemon=True)
         self.thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the sweep has not ended yet."""
+        return not self._ended.is_set()
 
     def name(self) -> str:
         """Return the study's name once it is known; raises what the sweep raised before it was."""
@@ -176,11 +184,11 @@ class Work:
     def wait(self) -> None:
         """Wait to the end; an interrupt (Ctrl-C) stops the sweep cleanly and is passed on."""
         try:
-            while self.thread.is_alive():
-                self.thread.join(0.2)
+            while self.running:
+                self._ended.wait(0.2)
         except KeyboardInterrupt:
             self.cancel.set()
-            self.thread.join(30)
+            self._ended.wait(30)
             raise
         if self._error:
             raise self._error
