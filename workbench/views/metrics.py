@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from workbench.errors import unknown
 from workbench.recipes.grammar import runtime_text
 from workbench.values.trial import Measurement, Quality, Size, Trial
-from workbench.views.runtimes import memory_bytes, place_text
+from workbench.views.runtimes import memory_bytes, memory_part, place_text
 from workbench.views.units import UNIT_TEXT, Unit
 
 Better = Literal["low", "high"]
@@ -145,11 +145,6 @@ def places_of(trials: Sequence[Trial]) -> list[Place]:
     # What did not run cannot know its device, so it makes a place only where nothing ran.
     found = [p for key, seen in tried.items() for p in ([g for g in good if g[:2] == key] or seen[:1])]
     return sorted(found, key=lambda place: place.kind == "estimated")
-
-
-def memory_part(measurement: Measurement) -> str | None:
-    """Return the part of memory by which trials compare, `arena` or `SRAM`, or None where the runtime tells neither."""
-    return next((part for part in ("arena", "SRAM") if part in measurement.memory), None)
 
 
 def _newest_of(trial: Trial, runtime: str, kind: Kind) -> Iterator[Measurement]:

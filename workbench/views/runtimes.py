@@ -31,12 +31,15 @@ def coverage_text(measurement: Measurement) -> str | None:
     return f"{text}; left: {', '.join(measurement.left)}" if measurement.left else text
 
 
+def memory_part(measurement: Measurement) -> str | None:
+    """Return the part of memory by which trials compare, `arena` or `SRAM`, or None where the runtime tells neither."""
+    return next((part for part in ("arena", "SRAM") if part in measurement.memory), None)
+
+
 def memory_bytes(measurement: Measurement) -> int | None:
     """Return the bytes by which to compare: the arena or the device's SRAM where known, else the process's peak."""
-    for part in ("arena", "SRAM"):
-        if part in measurement.memory:
-            return measurement.memory[part]
-    return measurement.peak_bytes
+    part = memory_part(measurement)
+    return measurement.memory[part] if part else measurement.peak_bytes
 
 
 def agreement_text(measurement: Measurement) -> str | None:

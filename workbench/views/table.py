@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Measurement, Trial
-from workbench.views.metrics import Place, baseline_of, find_metric, memory_part, outcome_of, places_of
-from workbench.views.runtimes import memory_bytes
+from workbench.views.metrics import Place, baseline_of, find_metric, outcome_of, places_of
+from workbench.views.runtimes import memory_bytes, memory_part
 from workbench.views.tradeoff import scheme_of, techniques_of
 
 _FIRST = ("id", "recipe", "state", "baseline", "scheme", "techniques", "size_bytes", "gzip_bytes")
