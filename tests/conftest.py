@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# The fixture, and two hooks that serve the tests that use it.
+from lab_fixture import lab, pytest_runtest_makereport, pytest_runtest_protocol  # noqa: F401
 from models import shake_norms, to_tflite
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
