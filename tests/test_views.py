@@ -9,7 +9,8 @@ import sys
 import pytest
 from trials import FLOAT_MS, broken, make_devices, make_many, make_study, make_trial, measured
 
-from workbench.cli.tables import print_trials, trial_row
+from workbench.cli.output import print_table
+from workbench.commands.tables import trial_row, trials_table
 from workbench.errors import WorkbenchError
 from workbench.values.recipe import SCHEMES
 from workbench.values.warning import WarningKind, warning
@@ -310,7 +311,7 @@ def test_many_kinds_of_warnings_are_counted() -> None:
 
 
 def test_table_on_the_command_line_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_trials("digits", make_devices())
+    print_table(*trials_table("digits", make_devices()))
     printed = capsys.readouterr().out
     assert "Study digits" in printed
     assert "float32 (baseline)" in " ".join(printed.split())

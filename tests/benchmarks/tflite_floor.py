@@ -104,7 +104,7 @@ def main() -> None:
             sys.exit(f"the sweep failed:\n{done.stdout}{done.stderr}")
         study = workbench.open_study("floor", folder / "store")
         profile = study.profiles[-1]
-        imports = seconds("import workbench.cli.sweeping, workbench.api, distributed", environ) + seconds(
+        imports = seconds("import workbench.commands.sweeping, workbench.api, distributed", environ) + seconds(
             "import distributed, workbench.engine.stages, litert_quantizer, ai_edge_litert.interpreter", environ
         )
         calibration = sum(s.busy_s for s in profile.stages if s.kind == "calibrate")

@@ -1,4 +1,4 @@
-"""The command line: a leaf that nobody imports; one module per group of commands."""
+"""The command line: a leaf that nobody imports; what the verbs do is in `workbench.commands`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def main() -> None:
     from workbench.cli.loading import INTERRUPTED, INTERRUPTED_CODE, loading
 
     with loading():
-        from workbench.cli.app import app
+        from workbench.cli.app import run
         from workbench.errors import Cancelled, WorkbenchError
 
     try:
-        app(standalone_mode=False)
+        sys.exit(run(sys.argv[1:]))
     except WorkbenchError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, Cancelled):

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-Row = dict[str, Any]
-
-
-def print_json(data: Any) -> None:
-    """Print data as indented JSON."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
-
-
-def print_csv(rows: Sequence[Row]) -> None:
-    """Print rows as CSV with a header; nested values as JSON."""
-    if not rows:
-        return
-    writer = csv.DictWriter(sys.stdout, list(rows[0]))
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()})
+from workbench.commands.result import Row
+from workbench.views.units import cell
 
 
 def print_table(rows: Sequence[Row], title: str = "", empty: str = "nothing to show") -> None:
@@ -46,21 +30,6 @@ def print_table(rows: Sequence[Row], title: str = "", empty: str = "nothing to s
     for row in rows:
         table.add_row(*[Text(cell(v)) for v in row.values()])
     console.print(table)
-
-
-def cell(value: Any) -> str:
-    """Return a value as a short text."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(cell(v) for v in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {cell(v)}" for k, v in value.items())
-    return str(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 
 from workbench.engine.events import Event
+from workbench.views.units import duration
 
 QUIET_SECONDS = 10.0
 
@@ -49,7 +50,7 @@ class Progress:
         self.failed = max(self.failed, event.failed)
         if event.kind == "trial":
             return
-        eta = "" if event.eta_s is None else f"about {_duration(event.eta_s)} left"
+        eta = "" if event.eta_s is None else f"about {duration(event.eta_s)} left"
         if self.live:
             if event.kind == "stage-started":
                 self.bar.update(self.task, description=event.label)
@@ -72,8 +73,3 @@ class Progress:
             count = f" {event.done}/{event.total}" if event.total else ""
             mark = "FAILED " if event.kind == "stage-failed" else ""
             print(f"[{event.phase}]{count} {mark}{event.label}{'; ' + eta if eta else ''}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"

@@ -1,25 +1,92 @@
-"""Commands that read the store: `studies show pareto best`."""
+"""Verbs that read the store: `studies show pareto best`."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import click
 
-from workbench import api
-from workbench.cli import flags
-from workbench.cli.output import print_csv, print_json, print_table
-from workbench.cli.tables import print_trials
+from workbench.commands import flags
+from workbench.commands.host import Host, pass_host
+from workbench.commands.result import Block, Result, Row, Table
+from workbench.commands.tables import trials_table
 from workbench.store.store import Store
 from workbench.study import Study
 from workbench.values.trial import Trial
 from workbench.views.table import rows
 
 
+@dataclass
+class Studies(Result):
+    """The studies of a store as rows."""
+
+    place: str = field(kw_only=True)
+
+    def blocks(self) -> Iterable[Block]:
+        """Return one table."""
+        return [Table(self.value, f"Studies in {self.place}", "none yet; `workbench demo` makes one")]
+
+    def data(self) -> list[Row]:
+        """Return the rows."""
+        return list(self.value)
+
+    rows = data
+
+
+@dataclass
+class Trials(Result):
+    """Trials of a study; `whole` where they are all of it."""
+
+    study: Study = field(kw_only=True)
+    whole: bool = False
+
+    def blocks(self) -> Iterable[Block]:
+        """Return one table."""
+        return [trials_table(self.study.name, self._chosen())]
+
+    def data(self) -> Any:
+        """Return the trials, within what is known of the study where they are all of it."""
+        trials = [t.to_json() for t in self._chosen()]
+        if not self.whole:
+            return trials
+        record = self.study.record
+        return {
+            "study": record.name,
+            "model": record.model.to_json(),
+            "dataset": record.dataset.to_json(),
+            "environment": record.environment,
+            "signature": record.signature.to_json(),
+            "grid": record.grid,
+            "command": record.command,
+            "started": record.started,
+            "trials": trials,
+        }
+
+    def rows(self) -> list[Row]:
+        """Return flat rows; they have the columns of the whole study."""
+        chosen = {t.id for t in self._chosen()}
+        return [r for r in rows(self.study.trials) if r["id"] in chosen]
+
+    def _chosen(self) -> Sequence[Trial]:
+        if isinstance(self.value, Study):
+            return self.value.trials
+        return [self.value] if isinstance(self.value, Trial) else self.value or []
+
+
+class NoTrial(Trials):
+    """No trial is what was asked for; the note says so."""
+
+    def blocks(self) -> Iterable[Block]:
+        """Return nothing."""
+        return ()
+
+
 @click.command()
 @flags.store_option
 @flags.format_option
-def studies(store: str | None, form: str) -> None:
+def studies(store: str | None, form: str) -> Studies:
     """List the studies in the store."""
     opened = Store(store)
     counts = opened.counts()
@@ -37,22 +104,18 @@ def studies(store: str | None, form: str) -> None:
                 "started": record.started,
             }
         )
-    if form == "json":
-        print_json(found)
-    elif form == "csv":
-        print_csv(found)
-    else:
-        print_table(found, f"Studies in {opened.location}", "none yet; `workbench demo` makes one")
+    return Studies(found, form, place=opened.location)
 
 
 @click.command()
 @click.argument("study")
 @flags.store_option
 @flags.format_option
-def show(study: str, store: str | None, form: str) -> None:
+@pass_host
+def show(host: Host, study: str, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY."""
-    opened = api.open_study(study, store)
-    _print(opened, opened.trials, form, whole=True)
+    opened = host.study(study, store)
+    return Trials(opened, form, study=opened, whole=True)
 
 
 @click.command()
@@ -68,10 +131,11 @@ def show(study: str, store: str | None, form: str) -> None:
 )
 @flags.store_option
 @flags.format_option
-def pareto(study: str, x: str, y: str, store: str | None, form: str) -> None:
+@pass_host
+def pareto(host: Host, study: str, x: str, y: str, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY that no other beats in both metrics."""
-    opened = api.open_study(study, store)
-    _print(opened, opened.pareto(x, y), form)
+    opened = host.study(study, store)
+    return Trials(opened.pareto(x, y), form, study=opened)
 
 
 @click.command()
@@ -82,7 +146,9 @@ def pareto(study: str, x: str, y: str, store: str | None, form: str) -> None:
 @click.option("--runtime", help="runtime of --max-latency-ms  [default: the first measured]")
 @flags.store_option
 @flags.format_option
+@pass_host
 def best(
+    host: Host,
     study: str,
     max_size: str | None,
     max_drop: float | None,
@@ -90,37 +156,11 @@ def best(
     runtime: str | None,
     store: str | None,
     form: str,
-) -> None:
+) -> Trials:
     """Name the smallest trial of STUDY that keeps the constraints; exit 1 when none does."""
-    opened = api.open_study(study, store)
+    opened = host.study(study, store)
     found = opened.best(max_size, max_drop, max_latency_ms, runtime)
-    if found or form != "table":
-        _print(opened, [found] if found else [], form)
-    if not found:
-        print("workbench: no trial keeps these constraints; loosen one, or sweep more recipes", file=sys.stderr)
-        sys.exit(1)
-
-
-def _print(study: Study, trials: list[Trial], form: str, whole: bool = False) -> None:
-    if form == "csv":
-        chosen = {t.id for t in trials}
-        print_csv([r for r in rows(study.trials) if r["id"] in chosen])
-    elif form == "table":
-        print_trials(study.name, trials)
-    elif whole:
-        record = study.record
-        print_json(
-            {
-                "study": record.name,
-                "model": record.model.to_json(),
-                "dataset": record.dataset.to_json(),
-                "environment": record.environment,
-                "signature": record.signature.to_json(),
-                "grid": record.grid,
-                "command": record.command,
-                "started": record.started,
-                "trials": [t.to_json() for t in trials],
-            }
-        )
-    else:
-        print_json([t.to_json() for t in trials])
+    if found:
+        return Trials(found, form, study=opened)
+    note = "no trial keeps these constraints; loosen one, or sweep more recipes"
+    return NoTrial(None, form, (note,), 1, study=opened)

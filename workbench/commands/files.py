@@ -1,44 +1,61 @@
-"""Commands that read and write single files: `inspect export report`."""
+"""Verbs that read and write single files: `inspect export report`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
 from workbench import api
-from workbench.cli import flags
-from workbench.cli.output import print_csv, print_json, print_table
+from workbench.commands import flags
+from workbench.commands.host import Host, pass_host
+from workbench.commands.result import Block, Result, Row, Said, Table
+from workbench.values.trial import Census, Size
 from workbench.views.units import size_text
+
+
+@dataclass
+class Inspection(Result):
+    """The census of one file, with its sizes."""
+
+    value: Census
+    file: str = field(kw_only=True)
+    size: Size = field(kw_only=True)
+
+    def blocks(self) -> Iterable[Block]:
+        """Return sizes, inputs and outputs, weights, operators, tensors."""
+        census = self.value
+        yield f"{self.file}: {size_text(self.size.file)}, gzip {size_text(self.size.gzip)}"
+        yield f"inputs {', '.join(census.inputs)}; outputs {', '.join(census.outputs)}"
+        weights = ", ".join(f"{k} {size_text(v)}" for k, v in census.weights.items()) or "none"
+        yield f"weights {weights}; zeros in kernels {census.sparsity:.1%}; most distinct values in a kernel {census.unique_weights}"
+        yield Table([{"operator": k, "count": v} for k, v in census.operators.items()], "Operators")
+        shown = [{k: v for k, v in t.items() if k != "kernel"} for t in self.rows()]
+        for row in shown:
+            row["shape"] = "x".join(str(d) for d in row["shape"])
+            row["sparsity"] = f"{row['sparsity']:.1%}"
+        yield Table(shown, "Weight tensors", "none")
+
+    def data(self) -> dict[str, Any]:
+        """Return file, size and census."""
+        return {"file": self.file, "size": self.size.to_json(), "census": self.value.to_json()}
+
+    def rows(self) -> list[Row]:
+        """Return one row per weight tensor."""
+        return [t.to_json() for t in self.value.tensors]
 
 
 @click.command()
 @click.argument("file")
 @flags.format_option
-def inspect(file: str, form: str) -> None:
+def inspect(file: str, form: str) -> Inspection:
     """Show operators, weight tensors, types, sparsity, unique weights and sizes of FILE (.tflite)."""
     from workbench.flatbuffer.census import read_sizes
 
-    census = api.inspect(file)
-    size = read_sizes(Path(file))
-    tensors = [t.to_json() for t in census.tensors]
-    if form == "json":
-        print_json({"file": file, "size": size.to_json(), "census": census.to_json()})
-        return
-    if form == "csv":
-        print_csv(tensors)
-        return
-    print(f"{file}: {size_text(size.file)}, gzip {size_text(size.gzip)}")
-    print(f"inputs {', '.join(census.inputs)}; outputs {', '.join(census.outputs)}")
-    print(
-        f"weights {', '.join(f'{k} {size_text(v)}' for k, v in census.weights.items()) or 'none'}; zeros in kernels {census.sparsity:.1%}; most distinct values in a kernel {census.unique_weights}"
-    )
-    print_table([{"operator": k, "count": v} for k, v in census.operators.items()], "Operators")
-    shown = [{k: v for k, v in t.items() if k != "kernel"} for t in tensors]
-    for row in shown:
-        row["shape"] = "x".join(str(d) for d in row["shape"])
-        row["sparsity"] = f"{row['sparsity']:.1%}"
-    print_table(shown, "Weight tensors", "none")
+    return Inspection(api.inspect(file), form, file=file, size=read_sizes(Path(file)))
 
 
 @click.command()
@@ -46,17 +63,20 @@ def inspect(file: str, form: str) -> None:
 @click.argument("trial")
 @click.option("--out", required=True, metavar="DIR", help="folder to write")
 @flags.store_option
-def export(study: str, trial: str, out: str, store: str | None) -> None:
+@pass_host
+def export(host: Host, study: str, trial: str, out: str, store: str | None) -> Said:
     """Write TRIAL (id or recipe) of STUDY: model.tflite, labels, card.json and a runnable predict.py."""
-    folder = api.open_study(study, store).export(trial, out)
-    print(f"wrote {', '.join(sorted(p.name for p in folder.iterdir()))} into {folder}")
+    folder = host.study(study, store).export(trial, out)
+    return Said(folder, lines=(f"wrote {', '.join(sorted(p.name for p in folder.iterdir()))} into {folder}",))
 
 
 @click.command()
 @click.argument("study")
 @click.option("--out", default=None, metavar="FILE.html", help="file to write  [default: STUDY.html]")
 @flags.store_option
-def report(study: str, out: str | None, store: str | None) -> None:
+@pass_host
+def report(host: Host, study: str, out: str | None, store: str | None) -> Said:
     """Write STUDY as one self-contained HTML file that opens offline."""
-    opened = api.open_study(study, store)
-    print(f"wrote {opened.report(out or f'{opened.name}.html')}")
+    opened = host.study(study, store)
+    path = opened.report(out or f"{opened.name}.html")
+    return Said(path, lines=(f"wrote {path}",))

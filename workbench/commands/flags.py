@@ -12,6 +12,16 @@ from workbench.values.params import Params, ParamSpec, describe
 from workbench.values.settings import Calibration, Limits, Measure, Search, Train
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SpecOption(click.Option):
+    """An option made from a parameter; `spec` keeps the whole of its description for forms."""
+
+    def __init__(self, *args: Any, spec: ParamSpec, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.spec = spec
+
+
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
 
 # Groups of settings with the prefix of their flags; Train's have none, its seed is --seed.
@@ -79,10 +89,12 @@ def param_option(spec: ParamSpec, target: str, prefix: str) -> Callable[[F], F]:
     """Return the click option of one parameter; unset ones arrive as None, so that defaults stay in `Params`."""
     name = f"--{prefix}{spec.name.replace('_', '-')}"
     default = "" if spec.default is None else f"  [default: {spec.default}]"
-    if spec.kind == "bool":
-        return click.option(name, target, is_flag=True, default=None, help=spec.help + default)
-    kind = click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind]
-    return click.option(name, target, type=kind, default=None, help=spec.help + default)
+    shape: dict[str, Any] = {"is_flag": True}
+    if spec.kind == "bool" and spec.default is True:
+        name += f"/--no-{name.removeprefix('--')}"
+    elif spec.kind != "bool":
+        shape = {"type": click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind]}
+    return click.option(name, target, cls=SpecOption, spec=spec, default=None, help=spec.help + default, **shape)
 
 
 def collect(values: dict[str, Any], groups: Iterable[str]) -> dict[str, dict[str, Any]]:

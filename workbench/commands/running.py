@@ -1,17 +1,18 @@
-"""Commands that run one file, and say what can run here: `bench compare doctor`."""
+"""Verbs that run one file, and say what can run here: `bench compare doctor`."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from workbench import api, registry
-from workbench.cli import flags
-from workbench.cli.output import print_csv, print_json, print_table
+from workbench.commands import flags
+from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.recipes import grammar
@@ -19,6 +20,58 @@ from workbench.values.trial import Measurement, RuntimeSpec
 from workbench.views.runtimes import measurement_rows, node_data, place_text, profile_rows
 
 SHOWN_OPERATORS = 25
+
+
+@dataclass
+class Measurements(Result):
+    """One file measured on some runtimes."""
+
+    value: list[Measurement]
+    file: str = ""
+
+    def blocks(self) -> Iterable[Block]:
+        """Return one table of all, then memory by part and time by operator where they were told."""
+        rows = measurement_rows(self.value)
+        empty = [name for name in rows[0] if all(row[name] in (None, "") for row in rows)]
+        yield Table([{k: v for k, v in row.items() if k not in empty} for row in rows])
+        for m in self.value:
+            if m.memory:
+                yield Table([{"part": k, "bytes": v} for k, v in m.memory.items()], f"Memory on {place_text(m)}")
+            if m.profile:
+                count = len(m.profile.operators)
+                title = f"Operators on {place_text(m)}: {min(count, SHOWN_OPERATORS)} of {count}, {m.profile.total_ms:.3g} ms in all"
+                yield Table(profile_rows(m.profile, SHOWN_OPERATORS), title)
+                yield f"Source: {m.profile.source}.\n"
+
+    def data(self) -> list[dict[str, Any]]:
+        """Return the measurements."""
+        return [m.to_json() for m in self.value]
+
+    def rows(self) -> list[Row]:
+        """Return one row per runtime, numbers as numbers."""
+        return measurement_rows(self.value, plain=True)
+
+
+@dataclass
+class Parts(Result):
+    """Techniques and runtimes with their state, and what is known of this machine."""
+
+    facts: dict[str, Any] | None = None
+
+    def blocks(self) -> Iterable[Block]:
+        """Return a table of the machine and one of the parts."""
+        facts = dict(self.facts or {})
+        versions = facts.pop("versions")
+        yield Table([{"fact": k, "value": v} for k, v in {**facts, **versions}.items()], "This machine")
+        yield Table(self.value, "Techniques and runtimes")
+
+    def data(self) -> dict[str, Any]:
+        """Return machine and parts."""
+        return {"environment": self.facts, "parts": self.value}
+
+    def rows(self) -> list[Row]:
+        """Return the parts."""
+        return list(self.value)
 
 
 @click.command()
@@ -33,14 +86,11 @@ SHOWN_OPERATORS = 25
 @flags.format_option
 def bench(
     file: str, runtime: str, budget: float | None, profile: bool, node_data: str | None, form: str, **values: Any
-) -> None:
+) -> Measurements:
     """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
     found = api.bench(file, _chosen(runtime, values), budget, profile=profile or node_data is not None)
-    _print(found, form)
-    if node_data:
-        _write_node_data(found, Path(node_data))
-    if any(m.state == "failed" for m in found):
-        sys.exit(1)
+    notes = _write_node_data(found, Path(node_data)) if node_data else []
+    return Measurements(found, form, tuple(notes), _code(found), file=file)
 
 
 @click.command()
@@ -60,20 +110,17 @@ def bench(
 @flags.format_option
 def compare(
     file: str, runtimes: str, data: str | None, budget: float | None, profile: bool, out: str | None, form: str
-) -> None:
+) -> Measurements:
     """Measure FILE (.tflite) on many runtimes side by side: latency, operators taken, outputs; exit 1 when one fails."""
     found = api.compare(file, grammar.split_list(runtimes), data, budget, profile)
-    _print(found, form)
     if out:
         _write_chart(found, Path(file).name, Path(out))
-        print(f"wrote {out}", file=sys.stderr)
-    if any(m.state == "failed" for m in found):
-        sys.exit(1)
+    return Measurements(found, form, (f"wrote {out}",) if out else (), _code(found), file=file)
 
 
 @click.command()
 @flags.format_option
-def doctor(form: str) -> None:
+def doctor(form: str) -> Parts:
     """List techniques and runtimes, and what is missing and how to get it."""
     from workbench.measure.environment import environment
 
@@ -86,15 +133,11 @@ def doctor(form: str) -> None:
                 {"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help}
             )
         found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
-    facts = environment()
-    if form == "json":
-        print_json({"environment": facts, "parts": found})
-    elif form == "csv":
-        print_csv(found)
-    else:
-        versions = facts.pop("versions")
-        print_table([{"fact": k, "value": v} for k, v in {**facts, **versions}.items()], "This machine")
-        print_table(found, "Techniques and runtimes")
+    return Parts(found, form, facts=environment())
+
+
+def _code(found: list[Measurement]) -> int:
+    return int(any(m.state == "failed" for m in found))
 
 
 def _chosen(runtime: str, values: dict[str, Any]) -> list[RuntimeSpec]:
@@ -110,37 +153,19 @@ def _chosen(runtime: str, values: dict[str, Any]) -> list[RuntimeSpec]:
     return chosen
 
 
-def _print(found: list[Measurement], form: str) -> None:
-    if form == "json":
-        print_json([m.to_json() for m in found])
-        return
-    if form == "csv":
-        print_csv(measurement_rows(found, plain=True))
-        return
-    rows = measurement_rows(found)
-    empty = [name for name in rows[0] if all(row[name] in (None, "") for row in rows)]
-    print_table([{k: v for k, v in row.items() if k not in empty} for row in rows])
-    for m in found:
-        if m.memory:
-            print_table([{"part": k, "bytes": v} for k, v in m.memory.items()], f"Memory on {place_text(m)}")
-        if m.profile:
-            count = len(m.profile.operators)
-            title = f"Operators on {place_text(m)}: {min(count, SHOWN_OPERATORS)} of {count}, {m.profile.total_ms:.3g} ms in all"
-            print_table(profile_rows(m.profile, SHOWN_OPERATORS), title)
-            print(f"Source: {m.profile.source}.\n")
-
-
-def _write_node_data(found: list[Measurement], path: Path) -> None:
+def _write_node_data(found: list[Measurement], path: Path) -> list[str]:
     profiles = [m for m in found if m.profile and any(o.index is not None for o in m.profile.operators)]
     if not profiles:
         raise WorkbenchError(
             "none of these runtimes tells the time of the file's own operators, which node data needs. Use xnnpack or builtin."
         )
+    notes = []
     for m in profiles:
         assert m.profile is not None
         target = path if len(profiles) == 1 else path.with_stem(f"{path.stem}-{m.runtime}")
         write_atomic(target, json.dumps(node_data(m.profile, "main"), indent=1).encode())
-        print(f"wrote {target}", file=sys.stderr)
+        notes.append(f"wrote {target}")
+    return notes
 
 
 def _write_chart(found: list[Measurement], name: str, path: Path) -> None:

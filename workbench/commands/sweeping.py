@@ -1,27 +1,50 @@
-"""`workbench sweep` and `workbench demo`."""
+"""Verbs that run a grid: `sweep demo`."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from workbench import api
-from workbench.cli import flags
-from workbench.cli.output import print_table
-from workbench.cli.progress import Progress
-from workbench.cli.tables import print_trials
+from workbench.commands import flags
+from workbench.commands.host import Host, pass_host
+from workbench.commands.result import Block, Result, Table
+from workbench.commands.tables import trials_table
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError
 from workbench.recipes.grammar import split_list
-from workbench.recipes.grid import Grid, load_grid, parse_grid
+from workbench.recipes.grid import Grid, load_grid, parse_grid, read_grid
 from workbench.study import Study
 from workbench.values.base import build
 from workbench.values.profile import Profile
+
+
+@dataclass
+class Swept(Result):
+    """A study that was swept, or is being swept in the background."""
+
+    value: Study
+    seconds: float = 0.0
+    profile: Profile | None = None
+    more: tuple[str, ...] = ()
+
+    def blocks(self) -> Iterable[Block]:
+        """Return the trials, their counts, the reasons of the failed ones, and where the time went."""
+        trials = self.value.trials
+        failed = [t for t in trials if t.state == "failed"]
+        warned = sum(bool(t.warnings) for t in trials)
+        yield trials_table(self.value.name, trials)
+        yield f"{len(trials)} trials, {sum(t.state == 'ok' for t in trials)} ok, {len(failed)} failed, {warned} with warnings; {self.seconds:.1f} s. Study {self.value.name!r} in {self.value.store.location}"
+        yield from (f"  failed {t.recipe}: {t.error}" for t in failed)
+        if self.profile:
+            yield Table(self.profile.rows(), "Stages")
+            yield _times(self.profile)
+        yield from self.more
 
 
 @click.command()
@@ -51,7 +74,9 @@ from workbench.values.profile import Profile
 @click.option(
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"
 )
+@pass_host
 def sweep(
+    host: Host,
     model: str,
     data: str,
     grid_file: str | None,
@@ -64,35 +89,28 @@ def sweep(
     retry_failed: bool,
     profile: bool,
     **values: Any,
-) -> None:
+) -> Swept:
     """Try every recipe of a grid on MODEL (.keras, .h5, SavedModel folder, float .tflite).
 
     Finished work of an earlier call is found in the store and not done again.
     """
-    command = shlex.join(["workbench", *sys.argv[1:]])
-    grid = make_grid(grid_file, values)
+    grid = make_grid(host, grid_file, values)
     if cluster_address and jobs:
         raise WorkbenchError("--jobs and --cluster-address exclude each other: a cluster has its own number of workers")
     begin = time.monotonic()
-    with Progress() as progress:
-        done = api.sweep(
-            model,
-            data,
-            grid,
-            split_list(runtime) if runtime else None,
-            study,
-            store,
-            jobs=jobs,
-            cluster_address=cluster_address,
-            allow_code=allow_code,
-            retry_failed=retry_failed,
-            listener=progress,
-            command=command,
-        )
-    code = summarize(done, time.monotonic() - begin)
-    if profile:
-        print_profile(done.profiles[-1])
-    sys.exit(code)
+    found = host.sweep(
+        host.named(model),
+        host.named(data),
+        grid,
+        runtimes=split_list(runtime) if runtime else None,
+        study=study,
+        store=store,
+        jobs=jobs,
+        cluster_address=cluster_address,
+        allow_code=allow_code,
+        retry_failed=retry_failed,
+    )
+    return swept(found, time.monotonic() - begin, profile)
 
 
 @click.command()
@@ -101,76 +119,70 @@ def sweep(
 )
 @click.option("--runtime", metavar="A,B,...", help="where to measure  [default: xnnpack,builtin]")
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
-def demo(out: str, runtime: str | None, jobs: int | None) -> None:
+@pass_host
+def demo(host: Host, out: str, runtime: str | None, jobs: int | None) -> Swept:
     """Sweep the bundled model on the bundled digits, and write a report.
 
     The model is a small residual network for the UCI handwritten digits; a sweep of 36 recipes takes two to three minutes on 2 cores.
     """
     folder = Path(out)
     begin = time.monotonic()
-    with Progress() as progress:
-        command = shlex.join(["workbench", "demo", "--out", out, *(["--runtime", runtime] if runtime else [])])
-        study = api.sweep(
-            bundled("digits_cnn.h5"),
-            "digits",
-            bundled("demo_grid.yaml"),
-            split_list(runtime) if runtime else None,
-            "demo",
-            folder / "store",
-            jobs=jobs,
-            listener=progress,
-            command=command,
-        )
+    study = host.sweep(
+        bundled("digits_cnn.h5"),
+        "digits",
+        bundled("demo_grid.yaml"),
+        runtimes=split_list(runtime) if runtime else None,
+        study="demo",
+        store=folder / "store",
+        jobs=jobs,
+    )
     report = study.report(folder / "report.html")
-    code = summarize(study, time.monotonic() - begin)
     store = shlex.quote(str(folder / "store"))
-    print(f"\nReport:  {report}   (opens offline in any browser)")
-    print(f"Files:   {folder / 'store' / 'artifacts'}")
-    print(f"Next:    workbench best demo --max-drop 0.01 --store {store}")
-    print(f"         workbench export demo int8 --out int8-bundle --store {store}")
-    sys.exit(code)
+    more = (
+        f"\nReport:  {report}   (opens offline in any browser)",
+        f"Files:   {folder / 'store' / 'artifacts'}",
+        f"Next:    workbench best demo --max-drop 0.01 --store {store}",
+        f"         workbench export demo int8 --out int8-bundle --store {store}",
+    )
+    return swept(study, time.monotonic() - begin, more=more)
 
 
-def print_profile(profile: Profile) -> None:
-    """Print where the time of a run went."""
-    print_table(profile.rows(), "Stages")
+def swept(study: Study, seconds: float, profile: bool = False, more: tuple[str, ...] = ()) -> Swept:
+    """Return a study as a result; one that has ended has the exit status 1 when a trial failed."""
+    ended = not study.running
+    code = int(ended and any(t.state == "failed" for t in study.trials))
+    return Swept(
+        study, code=code, seconds=seconds, profile=study.profiles[-1] if ended and profile else None, more=more
+    )
+
+
+def make_grid(host: Host, file: str | None, values: dict[str, Any]) -> Grid:
+    """Return the grid of a file, of the text below the line, or of technique flags; flags of settings override its own."""
+    axes = {k.removeprefix("axis_"): v for k, v in values.items() if k.startswith("axis_") and v}
+    given = [
+        *(["--grid"] if file else []),
+        *(f"--{name}" for name in axes),
+        *(["the cell's text"] if host.body else []),
+    ]
+    if len(given) > 1 and (file or host.body):
+        raise WorkbenchError(f"{given[0]} and {given[1]} exclude each other. Put all lists into one place.")
+    if host.body:
+        grid = read_grid(host.body, "the cell's text")
+    elif file:
+        named = host.named(file)
+        grid = load_grid(file) if isinstance(named, (str, Path)) else parse_grid(named)
+    else:
+        grid = parse_grid({k: [False, True] if v is True else split_list(v) for k, v in axes.items()} or None)
+    for group, settings in flags.collect(values, flags.SETTINGS).items():
+        current = getattr(grid, group)
+        grid = grid.model_copy(update={group: build(type(current), {**current.to_json(), **settings}, group)})
+    return grid
+
+
+def _times(profile: Profile) -> str:
     used = (
         "no stage ran"
         if profile.utilisation is None
         else f"utilisation of {profile.workers} workers {profile.utilisation:.0%} while stages ran"
     )
-    print(
-        f"prepare {profile.prepare_s:.1f} s, build {profile.build_s:.1f} s ({profile.busy_s:.1f} s of work, {used}), measure {profile.measure_s:.1f} s"
-    )
-
-
-def make_grid(file: str | None, values: dict[str, Any]) -> Grid:
-    """Return the grid of a file or of technique flags; flags of settings override the file's."""
-    axes = {k.removeprefix("axis_"): v for k, v in values.items() if k.startswith("axis_") and v}
-    if file and axes:
-        raise WorkbenchError(
-            f"--grid and --{next(iter(axes))} exclude each other. Put the lists into the file, or leave --grid away."
-        )
-    grid = (
-        load_grid(file)
-        if file
-        else parse_grid({k: [False, True] if v is True else split_list(v) for k, v in axes.items()} or None)
-    )
-    for group, given in flags.collect(values, flags.SETTINGS).items():
-        current = getattr(grid, group)
-        grid = grid.model_copy(update={group: build(type(current), {**current.to_json(), **given}, group)})
-    return grid
-
-
-def summarize(study: Study, seconds: float) -> int:
-    """Print the trials of a finished sweep and return the exit status: 1 when one failed."""
-    trials = study.trials
-    print_trials(study.name, trials)
-    failed = [t for t in trials if t.state == "failed"]
-    warned = sum(bool(t.warnings) for t in trials)
-    print(
-        f"{len(trials)} trials, {sum(t.state == 'ok' for t in trials)} ok, {len(failed)} failed, {warned} with warnings; {seconds:.1f} s. Study {study.name!r} in {study.store.location}"
-    )
-    for trial in failed:
-        print(f"  failed {trial.recipe}: {trial.error}")
-    return 1 if failed else 0
+    return f"prepare {profile.prepare_s:.1f} s, build {profile.build_s:.1f} s ({profile.busy_s:.1f} s of work, {used}), measure {profile.measure_s:.1f} s"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.cli.output import Row, print_table
+from workbench.commands.result import Row, Table
 from workbench.values.trial import Measurement, Trial
 from workbench.views.metrics import Place, outcome_of, places_of
 from workbench.views.units import size_text
 
 
-def print_trials(study: str, trials: Sequence[Trial]) -> None:
-    """Print trials with size, quality and latency; latency as median with half-width, and ratio to the baseline."""
+def trials_table(study: str, trials: Sequence[Trial]) -> Table:
+    """Return trials with size, quality and latency; latency as median with half-width, and ratio to the baseline."""
     task = next((t.quality.task for t in trials if t.quality), "none")
     places = places_of(trials)
-    print_table([trial_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
+    return Table([trial_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
 
 
 def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:

@@ -82,14 +82,38 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
     return Grid(axes=axes, **fields)
 
 
+def grid_dict(grid: Grid) -> dict[str, Any]:
+    """Return a grid as a user would write it: lists of values, settings that are not at their default; `parse_grid` gives it back."""
+    found: dict[str, Any] = {}
+    for name, steps in grid.axes.items():
+        found[name] = [_axis_text(name, step) for step in steps]
+    if grid.recipes:
+        found["recipes"] = [grammar.recipe_text(r) for r in grid.recipes]
+    if grid.runtimes:
+        found["runtimes"] = [grammar.runtime_text(r.name, r.options) for r in grid.runtimes]
+    for name, cls in _SETTINGS.items():
+        given, defaults = getattr(grid, name).to_json(), cls().to_json()
+        changed = {k: v for k, v in given.items() if v != defaults[k]}
+        if changed:
+            found[name] = changed
+    return found
+
+
 def load_grid(path: str | Path) -> Grid:
     """Return the grid of a YAML file; raises WorkbenchError when it cannot be read."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WorkbenchError(f"grid file {str(path)!r} cannot be read: {error}") from None
+    return read_grid(text, f"grid file {str(path)!r}")
+
+
+def read_grid(text: str, where: str) -> Grid:
+    """Return the grid of a YAML text; `where` names it in the error when it is not valid."""
+    try:
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise WorkbenchError(f"grid file {str(path)!r} is not valid YAML: {error}") from None
+        raise WorkbenchError(f"{where} is not valid YAML: {error}") from None
     return parse_grid(data or {})
 
 
@@ -169,6 +193,16 @@ def _axis_value(name: str, value: Any) -> Step | None:
             raise unknown("scheme", head, SCHEMES)
         return grammar.parse_step(text)
     return grammar.parse_step(f"{name}{text}" if text.startswith("[") else f"{name}:{text}")
+
+
+def _axis_text(name: str, step: Step | None) -> Any:
+    if registry.techniques.get(name).params.primary is None and (step is None or not step.params):
+        return step is not None
+    if step is None:
+        return "none"
+    # A scheme's own text has no technique before it; the others are written without it under their key.
+    text = grammar.step_text(step)
+    return text.removeprefix(name).removeprefix(":")
 
 
 def _as_list(value: Any) -> list[Any]:

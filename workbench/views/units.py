@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 Unit = Literal["bytes", "ms", "share", "points", "db", "ratio", "number"]
 
@@ -63,3 +63,24 @@ def digits(value: float, significant: int = 3) -> str:
     if decimals > 8:
         return f"{value:.{significant}g}"
     return f"{value:,.{decimals}f}"
+
+
+def cell(value: Any) -> str:
+    """Return a value as a short text."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {cell(v)}" for k, v in value.items())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `12 s` or `2 min 05 s`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"

@@ -1,0 +1,78 @@
+"""The command group of the command line, and how a verb's result is printed there."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import workbench
+from workbench import api
+from workbench.cli.loading import loading
+from workbench.cli.output import print_table
+from workbench.cli.progress import Progress
+from workbench.commands.group import COMMANDS, Verbs
+from workbench.commands.host import Host
+from workbench.commands.result import Result, Table, csv_text, json_text
+from workbench.study import Study
+
+HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
+
+The store is .workbench in the current folder; --store or WORKBENCH_STORE name another.
+Exit status: 0 done, 1 a run failed, 2 bad usage.
+"""
+
+
+class Terminal(Host):
+    """The command line: a sweep is waited for, its progress drawn on stderr."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+
+    @property
+    def command(self) -> str:
+        """The line as it was typed."""
+        return shlex.join(["workbench", *self.arguments])
+
+    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+        """Run to the end."""
+        with Progress() as progress:
+            return api.sweep(model, data, grid, listener=progress, command=self.command, **options)
+
+
+app = click.version_option(workbench.__version__, prog_name="workbench")(
+    Verbs(
+        COMMANDS,
+        loading=loading,
+        name="workbench",
+        help=HELP,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command, print its result and return the exit status; click's and Workbench's errors are the caller's."""
+    found = app(list(arguments), prog_name="workbench", obj=Terminal(arguments), standalone_mode=False)
+    # Help and version end in a number.
+    return print_result(found) if isinstance(found, Result) else int(found or 0)
+
+
+def print_result(found: Result) -> int:
+    """Print a result in the form asked for, its notes on stderr, and return the exit status."""
+    if found.form == "json":
+        print(json_text(found.data()))
+    elif found.form == "csv":
+        print(csv_text(found.rows()), end="")
+    else:
+        for block in found.blocks():
+            if isinstance(block, Table):
+                print_table(block.rows, block.title, block.empty)
+            else:
+                print(block)
+    for note in found.notes:
+        print(f"workbench: {note}", file=sys.stderr)
+    return found.code

@@ -1,0 +1,71 @@
+"""The verbs, and the group that loads a verb's module when it is called."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "demo": ("workbench.commands.sweeping:demo", "The bundled model and data, a sweep, a report; the first thing to run."),
+    "sweep": ("workbench.commands.sweeping:sweep", "Try every recipe of a grid on a model."),
+    "studies": ("workbench.commands.asking:studies", "List the studies in the store."),
+    "show": ("workbench.commands.asking:show", "Show a study's trials."),
+    "pareto": ("workbench.commands.asking:pareto", "Show the trials that no other beats in two metrics."),
+    "best": ("workbench.commands.asking:best", "Name the smallest trial that keeps the constraints."),
+    "inspect": ("workbench.commands.files:inspect", "Show what a .tflite file holds."),
+    "bench": ("workbench.commands.running:bench", "Measure one .tflite file."),
+    "compare": ("workbench.commands.running:compare", "Measure one .tflite file on many runtimes side by side."),
+    "export": ("workbench.commands.files:export", "Write a trial's file with labels, card and predict.py."),
+    "report": ("workbench.commands.files:report", "Write a study as one HTML file."),
+    "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
+}  # fmt: skip
+
+
+class Verbs(click.Group):
+    """A group of verbs given as `name: (module:attribute, one line)`; `loading` guards the import of a verb's module."""
+
+    def __init__(
+        self,
+        places: Mapping[str, tuple[str, str]],
+        what: str = "command",
+        loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.places, self.what, self.loading = places, what, loading
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which they are explained."""
+        return list(self.places)
+
+    def get_command(self, ctx: click.Context | None, name: str) -> click.Command | None:
+        """Return a verb, its module loaded, or None."""
+        if name not in self.places:
+            return None
+        module, attribute = self.places[name][0].split(":")
+        with self.loading():
+            command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            command = command(name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; raises WorkbenchError with the nearest for an unknown one."""
+        if args and args[0] not in self.places and not args[0].startswith("-"):
+            from workbench.errors import unknown
+
+            raise unknown(self.what, args[0], self.places, f"`{ctx.info_name} --help` explains them.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.places.items()])

@@ -1,0 +1,38 @@
+"""What a verb needs of the place where it was called: the command line, or a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from workbench import api
+from workbench.study import Study
+
+
+class Host(ABC):
+    """How names are understood and how a sweep is run there; `body` is the text below the line, in a notebook's cell."""
+
+    body: str | None = None
+
+    @property
+    @abstractmethod
+    def command(self) -> str:
+        """The line that does the same again."""
+
+    def named(self, text: str) -> Any:
+        """Return what a text stands for as model, data or grid: itself, or the variable of that name."""
+        return text
+
+    def study(self, name: str, store: str | None) -> Study:
+        """Return a stored study; raises WorkbenchError with the nearest names."""
+        return api.open_study(name, store)
+
+    @abstractmethod
+    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+        """Run `workbench.sweep` as fits the place, showing progress."""
+
+
+pass_host: Callable[[Any], Any] = click.pass_obj
