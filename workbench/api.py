@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.data.dataset import Dataset
 from workbench.engine.engine import Engine
-from workbench.engine.events import Listener, silent
+from workbench.engine.events import Event, Listener, silent
 from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
@@ -40,7 +40,7 @@ def sweep(
     """Try every recipe of a grid on a model and return the study.
 
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
-    YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`.
+    YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`, `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
     sweep. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.
@@ -56,8 +56,12 @@ def sweep(
         model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command, engine
     )
 
-    def run(cancel: threading.Event, found: Callable[[str], None]) -> None:
-        run_sweep(request, listener, cancel, found)
+    def run(cancel: threading.Event, found: Callable[[str], None], tell: Listener) -> None:
+        def everyone(event: Event) -> None:
+            listener(event)
+            tell(event)
+
+        run_sweep(request, everyone, cancel, found)
 
     result = Study(opened, study or "", Work(run))
     if wait:

@@ -29,8 +29,12 @@ class Cancelled(Exception):
 def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> WorkbenchError:
     """Return an error for an unknown name: the value, the nearest and the allowed ones."""
     options = sorted(allowed)
-    close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
-    near = f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     listed = ", ".join(options) or "none"
     tail = f" {hint}" if hint else ""
-    return WorkbenchError(f"unknown {what} {name!r}.{near} Allowed: {listed}.{tail}")
+    return WorkbenchError(f"unknown {what} {name!r}.{nearest(name, options)} Allowed: {listed}.{tail}")
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return the question after the nearest of the allowed names, with a space before it, or nothing."""
+    close = difflib.get_close_matches(name, sorted(allowed), n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 from workbench.engine.pool import Pool, available_cores
+from workbench.errors import Cancelled
 from workbench.measure.hosts import Hosts
 from workbench.values.settings import Limits
 
@@ -14,7 +18,8 @@ from workbench.values.settings import Limits
 class Engine:
     """Worker processes for several sweeps: `with Engine(jobs=2) as engine: workbench.sweep(..., engine=engine)`.
 
-    Workers start on first use and stay warm: TensorFlow is imported once. `warm()` does that ahead.
+    Workers start on first use and stay warm: TensorFlow is imported once. `warm()` does that ahead. Sweeps take turns:
+    latency is measured alone.
     """
 
     def __init__(self, jobs: int | None = None, cluster_address: str | None = None, memory: str | None = None) -> None:
@@ -24,6 +29,23 @@ class Engine:
         self._pool: Pool | None = None
         self._logs: tempfile.TemporaryDirectory[str] | None = None
         self._hosts: Hosts | None = None
+        self._turn = threading.Lock()
+
+    @contextlib.contextmanager
+    def turn(self, cancel: threading.Event, wait: Callable[[], None]) -> Iterator[None]:
+        """Have the engine alone for the body; where another sweep has it, `wait` is called and its end waited for.
+
+        Raises Cancelled when asked to stop meanwhile.
+        """
+        if not self._turn.acquire(blocking=False):
+            wait()
+            while not self._turn.acquire(timeout=0.1):
+                if cancel.is_set():
+                    raise Cancelled
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def pool(self, logs: Path | None = None, tensorflow: bool = False) -> Pool:
         """Return the running pool, started now if need be; workers write what they print into `logs`.

@@ -35,6 +35,16 @@ def run_sweep(
     """
     engine = request.engine or Engine(request.workers, request.cluster_address, request.grid.limits.memory)
 
+    def wait() -> None:
+        listener(Event("phase", "prepare", "waiting for another sweep to end"))
+
+    with engine.turn(cancel, wait):
+        return _run(request, engine, listener, cancel, found)
+
+
+def _run(
+    request: Request, engine: Engine, listener: Listener, cancel: threading.Event, found: Callable[[str], None]
+) -> StudyRecord:
     def pool(tensorflow: bool) -> Pool:
         return engine.pool(request.store.logs, tensorflow)
 

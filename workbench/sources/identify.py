@@ -8,12 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from workbench.data.load import bundled
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, tree_sha256
 from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
 
 ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
+# The name of the model that comes with Workbench, trained on `digits`.
+BUNDLED = "digits_cnn"
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
@@ -37,6 +40,8 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
 
 
 def _from_path(path: Path, allow_code: bool) -> ModelInfo:
+    if str(path) == BUNDLED and not path.exists():
+        path = bundled(f"{BUNDLED}.h5")
     if not path.exists():
         near = (
             sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, nearest, unknown
 
 V = TypeVar("V", bound="Value")
 
@@ -54,5 +55,8 @@ def explain(error: ValidationError) -> str:
         path = ".".join(str(p) for p in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         name = f"{path} = {item['input']!r}" if path else repr(item["input"])
-        parts.append(f"{name}: {message[0].lower()}{message[1:]}")
+        near = ""
+        if item["type"] == "literal_error":
+            near = nearest(str(item["input"]), re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+        parts.append(f"{name}: {message[0].lower()}{message[1:]}{'.' if near else ''}{near}")
     return "; ".join(parts)

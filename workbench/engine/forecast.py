@@ -1,0 +1,94 @@
+"""What a grid means before it runs: how many recipes and stages, and roughly how long."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workbench.engine.plan import Stage, make_plan
+from workbench.engine.pool import available_cores
+from workbench.recipes.grid import Grid, expand
+from workbench.sources.identify import identify
+from workbench.store.store import Store
+from workbench.values.source import DatasetInfo, ModelInfo
+
+# Starting workers and importing TensorFlow, on 2 cores.
+START_SECONDS = 8.0
+# Default budget of timing per trial and runtime (see `Measure`), and what opening files and comparing outputs adds.
+MEASURE_SECONDS, AROUND_SECONDS = 1.0, 0.3
+
+
+class Forecast(NamedTuple):
+    """Recipes of a grid, stages by kind (each distinct one once), how many are in the store, and rough seconds.
+
+    `basis` says where the seconds come from. `left_out` counts combinations that do not go together.
+    """
+
+    recipes: int
+    left_out: int
+    stages: dict[str, int]
+    found: int
+    measurements: int
+    seconds: float
+    basis: str
+
+    @property
+    def trainings(self) -> int:
+        """Trained stages, each of which serves all recipes that begin with it."""
+        return self.stages.get("train", 0)
+
+
+def forecast(model: Any, data: Any, grid: Grid, store: Store, jobs: int | None = None) -> Forecast:
+    """Return what a sweep would do; raises WorkbenchError for a grid that does not fit the model.
+
+    Seconds are the median ones of each kind of stage in this store's studies of the model, else rough ones; neither
+    knows how fast other data trains.
+    """
+    info = identify(model, store.root / "models")
+    expansion = expand(grid, info.kind)
+    dataset, known = _dataset(info, data, store)
+    plan = make_plan(expansion.recipes, info, dataset, grid, known)
+    done = set(store.stages(plan.stages)) if known else set()
+    seconds = _seconds_by_kind(info, store)
+    todo = [s for k, s in plan.stages.items() if k not in done]
+    work = sum(_cost(s, seconds) for s in todo)
+    runtimes = 0 if grid.measure.skip else max(1, len(grid.runtimes))
+    measurements = len(plan.ends) * runtimes
+    per_runtime = grid.measure.budget if grid.measure.budget is not None else MEASURE_SECONDS * len(plan.ends)
+    timing = runtimes * (per_runtime + AROUND_SECONDS * len(plan.ends))
+    return Forecast(
+        recipes=len(plan.ends),
+        left_out=len(expansion.dropped),
+        stages=dict(Counter(s.kind for s in plan.stages.values())),
+        found=len(done),
+        measurements=measurements,
+        seconds=(START_SECONDS if todo else 0.0) + work / (jobs or available_cores()) + timing,
+        basis="stages of this model in the store" if seconds else "rough figures, for a small model",
+    )
+
+
+def _dataset(model: ModelInfo, data: Any, store: Store) -> tuple[DatasetInfo, str]:
+    """Return the dataset as a study of the same model knows it, with its output; else one that only serves to count."""
+    name = Path(str(data).partition("?")[0]).stem if isinstance(data, (str, Path)) else getattr(data, "name", "")
+    for record in reversed(store.studies()):
+        if record.model.sha256 == model.sha256 and record.dataset.name == name:
+            return record.dataset, record.signature.outputs[0].name
+    return DatasetInfo(name=name, sha256="", splits={}, inputs={}, labels="class"), ""
+
+
+def _seconds_by_kind(model: ModelInfo, store: Store) -> dict[str, float]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for record in store.studies():
+        if record.model.sha256 == model.sha256:
+            for profile in store.profiles(record.name):
+                for stage in profile.stages:
+                    found[stage.kind].append(stage.busy_s)
+    return {kind: statistics.median(times) for kind, times in found.items()}
+
+
+def _cost(stage: Stage, seconds: dict[str, float]) -> float:
+    return seconds.get(stage.kind, stage.cost)
+
+
