@@ -27,7 +27,10 @@ HEAVY = (
     "distributed",
     "optuna",
     "pandas",
+    "matplotlib",
     "IPython",
+    "ipywidgets",
+    "anywidget",
 )
 
 # ---- what importing loads
@@ -59,10 +62,8 @@ def test_the_check_of_loaded_modules_can_fail(tmp_path: Path) -> None:
     assert not loaded_by("", tmp_path) & set(HEAVY)
 
 
-def test_every_module_loads_nothing_heavy_but_the_one_that_draws() -> None:
-    names = sorted(m.name for m in modules() if m.name != "workbench.__main__")
-    assert "workbench.views.drawing" in names
-    names.remove("workbench.views.drawing")
+def test_every_module_loads_nothing_heavy_but_those_that_draw() -> None:
+    names = sorted({m.name for m in modules()} - {"workbench.__main__", *MAY_LOAD})
     assert len(names) > 60
     assert not loaded_by(f"import importlib\nfor name in {names!r}: importlib.import_module(name)") & set(HEAVY)
 
@@ -107,19 +108,37 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("techniques", "runtimes", "sources"),
     ("recipes", "measure"),
     ("engine", "views"),
-    ("report", "export"),
+    ("report", "export", "dashboard"),
     ("study",),
     ("api",),
-    ("cli",),
+    ("commands",),
+    ("cli", "notebook"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 # Parts that nobody imports but those, and those only within a function.
-LEAVES = {"cli": {"__main__"}, "report": {"study"}, "export": {"study"}, "api": {"cli"}}
+LEAVES = {
+    "cli": {"__main__"},
+    "notebook": {"workbench"},
+    "report": {"study"},
+    "export": {"study"},
+    "dashboard": {"study"},
+    "api": {"commands", "cli", "notebook"},
+}
+# What is imported of the leaves only within functions.
+LATE = ("report", "export", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
 HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
-# Loaded on first use of a chart, by functions.
+# Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
+MAY_LOAD = {
+    DRAWS: {"plotly"},
+    "workbench.notebook.magics": {"IPython"},
+    "workbench.notebook.forms.controls": {"ipywidgets"},
+    "workbench.notebook.forms.form": {"ipywidgets"},
+    "workbench.notebook.forms.builder": {"ipywidgets"},
+    "workbench.dashboard.widget": {"anywidget"},
+}
 
 
 class Import(NamedTuple):
@@ -181,13 +200,15 @@ def violations(module: Module) -> list[str]:
         if use.of == "workbench":
             # Only the version is asked of the package itself, and only by the command line.
             wrong = use.part not in ("cli", "workbench")
+        elif (use.part, use.of) == ("workbench", "notebook"):
+            wrong = use.how != "function"
         elif use.part == "workbench" or (use.part, use.of) in HINTS_ONLY:
             wrong = use.how != "hint"
         else:
             wrong = RANK[use.of] >= RANK[use.part]
             if use.of in LEAVES and use.part not in LEAVES[use.of]:
                 wrong = True
-            if use.of in ("report", "export") and use.how != "function":
+            if use.of in LATE and use.how == "top":
                 wrong = True
         if wrong:
             found.append(f"{use.module} imports {use.target} ({use.how})")
@@ -203,7 +224,8 @@ def test_the_table_of_layers_is_complete() -> None:
     assert set(RANK) == {m.part for m in modules()} - {"workbench"}
     used = {(use.part, use.of) for m in modules() for use in inner_imports(m)}
     assert used >= HINTS_ONLY
-    assert {("study", "report"), ("study", "export"), ("cli", "api"), ("__main__", "cli")} <= used
+    assert {("study", "report"), ("study", "dashboard"), ("commands", "api"), ("cli", "commands")} <= used
+    assert {("notebook", "commands"), ("workbench", "notebook"), ("__main__", "cli")} <= used
 
 
 @pytest.mark.parametrize(
@@ -216,7 +238,11 @@ def test_the_table_of_layers_is_complete() -> None:
         ("registry", "from workbench.techniques.base import Technique"),
         ("engine", "from workbench import report"),
         ("study", "from workbench.report import write_report"),
+        ("study", "from workbench.dashboard.widget import Dashboard"),
         ("engine", "from workbench.cli.app import app"),
+        ("commands", "from workbench.cli.output import print_table"),
+        ("cli", "def f():\n    from workbench.notebook.session import Session"),
+        ("workbench", "from workbench.notebook import load"),
         ("views", "import workbench"),
         ("workbench", "from workbench.api import sweep"),
     ],
@@ -236,9 +262,10 @@ def heavy_at_the_top(source: str) -> set[str]:
 
 @pytest.mark.parametrize("module", modules(), ids=lambda m: m.name)
 def test_heavy_packages_are_imported_where_they_are_used(module: Module) -> None:
-    assert heavy_at_the_top(module.source) == ({"plotly"} if module.name == DRAWS else set())
-    drawing = [use for use in inner_imports(module) if (use.target + ".").startswith(DRAWS + ".")]
-    assert all(use.how != "top" for use in drawing)
+    assert heavy_at_the_top(module.source) == MAY_LOAD.get(module.name, set())
+    if module.name not in MAY_LOAD:
+        loading = [u for u in inner_imports(module) if any(f"{u.target}.".startswith(f"{m}.") for m in MAY_LOAD)]
+        assert all(use.how != "top" for use in loading)
 
 
 def test_the_check_of_heavy_imports_can_fail() -> None:

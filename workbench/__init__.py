@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from workbench.api import bench, compare, inspect, load_dataset, load_model, open_study, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
@@ -39,6 +41,13 @@ __all__ = [
     "open_study",
     "sweep",
 ]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Make `%wb` available: `%load_ext workbench`."""
+    from workbench.notebook import load
+
+    load(shell)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,22 @@
+"""The IPython extension: magics, forms and rich results; a leaf that nobody imports but `%load_ext workbench`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register `%wb`, its completions, `name << %wb ...`, and how results are shown; what they need is loaded on first use."""
+    from workbench.notebook import completion, keeping, rich
+    from workbench.notebook.magics import WorkbenchMagics
+
+    if "wb" in shell.magics_manager.magics["line"]:
+        return
+    magics = WorkbenchMagics(shell)
+    shell.register_magics(magics)
+    completion.register(shell, magics)
+    keeping.register(shell)
+    rich.register(shell)

@@ -1,0 +1,1 @@
+"""Forms: made from a verb's parameters alone, they write its line and run it."""

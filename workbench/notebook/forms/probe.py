@@ -1,0 +1,96 @@
+"""Checks a line without running it: what it would sweep, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from workbench.commands.host import Host
+from workbench.engine.forecast import Forecast, forecast
+from workbench.engine.request import make_grid
+from workbench.errors import WorkbenchError
+from workbench.notebook.session import Session, app
+from workbench.recipes.grid import Grid, grid_dict
+from workbench.store.store import Store
+
+
+class Asked(NamedTuple):
+    """A sweep as a line asks for it; `model_text` and `data_text` as they are named on it."""
+
+    model: Any
+    data: Any
+    grid: Grid
+    options: dict[str, Any]
+    model_text: str
+    data_text: str
+
+
+class _Stop(Exception):
+    """The verb has come to its sweep."""
+
+
+class _Probe(Host):
+    """A host in which nothing runs."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.asked: Asked | None = None
+        self._texts: dict[int, str] = {}
+
+    @property
+    def command(self) -> str:
+        return ""
+
+    def named(self, text: Any) -> Any:
+        found = self.session.named(text)
+        self._texts[id(found)] = text
+        return found
+
+    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> NoReturn:
+        self.asked = Asked(model, data, grid, options, self._texts[id(model)], self._texts[id(data)])
+        raise _Stop
+
+
+def probe(session: Session, words: Sequence[str]) -> Asked | None:
+    """Return the sweep that a line asks for, or None where its verb is no sweep; raises WorkbenchError for a mistake."""
+    verb = words[0]
+    command = session.verb(verb)
+    try:
+        if "model" not in {p.name for p in command.params} or verb == "model":
+            command.make_context(verb, list(words[1:]), default_map=session.defaults(verb))
+            return None
+        host = _Probe(session)
+        try:
+            app.main(
+                list(words),
+                prog_name="%wb",
+                standalone_mode=False,
+                obj=host,
+                default_map={verb: session.defaults(verb)},
+            )
+        except _Stop:
+            return host.asked
+        return None
+    except click.ClickException as error:
+        raise WorkbenchError(error.format_message()) from None
+
+
+def foresee(session: Session, asked: Asked) -> Forecast:
+    """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
+    place = asked.options.get("store") or session.store
+    grid = make_grid(asked.grid, asked.options.get("runtimes"), None)
+    return forecast(asked.model, asked.data, grid, Store(place), asked.options.get("jobs"))
+
+
+def python_call(asked: Asked) -> str:
+    """Return the Python call that does the same; a model or dataset in a variable goes by the variable's name."""
+    options = {k: v for k, v in asked.options.items() if v is not None and v is not False}
+    arguments = [
+        repr(asked.model) if isinstance(asked.model, str) else asked.model_text,
+        repr(asked.data) if isinstance(asked.data, str) else asked.data_text,
+        repr(grid_dict(asked.grid)),
+        *(f"{k}={v!r}" for k, v in options.items()),
+    ]
+    return f"workbench.sweep({', '.join(arguments)})"

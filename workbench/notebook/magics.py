@@ -1,0 +1,88 @@
+"""`%wb VERB ...` and `%%wb sweep`: one line to the same verbs as the command line has."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from workbench.errors import Cancelled, WorkbenchError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from workbench.notebook.session import Session
+
+
+@magics_class
+class WorkbenchMagics(Magics):
+    """The magics; the session with models, data and workers begins with the first one that needs it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """What the notebook works on."""
+        if self._session is None:
+            from workbench.notebook.session import Session
+
+            self._session = Session(self.shell)
+        return self._session
+
+    @line_cell_magic
+    def wb(self, line: str, cell: str | None = None) -> Any:
+        """Optimize a TensorFlow Lite model: `%wb VERB ...`; without arguments a verb opens its form.
+
+            %wb model model.h5            what to optimize: a file, or a variable with a tf_keras model
+            %wb data digits               what to test on: a name, a path, or a variable
+            %wb quantize int8             one technique: prune, cluster, qat, quantize, convert, delegate
+            %wb sweep --prune none,0.5 --quantize float32,int8 --runtime xnnpack
+            %wb dashboard                 the live trade-off chart of the last study
+            %wb studies | show | pareto | best | inspect | bench | compare | export | report | doctor
+
+        A grid can stand in the cell, as YAML:
+
+            %%wb sweep
+            prune: [none, 0.5]
+            quantize: [float32, dynamic, int8]
+
+        `%wb VERB --help` explains a verb, Tab completes verbs, options and values. `name << %wb ...` or
+        `%wb -o name ...` keeps the result; `name = %wb ...` does too, without showing it. A sweep runs in the
+        background: `.wait()`, `.cancel()`, `.result()`.
+        """
+        # The indentation of this text is what `%wb?` shows.
+        try:
+            words, keep = split(line)
+            if not words:
+                print(self.wb.__doc__)
+                return None
+            found = self.session.run(words, cell)
+        except WorkbenchError as error:
+            raise UsageError(str(error)) from None
+        except Cancelled:
+            raise UsageError("cancelled; finished work is kept, run the same line again to go on") from None
+        if keep is None:
+            return found
+        from workbench.commands.result import Result
+
+        self.shell.push({keep: found.value if isinstance(found, Result) else found})
+        return found
+
+
+def split(line: str) -> tuple[list[str], str | None]:
+    """Return the words of a line, and the name after `-o` under which the result is to be kept, or None."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise WorkbenchError(f"the line {line!r} cannot be split into words: {error}. Close the quotation.") from None
+    if "-o" not in words:
+        return words, None
+    place = words.index("-o")
+    name = words[place + 1] if place + 1 < len(words) else ""
+    if not name.isidentifier():
+        raise WorkbenchError(f"-o {name!r} is no name for a variable. Write -o name, e.g. %wb -o study sweep ...")
+    return words[:place] + words[place + 2 :], name

@@ -1,0 +1,206 @@
+"""What a notebook works on: its current model, data and study, its workers, and how its words are understood."""
+
+from __future__ import annotations
+
+import atexit
+import shlex
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench import api
+from workbench.commands.group import COMMANDS, Verbs
+from workbench.commands.host import Host
+from workbench.engine.engine import Engine
+from workbench.errors import WorkbenchError, unknown
+from workbench.notebook.techniques import Tried
+from workbench.registry import techniques
+from workbench.study import Study
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+ABOUT = {
+    "prune": "Set the smallest weights to zero.",
+    "cluster": "Let the weights of a kernel share a few values.",
+    "qat": "Fine-tune with 8-bit rounding simulated.",
+    "quantize": "Write the file in one of ten schemes.",
+}
+VERBS = {
+    "model": ("workbench.notebook.verbs:model", "Name the model to optimize."),
+    "data": ("workbench.notebook.verbs:data", "Name the data to calibrate, train and test on."),
+    "convert": ("workbench.notebook.techniques:convert", "Convert to a float .tflite."),
+    **{
+        name: ("workbench.notebook.techniques:technique", ABOUT.get(name, "A technique of another package."))
+        for name in techniques.names()
+    },
+    "delegate": ("workbench.notebook.techniques:delegate", "Run one variant on many runtimes."),
+    "dashboard": ("workbench.notebook.verbs:dashboard", "Show the live trade-off chart of a study."),
+    **{name: place for name, place in COMMANDS.items() if name != "demo"},
+}  # fmt: skip
+
+app = Verbs(
+    VERBS,
+    what="verb",
+    name="%wb",
+    help="Optimize TensorFlow Lite models: try, check, measure, choose. Without arguments a verb opens its form.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)  # Verbs that answer when nothing is missing; the others open their form.
+ANSWERS = ("studies", "doctor", "show", "dashboard", "report")
+# How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
+CHECKED_SECONDS = 2.0
+
+
+class Session(Host):
+    """One notebook's state; every verb runs through `run`."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.model: str | None = None
+        self.data: str | None = None
+        self.store: str | None = None
+        self.current: Study | None = None
+        self._started: list[Study] = []
+        self._line: list[str] = []
+        self._engine: Engine | None = None
+        self._engine_of: tuple[int | None, str | None, str] | None = None
+        atexit.register(self.close)
+
+    @property
+    def command(self) -> str:
+        """The line as it was typed, with the cell's text below it."""
+        line = shlex.join(self._line)
+        return f"%wb {line}" if self.body is None else f"%%wb {line}\n{self.body.rstrip()}"
+
+    def run(self, words: Sequence[str], body: str | None = None) -> Any:
+        """Run a verb and return its result, or its form where nothing but the verb was given.
+
+        Raises WorkbenchError for what the user can mend.
+        """
+        verb = words[0]
+        if body is not None and verb != "sweep":
+            raise WorkbenchError(
+                f"%%wb takes a grid below `sweep` only, not below {verb!r}. Write %wb {verb} with one percent sign."
+            )
+        if body is None and len(words) == 1 and verb in app.places and self.opens_form(verb):
+            from workbench.notebook.forms.opening import form_for
+
+            return form_for(self, verb)
+        found = self.call(words, body)
+        if isinstance(found, Tried):
+            self.follow(found.study)
+            found.finish()
+        return found
+
+    def call(self, words: Sequence[str], body: str | None = None) -> Any:
+        """Run a verb and return its result; what takes time goes on in the background.
+
+        Raises WorkbenchError for what the user can mend.
+        """
+        self._line, self.body = list(words), body
+        defaults = {words[0]: self.defaults(words[0])} if words[0] in app.places else {}
+        try:
+            found = app.main(list(words), prog_name="%wb", standalone_mode=False, obj=self, default_map=defaults)
+        except click.ClickException as error:
+            raise WorkbenchError(error.format_message()) from None
+        finally:
+            self.body = None
+        # Help ends in a number.
+        return None if isinstance(found, int) else found
+
+    def opens_form(self, verb: str) -> bool:
+        """Whether a verb by itself opens its form: it has something to ask, and nothing that it shows is already chosen."""
+        known = self.defaults(verb)
+        missing = any(p.required and p.name not in known for p in self.verb(verb).params)
+        return missing or verb not in ANSWERS
+
+    def verb(self, name: str) -> click.Command:
+        """Return a verb's command; raises WorkbenchError with the nearest."""
+        found = app.get_command(None, name)
+        if found is None:
+            raise unknown("verb", name, app.places, "`%wb --help` explains them.")
+        return found
+
+    def defaults(self, verb: str) -> dict[str, str]:
+        """Return what a verb takes from the session where the line does not say it."""
+        takes = {p.name for p in self.verb(verb).params}
+        known = {"model": self.model, "data": self.data, "store": self.store}
+        # A sweep's study follows from model and data; the others are about the one looked at last.
+        if "model" not in takes and self.current is not None and self.current.begun(0):
+            known["study"] = self.current.name
+        return {name: value for name, value in known.items() if value is not None and name in takes}
+
+    def named(self, text: Any) -> Any:
+        """Return the variable of that name where it can be a model, a dataset or a grid, else the text."""
+        if isinstance(text, str) and text.isidentifier() and text in self.shell.user_ns:
+            found = self.shell.user_ns[text]
+            # `digits = 10` does not hide the dataset of that name; Keras models are callable, functions are no models.
+            if not isinstance(found, (int, float, type(None), ModuleType)) and (
+                not callable(found) or hasattr(found, "get_config")
+            ):
+                return found
+        return text
+
+    def study(self, name: str, store: str | None) -> Study:
+        """Return a study by name, or the one that a variable of that name holds; the one in work with its live handle."""
+        held = self.shell.user_ns.get(name)
+        if isinstance(getattr(held, "value", held), Study):
+            found: Study = getattr(held, "value", held)
+        elif store in (None, self.store) and (running := self._started_as(name)):
+            found = running
+        else:
+            found = api.open_study(name, store or self.store)
+        self.look_at(found)
+        return found
+
+    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+        """Start a sweep in the background and return its handle; a mistake that is found soon is raised here."""
+        options = {"store": self.store, **{k: v for k, v in options.items() if v is not None}}
+        wanted = (options.pop("jobs", None), options.pop("cluster_address", None), grid.limits.memory)
+        engine = self._workers(wanted)
+        study = api.sweep(model, data, grid, wait=False, engine=engine, command=self.command, **options)
+        study.begun(CHECKED_SECONDS)
+        self._started = [s for s in self._started if s.running] + [study]
+        self.store = str(options["store"]) if options["store"] else None
+        self.look_at(study)
+        return study
+
+    def look_at(self, study: Study) -> None:
+        """Make a study the one that verbs are about where the line names none."""
+        self.current = study
+
+    def follow(self, study: Study) -> None:
+        """Wait for a sweep, showing its progress."""
+        from IPython.display import display
+
+        from workbench.notebook.progress import Gauge
+
+        gauge = Gauge(study, lambda: None)
+        display(gauge.widget)
+        gauge.follow()
+        study.wait()
+
+    def close(self) -> None:
+        """End the workers."""
+        for study in self._started:
+            study.cancel()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _started_as(self, name: str) -> Study | None:
+        return next((s for s in reversed(self._started) if s.begun(0) and s.name == name), None)
+
+    def _workers(self, wanted: tuple[int | None, str | None, str]) -> Engine:
+        """Return the session's warm workers; others than before where these are asked for."""
+        if self._engine is None or wanted != self._engine_of:
+            if any(s.running for s in self._started):
+                raise WorkbenchError(
+                    "a sweep with other workers is running. Wait for it, or cancel it, before asking for these."
+                )
+            if self._engine is not None:
+                self._engine.close()
+            self._engine, self._engine_of = Engine(*wanted), wanted
+        return self._engine
