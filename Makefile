@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lab lint types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/workbench demo --out demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# The quickstart notebook in JupyterLab.
+lab: $(VENV)/.installed-lab
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -24,6 +28,10 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-lab: $(VENV)/.installed
+	$(PIP) --editable '.[lab]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
