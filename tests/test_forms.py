@@ -181,6 +181,7 @@ def test_run_tries_the_line_in_the_background_and_shows_a_card(ready: Shell) -> 
     form = form_for(ready.session, "quantize")
     control(form, "primary").set("float16")
     with capture_output() as captured:
+        form._ipython_display_()
         form.start()
         begin = time.monotonic()
         assert form.run.disabled
@@ -198,6 +199,7 @@ def test_run_of_a_reading_verb_shows_its_table(ready: Shell) -> None:
     ready.run("%wb quantize float16")
     form = form_for(ready.session, "pareto")
     with capture_output() as captured:
+        form._ipython_display_()
         form.start()
     assert "float16" in "".join(o.data.get("text/html", "") for o in captured.outputs)
 

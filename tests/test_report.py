@@ -17,10 +17,10 @@ from workbench.report import write_report
 from workbench.report.chart import chart_data
 from workbench.report.findings import findings
 from workbench.report.html import render
-from workbench.report.listing import failures, listing, runtimes
 from workbench.report.timing import Profiles, timed
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Agreement, Trial
+from workbench.views.listing import failures, listing, runtimes
 
 CSP = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
 

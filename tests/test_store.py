@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import os
 import re
@@ -23,6 +25,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, tree_sha256, write_atomic
 from workbench.store.artifacts import Artifacts
 from workbench.store.store import Store, runtime_key
+from workbench.values.bulk import uncollected
 from workbench.values.trial import Artifact, Latency, Measurement, Trial
 
 # ---- studies, trials, measurements
@@ -484,6 +487,20 @@ def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
 def test_an_artifact_is_a_value() -> None:
     artifact = Artifact(path="p", sha256="s", kind="k")
     assert Artifact.model_validate(artifact.to_json()) == artifact
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_search_for_cycles_is_held_back_and_comes_back_as_it_was(before: bool) -> None:
+    was = gc.isenabled()
+    try:
+        gc.enable() if before else gc.disable()
+        with contextlib.suppress(KeyError), uncollected():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is before
+        assert gc.get_freeze_count() == 0, "what is frozen would never be searched again"
+    finally:
+        gc.enable() if was else gc.disable()
 
 
 def test_a_password_stays_out_of_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,12 +186,14 @@ def make_many(count: int = 500) -> list[Trial]:
     chains = ["", "cluster:16+", "qat+", "cluster:16+qat+"]
     recipes: list[str] = ["float32"]
     level = 0
+    # Sparsities lie between 0.3 and 1, however many are needed.
+    levels = 200 if count <= 3000 else 20 * count
     while len(recipes) < count:
         level += 1
         for chain in chains:
             for scheme in SCHEMES:
                 if "qat" not in chain or scheme in ("int8", "int8-float-io"):
-                    recipes.append(f"prune:{0.3 + level / 200:g}+{chain}{scheme}")
+                    recipes.append(f"prune:{0.3 + level / levels:g}+{chain}{scheme}")
     return [_study_trial(r) for r in recipes[:count]]
 
 

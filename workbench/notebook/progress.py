@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.commands.result import Block
 from workbench.commands.tables import trials_table
+from workbench.dashboard.standing import Standing
 from workbench.engine.events import Event
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.notebook.html import blocks_html, blocks_text
@@ -81,23 +81,18 @@ class Progress:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._place = f"workbench-{uuid.uuid4().hex}"
+        self._output = Standing()
 
     def show(self) -> None:
         """Put both out; the gauge only while a sweep of this process works on the study."""
         from IPython.display import display
 
-        gauge = Gauge(self.study, self._update) if self.study.running else None
+        gauge = Gauge(self.study, lambda: self._output.update(self._bundle())) if self.study.running else None
         if gauge is not None:
             display(gauge.widget)
-        display(self._bundle(), raw=True, display_id=self._place)
+        self._output.show(self._bundle())
         if gauge is not None:
             gauge.follow()
-
-    def _update(self) -> None:
-        from IPython.display import display
-
-        display(self._bundle(), raw=True, display_id=self._place, update=True)
 
     def _bundle(self) -> dict[str, str]:
         blocks = list(study_blocks(self.study))

@@ -10,7 +10,15 @@ from typing import Any
 
 from workbench.values.trial import Trial
 from workbench.views.metrics import Metric, metrics_for
-from workbench.views.tradeoff import front_of, log_fits, log_possible, tradeoff_figure, tradeoff_info, values
+from workbench.views.tradeoff import (
+    default_axes,
+    front_of,
+    log_fits,
+    log_possible,
+    tradeoff_figure,
+    tradeoff_info,
+    values,
+)
 
 
 def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -48,12 +56,6 @@ def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
         ],
         "pairs": _pairs(metrics, figures, [t.recipe for t in ok]),
     }
-
-
-def default_axes(names: Sequence[str]) -> tuple[str, str]:
-    """Return the axes to begin with: size against the best measure of quality there is."""
-    quality = ("accuracy", "rmse", "agreement", "sqnr_db", "compressed")
-    return "size" if "size" in names else names[0], next((n for n in quality if n in names), names[-1])
 
 
 def _pairs(

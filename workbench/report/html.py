@@ -12,10 +12,10 @@ from typing import Any
 from workbench.files import write_atomic
 from workbench.report.chart import chart_data
 from workbench.report.findings import PACKING_NOTE, findings
-from workbench.report.listing import failures, listing, runtimes, warnings
 from workbench.report.timing import Profiles, timed
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
+from workbench.views.listing import facts, failures, listing, runtimes, warnings
 
 
 def write_report(record: StudyRecord, trials: Sequence[Trial], path: Path, profiles: Profiles | None = None) -> Path:
@@ -57,7 +57,7 @@ def render(record: StudyRecord, trials: Sequence[Trial], profiles: Profiles | No
         timed=timed(trials, profiles or {}),
         failures=[f for f in failures(trials) if f.place is None],
         warnings=warnings(trials),
-        environment=list(_flat(record.environment)),
+        environment=facts(record.environment),
         grid=yaml.safe_dump(record.grid, sort_keys=False, default_flow_style=None, allow_unicode=True)
         if record.grid
         else "",
@@ -86,17 +86,6 @@ def _script_json(data: Any) -> str:
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    lines = []
-    for key, value in data.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            lines += _flat(value, f"{name} / ")
-        else:
-            lines.append((name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)))
-    return lines
 
 
 def _resource(name: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from workbench.errors import unknown
 from workbench.recipes.grammar import runtime_text
@@ -24,6 +24,9 @@ class Metric:
     `value(trial, baseline)` is None where the trial has no such figure. `interval(trial)` gives the 95 %
     interval (low, high) of a measured one. Shares and points are fractions: 0.01 = 1 %. `note` says what a
     time is that no device of that name took: host time, or a software device.
+
+    A figure of a runtime has `runtime`, the `family` that it shares with the same figure of other runtimes
+    (`latency`, `estimated_ratio`, ...), and tells it of one measurement too: `of_run` and `run_interval`.
     """
 
     name: str
@@ -35,6 +38,15 @@ class Metric:
     interval: Callable[[Trial], Interval | None] = lambda trial: None
     estimated: bool = False
     note: str = ""
+    runtime: str = ""
+    family: str = ""
+    of_run: Callable[[Measurement], float | None] | None = None
+    run_interval: Callable[[Measurement], Interval | None] = lambda m: None
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it was measured or estimated."""
+        return "estimated" if self.estimated else "measured"
 
     @property
     def label(self) -> str:
@@ -74,14 +86,15 @@ def metrics_for(trials: Sequence[Trial]) -> dict[str, Metric]:
     found = {n: m for n, m in _PLAIN.items() if any(m.value(t, baseline) is not None for t in trials)}
     if not found:
         found = {n: m for n, m in _PLAIN.items() if n not in _REGRESSION}
-    measured, places = runtimes_of(trials), places_of(trials)
-    if measured:
-        found["latency"] = _latency(measured[0], "measured", _note(measured[0], "measured", places), "latency")
-    for runtime, kind in _runtimes(trials):
+    seen = _seen(trials)
+    places, runtimes = _places(seen), _runtimes(seen)
+    if runtimes and runtimes[0][1] == "measured":
+        runtime = runtimes[0][0]
+        found["latency"] = _latency(runtime, "measured", _note(runtime, "measured", places), "latency")
+    for runtime, kind in runtimes:
         note = _note(runtime, kind, places)
         metrics = [_latency(runtime, kind, note), _ratio(runtime, kind, note)]
-        told = (m for t in trials if (m := measurement_of(t, runtime, kind)))
-        part = next(filter(None, map(memory_part, told)), None)
+        part = next((s.part for s in seen if s.ok and s.place[:2] == (runtime, kind) and s.part), None)
         if part:
             metrics.append(_memory(runtime, kind, part))
         for metric in (*metrics, _peak(runtime, kind)):
@@ -96,7 +109,11 @@ def find_metric(name: str, trials: Sequence[Trial]) -> Metric:
     Raises WorkbenchError with the nearest and the allowed names. One that needs no runtime, and plain
     `latency`, are found before the first figure is there too.
     """
-    found = metrics_for(trials)
+    return known_metric(name, metrics_for(trials))
+
+
+def known_metric(name: str, found: Mapping[str, Metric]) -> Metric:
+    """Return the metric of that name among those found, as `find_metric` does."""
     if name in found:
         return found[name]
     if name == "latency":
@@ -113,7 +130,7 @@ def baseline_of(trials: Sequence[Trial]) -> Trial | None:
 
 def runtimes_of(trials: Sequence[Trial], kind: Kind = "measured") -> list[str]:
     """Return the runtimes (with their options) that gave figures of that kind, in order of appearance."""
-    return [runtime for runtime, k in _runtimes(trials) if k == kind]
+    return [runtime for runtime, k in _runtimes(_seen(trials)) if k == kind]
 
 
 def measurement_of(trial: Trial, runtime: str, kind: Kind = "measured") -> Measurement | None:
@@ -134,16 +151,38 @@ def places_of(trials: Sequence[Trial]) -> list[Place]:
 
     One runtime is two places where some of its times are a software device's and others are not.
     """
-    good: dict[Place, None] = {}
-    tried: dict[tuple[str, Kind], list[Place]] = {}
+    return _places(_seen(trials))
+
+
+class _Seen(NamedTuple):
+    """A kind of measurement: its place, whether it ran, and the part of memory it tells of."""
+
+    place: Place
+    ok: bool
+    part: str | None
+
+
+def _seen(trials: Sequence[Trial]) -> list[_Seen]:
+    """Return each kind of measurement once, in order of appearance; texts are made once per kind, not per trial."""
+    found: dict[tuple[Any, ...], _Seen] = {}
     for trial in trials:
         for m in trial.measurements:
-            place = Place(runtime_text(m.runtime, m.options), m.kind, place_text(m))
-            if m.state == "ok":
-                good.setdefault(place)
-            tried.setdefault(place[:2], []).append(place)
+            part = memory_part(m)
+            key = (m.runtime, repr(m.options), m.kind, m.clock, m.software, m.state == "ok", part)
+            if key not in found:
+                found[key] = _Seen(
+                    Place(runtime_text(m.runtime, m.options), m.kind, place_text(m)), m.state == "ok", part
+                )
+    return list(found.values())
+
+
+def _places(seen: Sequence[_Seen]) -> list[Place]:
+    good = dict.fromkeys(s.place for s in seen if s.ok)
+    tried: dict[tuple[str, Kind], list[Place]] = {}
+    for s in seen:
+        tried.setdefault(s.place[:2], []).append(s.place)
     # What did not run cannot know its device, so it makes a place only where nothing ran.
-    found = [p for key, seen in tried.items() for p in ([g for g in good if g[:2] == key] or seen[:1])]
+    found = [p for key, places in tried.items() for p in ([g for g in good if g[:2] == key] or places[:1])]
     return sorted(found, key=lambda place: place.kind == "estimated")
 
 
@@ -161,14 +200,10 @@ def _note(runtime: str, kind: Kind, places: Sequence[Place]) -> str:
     return f"partly {told}" if told and not all(notes) else told
 
 
-def _runtimes(trials: Sequence[Trial]) -> list[tuple[str, Kind]]:
-    """Return runtimes and kinds, measured before estimated."""
-    seen: dict[tuple[str, Kind], None] = {}
-    for trial in trials:
-        for m in trial.measurements:
-            if m.state == "ok":
-                seen.setdefault((runtime_text(m.runtime, m.options), m.kind))
-    return sorted(seen, key=lambda pair: pair[1] == "estimated")
+def _runtimes(seen: Sequence[_Seen]) -> list[tuple[str, Kind]]:
+    """Return runtimes and kinds that gave figures, measured before estimated."""
+    pairs = dict.fromkeys((s.place.runtime, s.place.kind) for s in seen if s.ok)
+    return sorted(pairs, key=lambda pair: pair[1] == "estimated")
 
 
 def _of_size(pick: Callable[[Size], int]) -> Callable[[Trial, Trial | None], float | None]:
@@ -191,67 +226,81 @@ def _drop(trial: Trial, baseline: Trial | None) -> float | None:
 
 
 def _latency(runtime: str, kind: Kind, note: str, name: str = "") -> Metric:
-    def value(trial: Trial, baseline: Trial | None) -> float | None:
-        m = measurement_of(trial, runtime, kind)
-        return m.latency_ms.median if m and m.latency_ms else None
-
-    def interval(trial: Trial) -> Interval | None:
-        m = measurement_of(trial, runtime, kind)
-        return (m.latency_ms.low, m.latency_ms.high) if m and m.latency_ms else None
-
-    return Metric(
-        name or _name("latency", runtime, kind),
+    return _of_runtime(
+        "latency",
+        runtime,
+        kind,
         f"Latency on {runtime}",
         "ms",
-        "low",
-        value,
-        True,
-        interval,
-        kind == "estimated",
+        lambda m: m.latency_ms.median if m.latency_ms else None,
+        lambda m: (m.latency_ms.low, m.latency_ms.high) if m.latency_ms else None,
         note,
+        name,
     )
 
 
 def _ratio(runtime: str, kind: Kind, note: str) -> Metric:
-    def value(trial: Trial, baseline: Trial | None) -> float | None:
-        m = measurement_of(trial, runtime, kind)
-        return m.ratio.median if m and m.ratio else None
-
-    def interval(trial: Trial) -> Interval | None:
-        m = measurement_of(trial, runtime, kind)
-        return (m.ratio.low, m.ratio.high) if m and m.ratio else None
-
-    return Metric(
-        _name("ratio", runtime, kind),
+    return _of_runtime(
+        "ratio",
+        runtime,
+        kind,
         f"Latency ratio on {runtime}",
         "ratio",
-        "low",
-        value,
-        True,
-        interval,
-        kind == "estimated",
+        lambda m: m.ratio.median if m.ratio else None,
+        lambda m: (m.ratio.low, m.ratio.high) if m.ratio else None,
         note,
     )
 
 
 def _peak(runtime: str, kind: Kind) -> Metric:
-    def value(trial: Trial, baseline: Trial | None) -> float | None:
-        m = measurement_of(trial, runtime, kind)
-        return m.peak_bytes if m else None
-
-    return Metric(
-        _name("peak", runtime, kind), f"Peak memory on {runtime}", "bytes", "low", value, estimated=kind == "estimated"
-    )
+    return _of_runtime("peak", runtime, kind, f"Peak memory on {runtime}", "bytes", lambda m: m.peak_bytes)
 
 
 def _memory(runtime: str, kind: Kind, part: str) -> Metric:
+    title = "Arena" if part == "arena" else part
+    return _of_runtime(
+        "memory",
+        runtime,
+        kind,
+        f"{title} on {runtime}",
+        "bytes",
+        lambda m: memory_bytes(m) if memory_part(m) == part else None,
+    )
+
+
+def _of_runtime(
+    family: str,
+    runtime: str,
+    kind: Kind,
+    title: str,
+    unit: Unit,
+    of_run: Callable[[Measurement], float | None],
+    run_interval: Callable[[Measurement], Interval | None] = lambda m: None,
+    note: str = "",
+    name: str = "",
+) -> Metric:
     def value(trial: Trial, baseline: Trial | None) -> float | None:
         m = measurement_of(trial, runtime, kind)
-        return memory_bytes(m) if m and memory_part(m) == part else None
+        return of_run(m) if m else None
 
-    title = "Arena" if part == "arena" else part
+    def interval(trial: Trial) -> Interval | None:
+        m = measurement_of(trial, runtime, kind)
+        return run_interval(m) if m else None
+
     return Metric(
-        _name("memory", runtime, kind), f"{title} on {runtime}", "bytes", "low", value, estimated=kind == "estimated"
+        name or _name(family, runtime, kind),
+        title,
+        unit,
+        "low",
+        value,
+        unit in ("ms", "ratio"),
+        interval,
+        kind == "estimated",
+        note,
+        runtime,
+        f"estimated_{family}" if kind == "estimated" else family,
+        of_run,
+        run_interval,
     )
 
 

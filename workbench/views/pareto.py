@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from workbench.errors import unknown
 from workbench.values.settings import Constraints
 from workbench.values.trial import Trial
-from workbench.views.metrics import Better, baseline_of, metrics_for, runtimes_of
+from workbench.views.columns import Columns
+from workbench.views.metrics import Better, Metric
 
 # 0.9911 - 0.9811 is 0.010000000000000009, yet it is a drop of one point.
 _ROUNDING = 1e-9
@@ -38,7 +39,7 @@ def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tu
     return sorted(front, key=lambda i: (points[i][0], i))
 
 
-def best(trials: Sequence[Trial], constraints: Constraints, runtime: str | None = None) -> Trial | None:
+def best(trials: Sequence[Trial] | Columns, constraints: Constraints, runtime: str | None = None) -> Trial | None:
     """Return the smallest `ok` trial that keeps the constraints, or None where none does.
 
     Equal sizes: the higher accuracy wins, then the lower latency. `latency_ms` is held against `runtime`
@@ -47,34 +48,44 @@ def best(trials: Sequence[Trial], constraints: Constraints, runtime: str | None 
 
     Raises WorkbenchError for a runtime on which nothing was measured.
     """
-    metrics = metrics_for(trials)
-    measured = runtimes_of(trials)
-    if runtime is None:
-        latency = metrics.get("latency")
-    else:
-        estimated = runtimes_of(trials, "estimated")
-        if runtime not in measured and runtime not in estimated:
-            raise unknown("measured runtime", runtime, [*measured, *estimated])
-        latency = metrics.get(f"{'' if runtime in measured else 'estimated_'}latency@{runtime}")
-    baseline = baseline_of(trials)
+    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    latency = latency_of(columns, runtime)
+    times: Sequence[float | None] = columns.values(latency) if latency else [None] * len(columns.trials)
 
-    def keeps(value: float | None, limit: float | None) -> bool:
-        return limit is None or (value is not None and value <= limit + _ROUNDING)
-
-    def order(trial: Trial) -> tuple[float, float, float]:
+    def order(i: int) -> tuple[float, float, float]:
+        trial, time = columns.trials[i], times[i]
         assert trial.size is not None
         accuracy = trial.quality.accuracy if trial.quality else None
-        time = latency.value(trial, baseline) if latency else None
         return trial.size.file, -(accuracy or 0.0), math.inf if time is None else time
 
-    drop = metrics.get("accuracy_drop")
-    fit = [
-        t
-        for t in trials
-        if t.state == "ok"
-        and t.size is not None
-        and keeps(t.size.file, constraints.size)
-        and keeps(drop.value(t, baseline) if drop else None, constraints.accuracy_drop)
-        and keeps(latency.value(t, baseline) if latency else None, constraints.latency_ms)
-    ]
-    return min(fit, key=order, default=None)
+    found = min(fitting(columns, constraints, runtime), key=order, default=None)
+    return None if found is None else columns.trials[found]
+
+
+def fitting(columns: Columns, constraints: Constraints, runtime: str | None = None) -> list[int]:
+    """Return the positions of the `ok` trials that keep the constraints, as `best` holds them."""
+    asked = (
+        (constraints.size, columns.metrics.get("size")),
+        (constraints.accuracy_drop, columns.metrics.get("accuracy_drop")),
+        (constraints.latency_ms, latency_of(columns, runtime)),
+    )
+    fit = [i for i in columns.ok if columns.trials[i].size is not None]
+    for limit, metric in asked:
+        if limit is not None:
+            values = columns.values(metric) if metric else [None] * len(columns.trials)
+            most = limit + _ROUNDING
+            fit = [i for i in fit if (v := values[i]) is not None and v <= most]
+    return fit
+
+
+def latency_of(columns: Columns, runtime: str | None = None) -> Metric | None:
+    """Return the latency that a limit of time is held against, or None where nothing was measured.
+
+    Raises WorkbenchError for a runtime on which nothing was measured.
+    """
+    if runtime is None:
+        return columns.metrics.get("latency")
+    measured, estimated = columns.runtimes(), columns.runtimes("estimated")
+    if runtime not in measured and runtime not in estimated:
+        raise unknown("measured runtime", runtime, [*measured, *estimated])
+    return columns.metrics.get(f"{'' if runtime in measured else 'estimated_'}latency@{runtime}")

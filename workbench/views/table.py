@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Measurement, Trial
-from workbench.views.metrics import Place, baseline_of, find_metric, outcome_of, places_of
+from workbench.views.columns import Columns
+from workbench.views.metrics import Place, outcome_of, places_of
 from workbench.views.runtimes import memory_bytes, memory_part
 from workbench.views.tradeoff import scheme_of, techniques_of
 
@@ -37,8 +38,7 @@ def columns(trials: Sequence[Trial]) -> list[str]:
     A figure of a runtime is named `FIGURE@RUNTIME`, or `estimated_FIGURE@RUNTIME`; `clock` and `software` tell
     what its time is, `state` how it went.
     """
-    per_runtime = (f"{prefix}{figure}@{place.runtime}" for prefix, place in _places(trials) for figure in PER_RUNTIME)
-    return list(dict.fromkeys([*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]))
+    return _columns(_places(places_of(trials)))
 
 
 def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -47,12 +47,17 @@ def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     Sizes are in bytes, latencies in ms, shares are fractions. `warnings` holds the kinds, parted by `; `;
     `error` the reason of a failed trial and of each runtime that could not run it.
     """
-    baseline = baseline_of(trials)
-    drop = find_metric("accuracy_drop", trials)
-    places = _places(trials)
-    blank = dict.fromkeys(columns(trials))
+    return rows_of(trials, Columns(trials))
+
+
+def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
+    """Return the rows of some of a study's trials, with the columns of them all."""
+    baseline = study.baseline
+    drop = study.metric("accuracy_drop")
+    places = _places(study.places)
+    blank = dict.fromkeys(_columns(places))
     result = []
-    for trial in trials:
+    for trial in some:
         row: dict[str, Any] = dict(blank)
         row.update(
             id=trial.id,
@@ -79,8 +84,13 @@ def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     return result
 
 
-def _places(trials: Sequence[Trial]) -> list[tuple[str, Place]]:
-    return [("estimated_" if p.kind == "estimated" else "", p) for p in places_of(trials)]
+def _places(places: Sequence[Place]) -> list[tuple[str, Place]]:
+    return [("estimated_" if p.kind == "estimated" else "", p) for p in places]
+
+
+def _columns(places: Sequence[tuple[str, Place]]) -> list[str]:
+    per_runtime = (f"{prefix}{figure}@{place.runtime}" for prefix, place in places for figure in PER_RUNTIME)
+    return list(dict.fromkeys([*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]))
 
 
 def _figures(m: Measurement) -> dict[str, Any]:

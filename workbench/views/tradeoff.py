@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from workbench.values.trial import Trial
 from workbench.views import units
-from workbench.views.metrics import Interval, Metric, baseline_of, find_metric, metrics_for
+from workbench.views.columns import Columns
+from workbench.views.metrics import Interval, Kind, Metric, baseline_of
 from workbench.views.pareto import pareto_front
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+Colour = Literal["scheme", "techniques"]
+Symbol = Literal["techniques", "scheme", "runtime"]
+# More points than this are drawn by the graphics card, with a short hover and without whiskers.
+CROWD = 1000
+
 
 class Point(NamedTuple):
-    """One trial on the chart; `x` or `y` is None where it has no such figure, `figures` are lines for people."""
+    """One trial on the chart; `x` or `y` is None where it has no such figure, `figures` are lines for people.
+
+    `runtime` names the one whose figure it is where a trial has a point for each, and is empty otherwise.
+    """
 
     id: str
     recipe: str
@@ -30,6 +40,7 @@ class Point(NamedTuple):
     on_front: bool
     warnings: int
     figures: tuple[str, ...]
+    runtime: str = ""
 
 
 class TradeoffInfo(NamedTuple):
@@ -42,6 +53,13 @@ class TradeoffInfo(NamedTuple):
     points: tuple[Point, ...]
     front: tuple[int, ...]
     note: str
+    colour: Colour = "scheme"
+    symbol: Symbol = "techniques"
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are too many points for long hovers and whiskers."""
+        return len(self.points) > CROWD
 
 
 class Front(NamedTuple):
@@ -51,39 +69,68 @@ class Front(NamedTuple):
     note: str
 
 
-def tradeoff_info(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") -> TradeoffInfo:
+def tradeoff_info(
+    trials: Sequence[Trial] | Columns,
+    x: str = "size",
+    y: str = "accuracy",
+    x_log: bool | None = None,
+    y_log: bool | None = None,
+    colour: Colour = "scheme",
+    symbol: Symbol = "techniques",
+) -> TradeoffInfo:
     """Return the points, front and axes of the chart of two metrics; trials that are not `ok` are left out.
+
+    A logarithmic axis is taken where it serves, or as asked for where it is possible. With `symbol` "runtime"
+    a trial has a point for each runtime that `shared_runtimes` gives, where there are any.
 
     Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
     """
-    x_metric, y_metric = find_metric(x, trials), find_metric(y, trials)
-    ok = [t for t in trials if t.state == "ok"]
-    xs, ys = values(x_metric, ok, trials), values(y_metric, ok, trials)
-    front = front_of(x_metric, y_metric, xs, ys, [t.recipe for t in ok])
+    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    x_metric, y_metric = columns.metric(x), columns.metric(y)
+    spread = shared_runtimes(columns, x_metric, y_metric) if symbol == "runtime" else []
+    if symbol == "runtime" and not spread:
+        symbol = "techniques"
+    series = [
+        _Series("", x_metric, y_metric),
+        *(_Series(text, _on(columns, x_metric, runtime), _on(columns, y_metric, runtime)) for runtime, text in spread),
+    ][1 if spread else 0 :]
+    places = [(s, i) for s in series for i in columns.ok if not s.runtime or _has(columns, s, i)]
+    xs = [columns.values(s.x)[i] for s, i in places]
+    ys = [columns.values(s.y)[i] for s, i in places]
+    ok = columns.trials
+    front = front_of(x_metric, y_metric, xs, ys, [ok[i].recipe for _, i in places])
     on_front = set(front.indices)
-    described = [
-        m for m in metrics_for(trials).values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"
-    ]
-    baseline = baseline_of(trials)
+    x_axis, y_axis = (across(columns, m) if spread else m for m in (x_metric, y_metric))
+    lines = _lines(columns, (x_axis, y_axis), len(places) > CROWD)
     points = tuple(
         Point(
-            id=t.id,
-            recipe=t.recipe,
-            scheme=scheme_of(t),
-            techniques=techniques_of(t),
-            x=xs[i],
-            y=ys[i],
-            x_interval=x_metric.interval(t),
-            y_interval=y_metric.interval(t),
-            is_baseline=t.baseline,
-            on_front=i in on_front,
-            warnings=len(t.warnings),
-            figures=_figures(t, described, baseline),
+            id=ok[i].id,
+            recipe=ok[i].recipe,
+            scheme=scheme_of(ok[i]),
+            techniques=techniques_of(ok[i]),
+            x=xs[n],
+            y=ys[n],
+            x_interval=columns.intervals(s.x)[i],
+            y_interval=columns.intervals(s.y)[i],
+            is_baseline=ok[i].baseline,
+            on_front=n in on_front,
+            warnings=len(ok[i].warnings),
+            figures=lines(s, i),
+            runtime=s.runtime,
         )
-        for i, t in enumerate(ok)
+        for n, (s, i) in enumerate(places)
     )
+    x_fits, y_fits = log_fits(x_metric, xs), log_fits(y_metric, ys)
     return TradeoffInfo(
-        x_metric, y_metric, log_fits(x_metric, xs), log_fits(y_metric, ys), points, front.indices, front.note
+        x_axis,
+        y_axis,
+        x_fits if x_log is None else x_log and log_possible(xs),
+        y_fits if y_log is None else y_log and log_possible(ys),
+        points,
+        front.indices,
+        front.note,
+        colour,
+        symbol,
     )
 
 
@@ -99,6 +146,37 @@ def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
     from workbench.views.drawing import draw
 
     return draw(info)
+
+
+def default_axes(names: Sequence[str]) -> tuple[str, str]:
+    """Return the axes to begin with: size against the best measure of quality there is."""
+    quality = ("accuracy", "rmse", "agreement", "sqnr_db", "compressed")
+    return "size" if "size" in names else names[0], next((n for n in quality if n in names), names[-1])
+
+
+def shared_runtimes(columns: Columns, x: Metric, y: Metric) -> list[tuple[str, str]]:
+    """Return runtimes (and how a legend names them) that have the figures of these axes, where two or more do.
+
+    Figures of one family go together, and none of estimates with measured ones. Empty where no axis is of a runtime.
+    """
+    families = [m.family for m in (x, y) if m.family]
+    if not families or len({family.startswith("estimated_") for family in families}) > 1:
+        return []
+    having = [[m.runtime for m in columns.metrics.values() if m.family == f and m.name != "latency"] for f in families]
+    shared = [runtime for runtime in having[0] if all(runtime in names for names in having)]
+    kind: Kind = "estimated" if families[0].startswith("estimated_") else "measured"
+    return [(r, _legend(columns, r, kind)) for r in shared] if len(shared) > 1 else []
+
+
+def across(columns: Columns, metric: Metric) -> Metric:
+    """Return the metric of a family whatever the runtime, its title without the runtime, noting what some of it is."""
+    if not metric.family:
+        return metric
+    alike = [m for m in columns.metrics.values() if m.family == metric.family and m.name != "latency"]
+    told = list(dict.fromkeys(m.note.removeprefix("partly ") for m in alike if m.note))
+    partly = "partly " if told and not all(m.note and not m.note.startswith("partly") for m in alike) else ""
+    title = metric.title.removesuffix(f" on {metric.runtime}")
+    return replace(metric, name=metric.family, title=title, note=partly + ", ".join(told))
 
 
 def values(metric: Metric, of: Sequence[Trial], trials: Sequence[Trial]) -> list[float | None]:
@@ -148,16 +226,50 @@ def techniques_of(trial: Trial) -> str:
 _HOVERED = {"size", "compressed", "accuracy", "mae", "rmse", "agreement", "sparsity", "latency", "estimated_latency"}
 
 
-def _figures(trial: Trial, metrics: Sequence[Metric], baseline: Trial | None) -> tuple[str, ...]:
-    lines = []
-    for metric in metrics:
-        value = metric.value(trial, baseline)
-        if value is None:
-            continue
-        interval = metric.interval(trial)
-        span = f" ({units.digits(interval[0])} to {units.digits(interval[1])})" if interval else ""
-        lines.append(f"{metric.marked_title}: {units.text(value, metric.unit)}{span}")
-    return tuple(lines)
+class _Series(NamedTuple):
+    """The points of one runtime ("" where a trial has one point), with the metrics that give their figures."""
+
+    runtime: str
+    x: Metric
+    y: Metric
+
+
+def _on(columns: Columns, metric: Metric, runtime: str) -> Metric:
+    """Return the same figure of another runtime; one that is of no runtime stays."""
+    return columns.metrics[f"{metric.family}@{runtime}"] if metric.family else metric
+
+
+def _has(columns: Columns, series: _Series, i: int) -> bool:
+    """Whether the trial was run there; one that was not is no missing figure, as it is when it has one point alone."""
+    return any(columns.values(m)[i] is not None for m in (series.x, series.y) if m.family)
+
+
+def _legend(columns: Columns, runtime: str, kind: Kind) -> str:
+    """Return a runtime with what must be known before its time is read."""
+    family = "estimated_latency" if kind == "estimated" else "latency"
+    metric = columns.metrics.get(f"{family}@{runtime}")
+    notes = ", ".join(n for n in ("estimated" if kind == "estimated" else "", metric.note if metric else "") if n)
+    return f"{runtime} ({notes})" if notes else runtime
+
+
+def _lines(columns: Columns, axes: tuple[Metric, Metric], crowded: bool) -> Callable[[_Series, int], tuple[str, ...]]:
+    """Return what writes a point's figures: all that are of interest, or in a crowd those of the axes."""
+    hovered = [m for m in columns.metrics.values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"]
+
+    def lines(series: _Series, i: int) -> tuple[str, ...]:
+        shown = [(m, m) for m in hovered]
+        if crowded:
+            shown = list(zip(axes, (series.x, series.y), strict=True))
+        found = ((title, m, columns.values(m)[i]) for title, m in shown)
+        told = [_line(title, value, columns.intervals(m)[i]) for title, m, value in found if value is not None]
+        return tuple([f"on {series.runtime}", *told] if series.runtime else told)
+
+    return lines
+
+
+def _line(metric: Metric, value: float, interval: Interval | None) -> str:
+    span = f" ({units.digits(interval[0])} to {units.digits(interval[1])})" if interval else ""
+    return f"{metric.marked_title}: {units.text(value, metric.unit)}{span}"
 
 
 def _finite(a: float, b: float) -> bool:

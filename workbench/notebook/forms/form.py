@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import shlex
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 
 from workbench.commands.result import Result
+from workbench.dashboard.standing import Standing
 from workbench.errors import WorkbenchError
 from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field, Group, fields, words_of
@@ -48,7 +48,7 @@ class Form:
         self.run.on_click(lambda _: self.start())
         self.running = widgets.VBox()
         self.asked: Asked | None = None
-        self._place = f"workbench-{uuid.uuid4().hex}"
+        self.output = Standing()
         # What a command's exit status is says nothing here.
         help_text = (command.help or "").split("\n")[0].partition("; exit 1")[0]
         self.widget = widgets.VBox(
@@ -144,8 +144,6 @@ class Form:
 
     def ended(self, found: Result) -> None:
         """Show a result, or what ended the sweep before its time."""
-        from IPython.display import display
-
         self.running.children = ()
         self.run.disabled = False
         study = found.study if isinstance(found, Tried) else found.value
@@ -156,21 +154,15 @@ class Form:
             if error and not found.trials:
                 return
             found.finish()
-        display(bundle(found), raw=True, display_id=self._place, update=True)
+        self.output.update(bundle(found))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.widget)
         words = html.escape(f"A form for %wb {self.verb}; its result comes here.")
-        display(
-            {
-                "text/html": f'<div class="workbench-out" style="color:var(--jp-ui-font-color2,#666);font-size:12px">{words}</div>',
-                "text/plain": words,
-            },
-            raw=True,
-            display_id=self._place,
-        )
+        quiet = f'<div style="color:var(--jp-ui-font-color2,#666);font-size:12px">{words}</div>'
+        self.output.show({"text/html": quiet, "text/plain": words})
 
 
 def _alert(text: str) -> str:

@@ -1,15 +1,16 @@
-"""The report's table and lists, as text ready for the page; the figures come from the one table of trials."""
+"""The table of trials, what failed and what each runtime did, as text ready for a page; the figures come from the one table of trials."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workbench.values.trial import Agreement, Measurement, Trial
 from workbench.views import units
-from workbench.views.metrics import Kind, Place, metrics_for, outcome_of, places_of
+from workbench.views.columns import Columns
+from workbench.views.metrics import Kind, Place, outcome_of, places_of
 from workbench.views.runtimes import agreement_text
 from workbench.views.table import rows
 from workbench.views.units import Unit
@@ -75,25 +76,35 @@ _WARNINGS = Column("warnings", "Warnings", None)
 
 def listing(trials: Sequence[Trial]) -> Listing:
     """Return the table of all trials; columns of which no trial has a figure are left out."""
-    data = rows(trials)
-    columns = [*_FIRST, *_at_places(_LATENCY, trials), *_THEN, *_at_places(_MEMORY, trials), _WARNINGS]
-    table = [[_cell(trial, row, c) for c in columns] for trial, row in zip(trials, data, strict=True)]
+    columns = listing_columns(trials)
+    table = listing_lines(trials, columns, rows(trials))
     kept = [
         i
         for i, column in enumerate(columns)
-        if column.unit is None or any(cells[i].sort or cells[i].reason for cells in table)
+        if column.unit is None or any(line.cells[i].sort or line.cells[i].reason for line in table)
     ]
-    lines = [
-        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(cells[i] for i in kept))
-        for t, cells in zip(trials, table, strict=True)
-    ]
+    lines = [line._replace(cells=tuple(line.cells[i] for i in kept)) for line in table]
     return Listing(tuple(columns[i] for i in kept), tuple(lines))
 
 
-def _at_places(columns: Sequence[Column], trials: Sequence[Trial]) -> list[Column]:
-    metrics = metrics_for(trials)
+def listing_columns(trials: Sequence[Trial] | Columns) -> list[Column]:
+    """Return all columns that the table of these trials can have."""
+    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    return [*_FIRST, *_at_places(_LATENCY, columns), *_THEN, *_at_places(_MEMORY, columns), _WARNINGS]
+
+
+def listing_lines(trials: Sequence[Trial], columns: Sequence[Column], data: Sequence[dict[str, Any]]) -> list[Line]:
+    """Return the lines of some trials, of which `data` holds the rows."""
+    return [
+        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(t, row, c) for c in columns))
+        for t, row in zip(trials, data, strict=True)
+    ]
+
+
+def _at_places(columns: Sequence[Column], study: Columns) -> list[Column]:
+    metrics = study.metrics
     found = []
-    for place in places_of(trials):
+    for place in study.places:
         prefix = "estimated_" if place.kind == "estimated" else ""
         for c in columns:
             header = c.header
@@ -139,19 +150,19 @@ class Failure(NamedTuple):
     place: Place | None = None
 
 
-def failures(trials: Sequence[Trial]) -> list[Failure]:
+def failures(trials: Sequence[Trial] | Columns) -> list[Failure]:
     """Return failed and skipped trials, and runtimes that could not run a good one; recipes of one reason together."""
+    columns = trials if isinstance(trials, Columns) else Columns(trials)
     found = [
         Failure((t.recipe,), f"variant {t.state}", t.state, t.error or "no reason recorded")
-        for t in trials
+        for t in columns.trials
         if t.state in ("failed", "skipped")
     ]
-    for place in places_of(trials):
-        for trial in trials:
-            m = outcome_of(trial, place)
-            if m and m.state != "ok":
-                reason = m.error or "no reason recorded"
-                found.append(Failure((trial.recipe,), f"on {place.runtime}", m.state, reason, place))
+    for place in columns.places:
+        for i, m in sorted(columns.outcomes(place).items()):
+            if m.state != "ok":
+                reason, recipe = m.error or "no reason recorded", columns.trials[i].recipe
+                found.append(Failure((recipe,), f"on {place.runtime}", m.state, reason, place))
     groups: dict[tuple[Any, ...], list[Failure]] = {}
     for failure in found:
         groups.setdefault((*failure[1:3], _NUMBER.sub("#", failure.reason), failure.place), []).append(failure)
@@ -303,3 +314,15 @@ def warnings(trials: Sequence[Trial]) -> list[Notice]:
         for w in trial.warnings:
             kinds.setdefault(w.kind, (w.advice, []))[1].append((trial.recipe, w.seen))
     return [Notice(kind, advice, tuple(seen)) for kind, (advice, seen) in kinds.items()]
+
+
+def facts(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as pairs of a name with its parts and a text."""
+    lines = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            lines += facts(value, f"{name} / ")
+        else:
+            lines.append((name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)))
+    return lines
