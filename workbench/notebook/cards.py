@@ -11,7 +11,7 @@ from workbench.notebook.techniques import Tried
 
 STYLE = """<style>
 .workbench-card{border:1px solid var(--jp-border-color2,#ccc);border-radius:4px;padding:.6em 1em;margin:.3em 0;max-width:46em}
-.workbench-card h4{margin:0 0 .3em;font-size:1.05em;overflow-wrap:anywhere}
+.workbench-card h4.workbench-card-title{margin:0 0 .3em;font-size:1.05em;overflow-wrap:anywhere}
 .workbench-card .warning{border-left:3px solid var(--jp-warn-color0,#b35900);padding-left:.6em;margin:.4em 0}
 .workbench-card .failed{border-left:3px solid var(--jp-error-color1,#b00020);padding-left:.6em}
 .workbench-card details{margin-top:.4em}.workbench-card summary{cursor:pointer}
@@ -32,7 +32,7 @@ def cards_html(tried: Tried) -> str:
 
 def card_html(card: dict[str, Any]) -> str:
     """Return one card: figures beside the baseline's with what is better, runtimes, warnings, how to go on."""
-    title = f"<h4>{_text(card['recipe'])}{' (baseline)' if card['baseline'] else ''}</h4>"
+    title = f"<h4 class=workbench-card-title>{_text(card['recipe'])}{' (baseline)' if card['baseline'] else ''}</h4>"
     if card["state"] != "ok":
         reason = f'<p class="failed"><b>{_text(card["state"])}</b>: {_text(card["error"] or "no reason recorded")}</p>'
         return f'<section class="workbench-card">{title}{reason}</section>'
@@ -53,7 +53,7 @@ def _figures(card: dict[str, Any]) -> str:
         cells = f"<td>{_text(figure['label'])}</td><td class=n>{_text(figure['text'])}{interval}</td>"
         if compared:
             mark = MARKS.get(figure["better"], "")
-            cells += f"<td class=n>{_text(figure['baseline'])}</td><td class=n>{_text(figure['delta'])}</td><td class=mark>{mark}</td>"
+            cells += f"<td class=n>{_text(figure['baseline'])}</td><td class=n>{_text(figure['delta'])}</td><td>{mark}</td>"
         rows.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 

@@ -12,6 +12,7 @@ from workbench.views.units import Unit
 Verdict = Literal["better", "worse", "same", ""]
 # What describes a file and is neither good nor bad by itself.
 _NEUTRAL = {"sparsity", "unique_weights"}
+_NONE = {"1.00x", "0.00 points", "0.0 dB"}
 
 
 def delta_text(value: float | None, reference: float | None, unit: Unit) -> str:
@@ -41,7 +42,8 @@ def verdict(
     """
     if value is None or reference is None or metric.name in _NEUTRAL:
         return ""
-    if math.isclose(value, reference, rel_tol=1e-9, abs_tol=1e-9):
+    # What reads as no difference is none.
+    if delta_text(value, reference, metric.unit) in _NONE or math.isclose(value, reference, rel_tol=1e-9, abs_tol=1e-9):
         return "same"
     if (
         interval

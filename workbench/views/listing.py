@@ -136,7 +136,7 @@ def _cell(trial: Trial, row: dict[str, Any], column: Column) -> Cell:
         low, high = row[f"latency_low_ms@{runtime}"], row[f"latency_high_ms@{runtime}"]
         detail = f"{units.digits(low)} to {units.digits(high)}"
     number = float(value)
-    text = f"{int(value):,}" if column.key == "unique_weights" else units.text(number, column.unit)
+    text = units.text(number, column.unit)
     return Cell(text, detail, "Infinity" if math.isinf(number) else repr(number))
 
 

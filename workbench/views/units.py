@@ -39,7 +39,7 @@ def text(value: float | None, unit: Unit) -> str:
         return f"{value:.1f} dB"
     if unit == "ratio":
         return f"{value:.2f}x" if 0.1 <= value < 100 else f"{digits(value, 2 if value < 1 else 3)}x"
-    return digits(value, 4)
+    return f"{int(value):,}" if value == int(value) else digits(value, 4)
 
 
 def size_text(size: float) -> str:
