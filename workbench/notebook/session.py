@@ -51,6 +51,8 @@ app = Verbs(
 ANSWERS = ("studies", "doctor", "show", "dashboard", "report")
 # How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
 CHECKED_SECONDS = 2.0
+# How long a verb waits for the name of a study whose sweep has just begun.
+KNOWN_SECONDS = 60.0
 
 
 class Session(Host):
@@ -128,7 +130,7 @@ class Session(Host):
         takes = {p.name for p in self.verb(verb).params}
         known = {"model": self.model, "data": self.data, "store": self.store}
         # A sweep's study follows from model and data; the others are about the one looked at last.
-        if "model" not in takes and self.current is not None and self.current.begun(0):
+        if "model" not in takes and self.current is not None and self.current.begun(KNOWN_SECONDS):
             known["study"] = self.current.name
         return {name: value for name, value in known.items() if value is not None and name in takes}
 
