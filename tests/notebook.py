@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from workbench.errors import WorkbenchError
 from workbench.notebook.session import Session
 
 
@@ -44,11 +45,10 @@ class Shell:
 
     def fails(self, cell: str) -> str:
         """Run a cell, which must fail by a user's mistake, and return what was said."""
-        from IPython.core.error import UsageError
-
         self._run(cell)
-        assert isinstance(self.error, UsageError), self.error
+        assert isinstance(self.error, WorkbenchError), self.error
         assert "Traceback" not in self.printed
+        assert f"workbench: {self.error}" in self.printed
         return str(self.error)
 
     @property

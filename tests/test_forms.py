@@ -204,6 +204,15 @@ def test_run_of_a_reading_verb_shows_its_table(ready: Shell) -> None:
     assert "float16" in "".join(o.data.get("text/html", "") for o in captured.outputs)
 
 
+def test_the_dashboards_form_shows_it_below(ready: Shell) -> None:
+    name = ready.run("%wb quantize float16").study.name
+    form = Form(ready.session, "dashboard", lambda field: [])
+    control(form, "study").set(name)
+    form.start()
+    (board,) = form.running.children
+    assert type(board).__name__ == "DashboardWidget"
+
+
 def test_a_failing_run_says_so_and_can_be_run_again(ready: Shell) -> None:
     form = form_for(ready.session, "inspect")
     control(form, "file").set("nothing.tflite")

@@ -6,7 +6,14 @@ import difflib
 from collections.abc import Iterable
 
 
-class WorkbenchError(Exception):
+class Told(Exception):
+    """What a user is told in words; IPython asks `_render_traceback_` and so shows no traceback either."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"workbench: {self}"]
+
+
+class WorkbenchError(Told):
     """A mistake that the user can mend; its text is the whole message, shown without a traceback."""
 
 
@@ -22,8 +29,11 @@ class Unfit(WorkbenchError):
     """A runtime does not take this kind of file; the text is the reason, and the measurement is skipped, not failed."""
 
 
-class Cancelled(Exception):
+class Cancelled(Told):
     """The sweep was asked to stop; finished work is in the store."""
+
+    def __str__(self) -> str:
+        return "cancelled; finished work is kept, run the same again to go on"
 
 
 def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> WorkbenchError:

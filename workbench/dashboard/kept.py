@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from workbench.dashboard.standing import Standing
 from workbench.dashboard.state import DashboardState
 from workbench.views import units
 from workbench.views.columns import Columns
@@ -32,22 +33,15 @@ class Kept:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.display_id = f"workbench-static-{key}"
-        self._shown = False
+        self._output = Standing(f"workbench-static-{key}")
 
     def show(self, snapshot: Snapshot) -> None:
         """Put it out in the cell that runs."""
-        from IPython.display import display
-
-        display(kept_bundle(snapshot, self.key), raw=True, display_id=self.display_id)
-        self._shown = True
+        self._output.show(kept_bundle(snapshot, self.key))
 
     def update(self, snapshot: Snapshot) -> None:
         """Change it wherever it was put out."""
-        from IPython.display import update_display
-
-        if self._shown:
-            update_display(kept_bundle(snapshot, self.key), raw=True, display_id=self.display_id)
+        self._output.update(kept_bundle(snapshot, self.key))
 
 
 def snapshot_of(state: DashboardState) -> Snapshot:

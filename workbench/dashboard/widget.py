@@ -18,6 +18,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from workbench.dashboard.comms import hear_beside_cells
 from workbench.dashboard.kept import Kept, snapshot_of
 from workbench.dashboard.live import Pulse
 from workbench.dashboard.page import SCRIPTS, STYLES, joined
@@ -48,14 +49,9 @@ class DashboardWidget(anywidget.AnyWidget):
     key = traitlets.Unicode().tag(sync=True)
 
     def open(self) -> None:
-        """Connect to the page; what it sends is heard where the page sends it, also while a cell keeps the kernel busy.
-
-        JupyterLab sends to a subshell, a thread beside that of the cells. ipykernel 7.4 passes it on to the loop that
-        spoke last, which is that of the cells, for the sake of cells that await an answer; none awaits one here.
-        """
+        """Connect to the page; Cancel and all else is heard while a cell keeps the kernel busy, too."""
         super().open()
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = lambda data, sender: sender
+        hear_beside_cells(self)
 
 
 class Dashboard:
@@ -97,6 +93,14 @@ class Dashboard:
             display({**data, "text/plain": self._about()}, metadata=metadata, raw=True)
             self._shown_at = time.monotonic()
             self._kept.show(snapshot)
+
+    def embed(self) -> DashboardWidget:
+        """Return the widget alone, to stand within another one."""
+        with self._lock:
+            self._follow()
+            self.state.refresh()
+        self._shown_at = time.monotonic()
+        return self.widget
 
     def _ipython_display_(self) -> None:
         self.show()

@@ -53,7 +53,9 @@ def _figures(card: dict[str, Any]) -> str:
         cells = f"<td>{_text(figure['label'])}</td><td class=n>{_text(figure['text'])}{interval}</td>"
         if compared:
             mark = MARKS.get(figure["better"], "")
-            cells += f"<td class=n>{_text(figure['baseline'])}</td><td class=n>{_text(figure['delta'])}</td><td>{mark}</td>"
+            cells += (
+                f"<td class=n>{_text(figure['baseline'])}</td><td class=n>{_text(figure['delta'])}</td><td>{mark}</td>"
+            )
         rows.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 

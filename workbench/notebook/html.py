@@ -55,8 +55,7 @@ def table_html(table: Table) -> str:
     kind = {n: "n" if _numeric(table.rows, n) else "" for n in names}
     head = "".join(f'<th scope="col" class="{kind[n]}">{html.escape(n)}</th>' for n in names)
     body = "".join(
-        "<tr>" + "".join(_cell(cell(row[n]), kind[n]) for n in names) + "</tr>"
-        for row in table.rows[:SHOWN_ROWS]
+        "<tr>" + "".join(_cell(cell(row[n]), kind[n]) for n in names) + "</tr>" for row in table.rows[:SHOWN_ROWS]
     )
     left = len(table.rows) - SHOWN_ROWS
     more = paragraph(f"and {left} more rows", "quiet") if left > 0 else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
-from workbench.errors import Cancelled, WorkbenchError
+from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -54,17 +54,11 @@ class WorkbenchMagics(Magics):
         `%wb -o name ...` keeps the result; `name = %wb ...` does too, without showing it. A sweep runs in the
         background: `.wait()`, `.cancel()`, `.result()`.
         """
-        # The indentation of this text is what `%wb?` shows.
-        try:
-            words, keep = split(line)
-            if not words:
-                print(self.wb.__doc__)
-                return None
-            found = self.session.run(words, cell)
-        except WorkbenchError as error:
-            raise UsageError(str(error)) from None
-        except Cancelled:
-            raise UsageError("cancelled; finished work is kept, run the same line again to go on") from None
+        words, keep = split(line)
+        if not words:
+            print(inspect.getdoc(self.wb))
+            return None
+        found = self.session.run(words, cell)
         if keep is None:
             return found
         from workbench.commands.result import Result

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.commands.result import Block
 from workbench.commands.tables import trials_table
+from workbench.dashboard.comms import hear_beside_cells
 from workbench.dashboard.standing import Standing
 from workbench.engine.events import Event
 from workbench.errors import Cancelled, WorkbenchError
@@ -38,6 +39,7 @@ class Gauge:
         )
         self.cancel.add_class("workbench-cancel")
         self.cancel.on_click(self._stop)
+        hear_beside_cells(self.cancel)
         self.widget = widgets.HBox(
             [self.bar, self.cancel, self.text], layout={"align_items": "center", "flex_flow": "row wrap"}
         )

@@ -154,6 +154,9 @@ class Form:
             if error and not found.trials:
                 return
             found.finish()
+        if hasattr(found.value, "embed"):
+            self.running.children = (found.value.embed(),)
+            return
         self.output.update(bundle(found))
 
     def _ipython_display_(self) -> None:
