@@ -140,7 +140,8 @@ function together(figure, id, hidden, plot) {
     return range ? (pixels * (type === "log" ? Math.log10(value) : value)) / (range[1] - range[0]) : value;
   };
   const apart = (axis, other, pixels) => part(axis, other[axis], pixels) - part(axis, spot[axis], pixels);
-  const near = (other) => Math.hypot(apart("x", other, plot.offsetWidth), apart("y", other, plot.offsetHeight)) < 4;
+  // Behind another tab the plot has no size.
+  const near = (other) => Math.hypot(apart("x", other, plot.offsetWidth || 800), apart("y", other, plot.offsetHeight || 450)) < 4;
   const spots = [...placesOf(figure).values()].flat().filter((other) => !hidden.has(other.trace.legendgroup) && near(other));
   return [...new Set(spots.map((other) => other.id))];
 }
