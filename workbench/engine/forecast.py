@@ -90,5 +90,3 @@ def _seconds_by_kind(model: ModelInfo, store: Store) -> dict[str, float]:
 
 def _cost(stage: Stage, seconds: dict[str, float]) -> float:
     return seconds.get(stage.kind, stage.cost)
-
-
