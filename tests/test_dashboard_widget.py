@@ -117,7 +117,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
 def test_ready_is_answered_with_everything_and_with_plotly_only_where_the_page_has_none() -> None:
     dashboard, sent = opened(FakeStudy(make_study()))
     answer = asked(dashboard, sent, do="ready", plotly=False)
-    assert shows(answer) == ["header", "plotly", "figure", "limits", "selection"]
+    assert shows(answer) == ["plotly", "header", "figure", "limits", "selection"]
     (program,) = next(buffers for content, buffers in sent if content["show"] == "plotly") or []
     assert program.startswith(b"/**\n* plotly.js")
     assert b"window.Plotly = Plotly" in program[-200:]
@@ -384,7 +384,7 @@ def test_a_page_whose_question_waits_behind_a_busy_cell_is_told_unasked(
     dashboard.show()
     source.tell(Event("trial", "build", "int8"))
     wait_until(lambda: "selection" in [content["show"] for content, _ in list(sent)])
-    assert [content["show"] for content, _ in sent][:2] == ["header", "plotly"]
+    assert [content["show"] for content, _ in sent][:2] == ["plotly", "header"]
     source.end()
 
 

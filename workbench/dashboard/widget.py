@@ -7,7 +7,6 @@ figures, tables and plotly.js travel as messages, which no saved notebook keeps.
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import threading
 import time
@@ -35,8 +34,6 @@ ARRANGEMENT = ("sort", "descending", "filter", "state", "page")
 TABS = ("tradeoff", "table", "parallel", "failures", "environment")
 # A view that asks for nothing so long after it was shown stands behind a kernel that is busy.
 PATIENCE_S = 3.0
-# Trials read so shortly before a dashboard is shown need not be read again.
-FRESH_S = 1.0
 
 Message = dict[str, Any]
 
@@ -63,13 +60,12 @@ class Dashboard:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.state = DashboardState(source)
-        self._read_at = -math.inf if source.running else time.monotonic()
         self.widget = DashboardWidget(key=secrets.token_hex(4))
         self.widget.on_msg(lambda _widget, content, _buffers: self.hear(content))
         self._kept = Kept(self.widget.key)
         # Messages come on the kernel's threads, events on the sweep's.
         self._lock = threading.RLock()
+        self._state: DashboardState | None = None
         self._keeping = threading.Lock()
         self._ending = threading.Lock()
         self._tabs: dict[str, str] = {}
@@ -78,29 +74,40 @@ class Dashboard:
         self._shown_at = 0.0
         self._asked = False
 
+    @property
+    def state(self) -> DashboardState:
+        """What is shown; the trials are read when it is first asked for."""
+        with self._lock:
+            if self._state is None:
+                self._state = DashboardState(self.source)
+            return self._state
+
     def show(self) -> None:
         """Put the dashboard out in the cell that runs."""
         from IPython.display import display
 
         # The page is answered meanwhile; only the end of a sweep waits, so that what it keeps comes last.
         with self._keeping:
-            with self._lock:
-                self._follow()
-                if time.monotonic() - self._read_at > FRESH_S:
-                    self.state.refresh()
-                snapshot = snapshot_of(self.state)
+            # The widget comes first: its page prepares itself while the trials are read.
             data, metadata = self.widget._repr_mimebundle_() or ({}, {})
             display({**data, "text/plain": self._about()}, metadata=metadata, raw=True)
-            self._shown_at = time.monotonic()
+            with self._lock:
+                self._up_to_date()
+                snapshot = snapshot_of(self.state)
             self._kept.show(snapshot)
 
     def embed(self) -> DashboardWidget:
         """Return the widget alone, to stand within another one."""
-        with self._lock:
-            self._follow()
-            self.state.refresh()
-        self._shown_at = time.monotonic()
+        self._up_to_date()
         return self.widget
+
+    def _up_to_date(self) -> None:
+        with self._lock:
+            again = self._state is not None
+            self._follow()
+            if again:
+                self.state.refresh()
+        self._shown_at = time.monotonic()
 
     def _ipython_display_(self) -> None:
         self.show()
@@ -119,6 +126,9 @@ class Dashboard:
             if message["do"] == "cancel":
                 # Not behind a refresh, which may take its time.
                 self.source.cancel()
+            if message["do"] == "ready" and not message.get("plotly"):
+                # Not behind the first reading of the trials: the page is busy with it for a while.
+                self._tell_plotly()
             with self._lock:
                 self._answers()[message["do"]](message)
         except WorkbenchError as error:
@@ -146,7 +156,7 @@ class Dashboard:
     def _ready(self, message: Message) -> None:
         self._asked = True
         self._tabs[str(message.get("view"))] = "tradeoff"
-        self._everything(plotly=not message.get("plotly"))
+        self._everything()
 
     def _closed(self, message: Message) -> None:
         self._tabs.pop(str(message.get("view")), None)
@@ -208,12 +218,13 @@ class Dashboard:
     def _tell(self, what: str, content: Message, buffers: list[bytes] | None = None) -> None:
         self.widget.send({**content, "show": what}, buffers)
 
-    def _everything(self, plotly: bool) -> None:
-        self._tell("header", self.state.header())
-        if plotly:
-            from plotly.offline import get_plotlyjs
+    def _tell_plotly(self) -> None:
+        from plotly.offline import get_plotlyjs
 
-            self._tell("plotly", {}, [get_plotlyjs().encode()])
+        self._tell("plotly", {}, [get_plotlyjs().encode()])
+
+    def _everything(self) -> None:
+        self._tell("header", self.state.header())
         for tab in {"tradeoff", *self._tabs.values()}:
             self._fill(tab)
 
@@ -259,7 +270,8 @@ class Dashboard:
             if not self._asked and self._shown_at and time.monotonic() - self._shown_at > PATIENCE_S:
                 # The page's first question waits behind a busy cell, so it gets its answer unasked.
                 self._asked = True
-                self._everything(plotly=True)
+                self._tell_plotly()
+                self._everything()
             else:
                 self._publish(changed)
 
