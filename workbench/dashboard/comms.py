@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 
-def hear_beside_cells(widget: Any) -> None:
+def hear_beside_cells(widget: Any) -> bool:
     """Have what the page sends to a widget heard where the page sends it, also while a cell runs.
 
     JupyterLab sends to a subshell, a thread beside that of the cells. ipykernel 7.4 passes it on to the loop that
     spoke last, which is that of the cells, for the sake of cells that await an answer; none awaits one of ours.
+    Returns whether the kernel has subshells.
     """
-    if hasattr(widget.comm, "_reply_subshell_for"):
-        widget.comm._reply_subshell_for = lambda data, sender: sender
+    if not hasattr(widget.comm, "_reply_subshell_for"):
+        return False
+    widget.comm._reply_subshell_for = lambda data, sender: sender
+    return True

@@ -34,6 +34,8 @@ ARRANGEMENT = ("sort", "descending", "filter", "state", "page")
 TABS = ("tradeoff", "table", "parallel", "failures", "environment")
 # A view that asks for nothing so long after it was shown stands behind a kernel that is busy.
 PATIENCE_S = 3.0
+# So many trials take long to be drawn.
+MANY = 1_000
 
 Message = dict[str, Any]
 
@@ -48,7 +50,7 @@ class DashboardWidget(anywidget.AnyWidget):
     def open(self) -> None:
         """Connect to the page; Cancel and all else is heard while a cell keeps the kernel busy, too."""
         super().open()
-        hear_beside_cells(self)
+        self.hears_beside_cells = hear_beside_cells(self)
 
 
 class Dashboard:
@@ -73,6 +75,7 @@ class Dashboard:
         self._unsubscribe: Callable[[], None] | None = None
         self._shown_at = 0.0
         self._asked = False
+        self._answered = threading.Event()
 
     @property
     def state(self) -> DashboardState:
@@ -94,6 +97,9 @@ class Dashboard:
             with self._lock:
                 self._up_to_date()
                 snapshot = snapshot_of(self.state)
+            if len(snapshot.columns.trials) > MANY and self.widget.hears_beside_cells:
+                # Drawing the picture would take its time from the answer that the page waits for.
+                self._answered.wait(PATIENCE_S)
             self._kept.show(snapshot)
 
     def embed(self) -> DashboardWidget:
@@ -157,6 +163,7 @@ class Dashboard:
         self._asked = True
         self._tabs[str(message.get("view"))] = "tradeoff"
         self._everything()
+        self._answered.set()
 
     def _closed(self, message: Message) -> None:
         self._tabs.pop(str(message.get("view")), None)
