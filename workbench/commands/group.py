@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": ("workbench.commands.running:compare", "Measure one .tflite file on many runtimes side by side."),
     "export": ("workbench.commands.files:export", "Write a trial's file with labels, card and predict.py."),
     "report": ("workbench.commands.files:report", "Write a study as one HTML file."),
+    "gate": ("workbench.commands.batching:gate", "Say whether a variant keeps the limits for shipping; exit 0 or 1."),
     "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
 }  # fmt: skip
 
