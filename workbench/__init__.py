@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.api import bench, compare, inspect, load_dataset, load_model, open_study, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
+    from workbench.report.sections import Report
     from workbench.study import Study
 
 _WHERE = {
@@ -26,11 +27,13 @@ _WHERE = {
     "bench": "workbench.api",
     "compare": "workbench.api",
     "Engine": "workbench.engine.engine",
+    "Report": "workbench.report.sections",
     "Study": "workbench.study",
     "WorkbenchError": "workbench.errors",
 }
 __all__ = [
     "Engine",
+    "Report",
     "Study",
     "WorkbenchError",
     "bench",
