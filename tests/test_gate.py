@@ -15,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.store.store import Store
 from workbench.values.base import build
 from workbench.values.settings import Gate
-from workbench.views.gate import Verdict, junit_xml, verdict
+from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
 
 
 def gate(**limits: Any) -> Gate:
@@ -137,7 +137,7 @@ def test_junit_tells_failures_from_errors() -> None:
     trials = make_study()
     one = verdict(trials, gate(max_size=1000, max_drop=0.5))
     two = verdict(trials, gate(max_latency_ms=1, runtime="xnnpack[threads=7]"))
-    root = ET.fromstring(junit_xml([("study <a>", one), ("b", two)]))
+    root = ET.fromstring(junit_xml([suite_of("study <a>", one), suite_of("b", two)]))
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
     suites = root.findall("testsuite")
     assert [s.get("name") for s in suites] == ["study <a>", "b"]
@@ -148,7 +148,7 @@ def test_junit_tells_failures_from_errors() -> None:
 
 def test_junit_leaves_out_what_xml_refuses() -> None:
     trials = [make_trial("float32"), make_trial("int8", state="failed", error="\x1b[31mred\x00 & <b>")]
-    root = ET.fromstring(junit_xml([("a", verdict(trials, gate(max_size=1), trials[1]))]))
+    root = ET.fromstring(junit_xml([suite_of("a", verdict(trials, gate(max_size=1), trials[1]))]))
     assert "[31mred & <b>" in root.find(".//failure").get("message", "")  # type: ignore[union-attr]
 
 

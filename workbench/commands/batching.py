@@ -16,7 +16,7 @@ from workbench.files import write_atomic
 from workbench.values.base import build
 from workbench.values.params import describe
 from workbench.values.settings import Gate
-from workbench.views.gate import Verdict, junit_xml, verdict
+from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +92,6 @@ def gate(
     opened = host.study(study, store)
     found = verdict(opened.trials, limits, opened.trial(trial) if trial else None)
     if junit:
-        write_atomic(Path(junit), junit_xml([(opened.name, found)]))
+        write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
     notes = (f"wrote {junit}",) if junit else ()
     return Judged(found, form, notes, int(not found.passed), study=opened.name)

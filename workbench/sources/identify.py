@@ -15,8 +15,8 @@ from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
 
 ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
-# The name of the model that comes with Workbench, trained on `digits`.
-BUNDLED = "digits_cnn"
+# The names of the models that come with Workbench, trained on `digits`.
+BUNDLED = ("digits_cnn", "digits_small")
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
@@ -40,8 +40,8 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
 
 
 def _from_path(path: Path, allow_code: bool) -> ModelInfo:
-    if str(path) == BUNDLED and not path.exists():
-        path = bundled(f"{BUNDLED}.h5")
+    if str(path) in BUNDLED and not path.exists():
+        path = bundled(f"{path}.h5")
     if not path.exists():
         near = (
             sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5]

@@ -194,20 +194,34 @@ _WRITE: dict[str, Callable[[float], str]] = {
 }
 
 
-def junit_xml(suites: Sequence[tuple[str, Verdict]]) -> bytes:
-    """Return verdicts by name as JUnit XML: a test case per check, `failure` where it is not kept, `error` where its figure is missing."""
+class Suite(NamedTuple):
+    """A verdict for JUnit: whose it is, the variant's recipe (None: there is none), and the checks."""
+
+    name: str
+    recipe: str | None
+    checks: Sequence[Check]
+
+
+def suite_of(name: str, found: Verdict) -> Suite:
+    """Return a verdict under a name."""
+    return Suite(name, found.trial.recipe if found.trial else None, found.checks)
+
+
+def junit_xml(suites: Sequence[Suite]) -> bytes:
+    """Return verdicts as JUnit XML: a test case per check, `failure` where it is not kept, `error` where its figure is missing."""
     from xml.etree import ElementTree as tree
 
     root = tree.Element("testsuites", name="workbench gate")
     totals = {"tests": 0, "failures": 0, "errors": 0}
-    for name, found in suites:
-        states = [check.state for check in found.checks]
+    for name, recipe, checks in suites:
+        states = [check.state for check in checks]
         counts = {"tests": len(states), "failures": states.count("fail"), "errors": states.count("missing")}
         totals = {key: totals[key] + count for key, count in counts.items()}
         suite = tree.SubElement(root, "testsuite", {"name": name, **{k: str(v) for k, v in counts.items()}})
-        recipe = found.trial.recipe if found.trial else "no variant"
-        for check in found.checks:
-            case = tree.SubElement(suite, "testcase", classname=f"{name}.{recipe}", name=f"{check.name} {check.limit}")
+        for check in checks:
+            case = tree.SubElement(
+                suite, "testcase", classname=f"{name}.{recipe or 'no variant'}", name=f"{check.name} {check.limit}"
+            )
             kind = {"fail": "failure", "missing": "error"}.get(check.state)
             if kind:
                 tree.SubElement(case, kind, message=_legal(check.text), type=check.state)
