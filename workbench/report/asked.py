@@ -45,7 +45,7 @@ def asked(record: StudyRecord) -> list[tuple[str, str]]:
     found = []
     for name, value in data.items():
         if isinstance(value, list):
-            found.append((name, ", ".join("yes" if v is True else "no" if v is False else str(v) for v in value)))
+            found.append((name, ", ".join(_yes(str(v)) for v in value)))
     for name in ("train", "calibration", "measure", "search", "limits", "constraints"):
         settings = getattr(grid, name).to_json()
         shown = {k: v for k, v in settings.items() if k in _ALWAYS.get(name, ()) or k in data.get(name, {})}
@@ -53,7 +53,7 @@ def asked(record: StudyRecord) -> list[tuple[str, str]]:
             # Nothing is trained; the seed is that of the calibration draw.
             shown = {"seed": settings["seed"], **data.get("train", {})}
         if shown:
-            found.append((name, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts(shown))))
+            found.append((name, ", ".join(f"{key.replace('_', ' ')} {_yes(value)}" for key, value in facts(shown))))
     return found
 
 
@@ -90,3 +90,7 @@ def again(record: StudyRecord, location: str) -> tuple[str, str]:
     model = shlex.quote(record.model.path)
     sweep = f"workbench sweep {model} --data {data} --grid {shlex.quote(file)} --study {name}{elsewhere}"
     return f"{sweep} \\\n  && {report}", words
+
+
+def _yes(text: str) -> str:
+    return {"True": "yes", "False": "no"}.get(text, text)

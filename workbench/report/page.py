@@ -42,7 +42,7 @@ def page_html(notebook: Any, title: str, code: bool = False) -> str:
     shown.cells = cells
     body = _STYLE.sub(r"\1", _exporter(code).from_notebook_node(shown)[0])
     body, headings = _headings(body)
-    style = resource("page.css") + resource("sections.css") + (_pygments() if code else "")
+    style = resource("sections.css") + resource("page.css") + (_pygments() if code else "")
     return str(
         _templates("page.html.j2").render(
             title=_title(body, title),
@@ -61,10 +61,8 @@ def _without_empty(cells: list[Any], code: bool) -> list[Any]:
     kept: list[Any] = []
     for cell in cells:
         tags = cell.metadata.get("tags", ())
-        if (
-            (NOTEBOOK_ONLY in tags and not (code and cell.cell_type == "code"))
-            or (ERROR_TAG in tags
-            and "At '" in cell.source)
+        if (NOTEBOOK_ONLY in tags and not (code and cell.cell_type == "code")) or (
+            ERROR_TAG in tags and "At '" in cell.source
         ):
             continue
         if cell.cell_type != "code":

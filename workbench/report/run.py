@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import Cancelled, WorkbenchError, unknown
 from workbench.files import write_atomic
 from workbench.report import templates
 
@@ -41,13 +41,14 @@ def run_notebook(
     code: bool = False,
     listener: Listener | None = None,
     environment: Mapping[str, str] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Ran:
     """Run a template (name or path) with parameters, write the executed notebook to `out` and its page to `page`.
 
     A cell that fails ends the run, not the caller: the notebook is kept with a red banner, exported too, and `error` says where and why.
     The kernel is one of this very interpreter, with an environment of its own (`environment` is added to this process's) and nothing of the user's IPython profile.
     `results` is what the notebook displayed under the key "results" of `application/vnd.workbench+json`. Several threads may run notebooks at once. Raises WorkbenchError
-    for an unknown template or parameter, and where a file cannot be written.
+    for an unknown template or parameter, and where a file cannot be written; Cancelled, the kernel ended and nothing written, once `cancel` is set.
     """
     import nbformat
 
@@ -67,7 +68,7 @@ def run_notebook(
         if page is not None:
             # While the kernel starts and works, this process has nothing else to do.
             warm.start()
-        error = _execute(notebook, parameters, folder, listener, environment or {})
+        error = _execute(notebook, parameters, folder, listener, environment or {}, cancel)
         ran = nbformat.read(folder / "out.ipynb", as_version=4)
         if page is not None:
             warm.join()
@@ -113,8 +114,43 @@ def _execute(
     folder: Path,
     listener: Listener | None,
     environment: Mapping[str, str],
+    cancel: threading.Event | None,
 ) -> str | None:
-    """Run the notebook into `out.ipynb` of the folder, and return what failed, or None."""
+    """Run the notebook into `out.ipynb` of the folder in a thread of its own, and return what failed, or None.
+
+    The thread has no event loop that a notebook's would get in the way of, and whoever waits can be interrupted.
+    """
+    found: list[str | BaseException | None] = []
+    started: list[Any] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            found.append(_papermill(notebook, parameters, folder, listener, _kernel(folder, environment, started)))
+        except BaseException as error:  # raised where it is waited for
+            found.append(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="workbench-notebook", daemon=True).start()
+    try:
+        while not ended.wait(0.05):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("cancelled")
+    except BaseException:
+        _end(started)
+        ended.wait(10)
+        raise
+    _end(started)
+    (result,) = found
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _papermill(
+    notebook: Any, parameters: Mapping[str, Any], folder: Path, listener: Listener | None, kernel: type
+) -> str | None:
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
@@ -127,31 +163,27 @@ def _execute(
 
     def started(cell: Any, cell_index: int) -> None:
         nonlocal heading
-        for above in notebook.cells[:cell_index]:
-            if above.cell_type == "markdown" and above.source.startswith("## "):
-                heading = above.source.partition("\n")[0].strip("# ")
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            heading = cell.source.partition("\n")[0].strip("# ")
         if listener is not None:
             listener(cell_index, len(notebook.cells), heading)
 
     try:
-        with _kernel(folder, environment) as kernel:
-            execute_notebook(
-                notebook,
-                str(target),
-                dict(parameters),
-                engine_name="nbclient",
-                kernel_name="python3",
-                progress_bar=False,
-                store_widget_state=False,
-                start_timeout=START_SECONDS,
-                request_save_on_cell_execute=True,
-                kernel_manager_class=kernel,
-                on_cell_start=started,
-            )
+        execute_notebook(
+            notebook,
+            str(target),
+            dict(parameters),
+            engine_name="nbclient",
+            kernel_name="python3",
+            progress_bar=False,
+            store_widget_state=False,
+            start_timeout=START_SECONDS,
+            request_save_on_cell_execute=True,
+            kernel_manager_class=kernel,
+            on_cell_start=started,
+        )
     except PapermillExecutionError as error:
         return f"cell {error.exec_count}{f' ({heading})' if heading else ''}: {error.ename}: {error.evalue}"
-    except WorkbenchError:
-        raise
     except Exception as error:  # the kernel died, or could not start
         if not target.exists():
             _write(notebook, target)
@@ -166,13 +198,10 @@ def _write(notebook: Any, target: Path) -> None:
     nbformat.write(notebook, target)
 
 
-@contextmanager
-def _kernel(folder: Path, environment: Mapping[str, str]) -> Iterator[type]:
-    """Give the class of a kernel of this interpreter that shares no ports, files or profile with any other, and end what is left of it."""
+def _kernel(folder: Path, environment: Mapping[str, str], started: list[Any]) -> type:
+    """Return the class of a kernel of this interpreter that shares no ports, files or profile with any other; each one made is added to `started`."""
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
-
-    started: list[Any] = []
 
     class Kernel(AsyncKernelManager):
         def __init__(self, **kwargs: Any) -> None:
@@ -183,22 +212,28 @@ def _kernel(folder: Path, environment: Mapping[str, str]) -> Iterator[type]:
                 display_name="Python 3",
                 language="python",
                 env={
+                    "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
                     **environment,
                     "IPYTHONDIR": str(folder / "ipython"),
                     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-                    "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
                 },
             )
             started.append(self)
 
-    try:
-        yield Kernel
-    finally:
-        for manager in started:
-            process = getattr(manager.provisioner, "process", None) if manager.provisioner else None
-            if process is not None and process.poll() is None:
+    return Kernel
+
+
+def _end(started: list[Any]) -> None:
+    """End what is left of the kernels, and what they have started."""
+    for manager in started:
+        process = getattr(manager.provisioner, "process", None) if manager.provisioner else None
+        if process is not None and process.poll() is None:
+            try:
+                # A kernel leads a process group of its own.
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
                 process.kill()
-                process.wait()
+            process.wait()
 
 
 def _banner(error: str) -> Any:
