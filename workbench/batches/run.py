@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from workbench.batches import interrupt
 from workbench.batches.matrix import Matrix, Plan, load_matrix
 from workbench.engine.pool import available_cores
-from workbench.errors import WorkbenchError
+from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import file_sha256, write_atomic
 from workbench.recipes.grid import parse_grid
 from workbench.store.store import Store
@@ -28,7 +28,6 @@ RUNS = "runs"
 STORE = "store"
 # Notebooks at once where nothing is measured: each has a kernel, workers and a copy of TensorFlow.
 MOST_AT_ONCE = 4
-INTERRUPT_SECONDS = 30.0
 
 
 class Run(Value):
@@ -152,21 +151,15 @@ class _Work:
             try:
                 while not all(f.done() for f in futures):
                     if self.cancel.is_set():
-                        interrupt.kernels(self.token)
+                        interrupt.end(self.token)
                     # Not `wait`: an interrupt has to be heard.
                     time.sleep(0.1)
             except BaseException:
                 self.cancel.set()
-                self._end(futures)
+                interrupt.end(self.token)
                 raise
             for future in futures:
                 future.result()
-
-    def _end(self, futures: list[Any]) -> None:
-        deadline = time.monotonic() + INTERRUPT_SECONDS
-        while not all(f.done() for f in futures):
-            interrupt.kernels(self.token, kill=time.monotonic() > deadline)
-            time.sleep(0.2)
 
     def one(self, plan: Plan, place: Callable[..., Any]) -> None:
         """Do one run, and keep what came of it beside its notebook."""
@@ -176,7 +169,7 @@ class _Work:
         begin = time.monotonic()
         target = self.folder / RUNS / plan.id
         parameters = {**plan.parameters, "study": plan.id}
-        environment = {interrupt.TOKEN: self.token}
+        environment = {}
         if "://" in self.store:
             # A URL can hold a password, which belongs in no file.
             environment["WORKBENCH_STORE"] = self.store
@@ -188,7 +181,9 @@ class _Work:
         error: str | None
         results: dict[str, Any] | None
         try:
-            error, results = place(self.template, parameters, str(target), environment, self._cells(plan))
+            error, results = place(self.template, parameters, str(target), environment, self.token, self._cells(plan))
+        except Cancelled:
+            error, results = "cancelled", None
         except Exception as problem:  # one run's trouble is not the others'
             if not isinstance(problem, WorkbenchError):
                 logging.getLogger(__name__).exception("run %s failed", plan.id)
@@ -200,7 +195,7 @@ class _Work:
             data=plan.data,
             grid=plan.grid,
             seed=plan.seed,
-            state="ok" if error is None else "cancelled" if self.cancel.is_set() else "failed",
+            state="ok" if error is None else "cancelled" if error == "cancelled" else "failed",
             seconds=round(time.monotonic() - begin, 1),
             error=error,
             notebook=f"{RUNS}/{notebook.name}" if notebook.exists() else None,
@@ -211,7 +206,7 @@ class _Work:
         self._write_grid(plan, target)
         if run.state != "cancelled":
             write_atomic(self.manifest(plan), json.dumps(run.to_json(), indent=1).encode())
-        self.done(run, "ok" if error is None else f"FAILED at {error}")
+        self.done(run, "ok" if error is None else error if run.state == "cancelled" else f"FAILED at {error}")
 
     def kept(self, plan: Plan) -> Run | None:
         """Return a run as it was done before, where nothing has changed since and its files are there; else None."""
@@ -286,14 +281,19 @@ class _Work:
 
 
 def execute(
-    template: str, parameters: dict[str, Any], target: str, environment: dict[str, str], listener: Any = None
+    template: str,
+    parameters: dict[str, Any],
+    target: str,
+    environment: dict[str, str],
+    token: str,
+    listener: Any = None,
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Run one notebook into `TARGET.ipynb` and `TARGET.html`, and return its error and its results; this may be on another machine."""
     from workbench.report.run import run_notebook
 
     notebook, page = Path(f"{target}.ipynb"), Path(f"{target}.html")
     notebook.parent.mkdir(parents=True, exist_ok=True)
-    ran = run_notebook(template, parameters, notebook, page, False, listener, environment)
+    ran = run_notebook(template, parameters, notebook, page, False, listener, environment, interrupt.flag(token))
     return ran.error, ran.results
 
 
@@ -312,17 +312,17 @@ def _place(address: str | None) -> Iterator[Callable[..., Any]]:
             f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away."
         ) from None
 
-    def remote(template: str, parameters: Any, target: str, environment: Any, listener: Any) -> Any:
+    def remote(template: str, parameters: Any, target: str, environment: Any, token: str, listener: Any) -> Any:
         name = f"workbench-{os.path.basename(target)}-{uuid.uuid4().hex[:8]}"
         # A notebook is no pure function, and one that took its worker with it must not take the next.
-        future = client.submit(execute, template, parameters, target, environment, key=name, pure=False, retries=0)
-        token = environment[interrupt.TOKEN]
-        asked = False
+        future = client.submit(
+            execute, template, parameters, target, environment, token, key=name, pure=False, retries=0
+        )
         while not future.done():
-            if interrupt.wanted(token) and not asked:
-                asked = True
+            if interrupt.flag(token).is_set():
+                client.run(interrupt.end, token)
                 future.cancel()
-                client.run(interrupt.kernels, token, wait=False)
+                raise Cancelled("cancelled")
             time.sleep(0.1)
         return future.result()
 

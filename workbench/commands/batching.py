@@ -1,22 +1,28 @@
-"""Verbs around many runs and their verdicts: `gate`."""
+"""Verbs around many runs and their verdicts: `batch gate`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from workbench import api
 from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
+from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.values.base import build
 from workbench.values.params import describe
 from workbench.values.settings import Gate
 from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
+from workbench.views.units import size_text, text
+
+if TYPE_CHECKING:
+    from workbench.batches.run import Batch, Run, Step
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,3 +101,77 @@ def gate(
         write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
     notes = (f"wrote {junit}",) if junit else ()
     return Judged(found, form, notes, int(not found.passed), study=opened.name)
+
+
+@dataclass
+class Batched(Result):
+    """A batch that has ended, run by run."""
+
+    value: Batch
+
+    def blocks(self) -> Iterable[Block]:
+        """Return the runs, the reasons of the failed ones, and where the pages are."""
+        yield Table([_run_row(r) for r in self.value.runs], f"Batch in {self.value.folder}")
+        states = [r.state for r in self.value.runs]
+        reused = sum(r.reused for r in self.value.runs)
+        gates = [r.passed for r in self.value.runs if r.passed is not None]
+        words = [f"{len(states)} runs", f"{states.count('ok')} ok ({reused} done before)"]
+        words += [f"{states.count(s)} {s}" for s in ("failed", "cancelled") if s in states]
+        words += [f"gate passed by {gates.count(True)} of {len(gates)}"] if gates else []
+        yield ", ".join(words)
+        yield from (f"  {r.state} {r.id}: {r.error}" for r in self.value.runs if r.error and r.state != "cancelled")
+        yield f"Index: {self.value.index}   (opens offline in any browser)"
+
+    def data(self) -> dict[str, Any]:
+        """Return the folder, the index and the runs with their results."""
+        runs = [{**r.to_json(), "passed": r.passed} for r in self.value.runs]
+        return {"folder": str(self.value.folder), "index": str(self.value.index), "runs": runs}
+
+    def rows(self) -> list[Row]:
+        """Return one row per variant of each run."""
+        return self.value.rows
+
+
+def _run_row(run: Run) -> Row:
+    results = run.results or {}
+    best = next((r for r in results.get("rows", ()) if r.get("id") == results.get("best")), {})
+    verdicts = {None: "", True: "passed", False: "not passed"}
+    return {
+        "run": run.id,
+        "state": f"{run.state}, done before" if run.reused else run.state,
+        "gate": verdicts[run.passed],
+        "best": best.get("recipe", ""),
+        "size": "" if best.get("size_bytes") is None else size_text(best["size_bytes"]),
+        "accuracy": text(best.get("accuracy"), "share") if best else "",
+        "page": run.page or "",
+    }
+
+
+@click.command()
+@click.argument("file")
+@click.option("--out", metavar="DIR", help="folder for reports, index and store  [default: FILE without its ending]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="notebooks at once where nothing is measured  [default: number of cores, at most 4]",
+)
+@click.option(
+    "--cluster-address", metavar="TCP", help="a dask scheduler whose workers run the notebooks and see the same folders"
+)
+@flags.format_option
+@pass_host
+def batch(host: Host, file: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str) -> Batched:
+    """Run a notebook for every model, dataset, grid and seed that FILE (YAML) names, and write an index of the reports.
+
+    Runs that are done and unchanged are left as they are. Exit 1 when a run failed or a gate was not passed.
+    """
+    source = host.named(file)
+    folder = Path(out) if out else Path(file).with_suffix("")
+    if folder.is_file():
+        raise WorkbenchError(f"{str(folder)!r} is a file. Name a folder with --out.")
+
+    def listener(step: Step) -> None:
+        host.tell(f"[{step.done}/{step.total}] {step.run} {step.text}")
+
+    found = api.batch(source, folder, jobs, cluster_address, listener)
+    return Batched(found, form, code=int(bool(found.failed) or any(r.passed is False for r in found.runs)))
