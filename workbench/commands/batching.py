@@ -134,7 +134,7 @@ class Batched(Result):
 
 def _run_row(run: Run) -> Row:
     results = run.results or {}
-    best = next((r for r in results.get("rows", ()) if r.get("id") == results.get("best")), {})
+    best: Row = next((r for r in results.get("rows", ()) if r.get("id") == results.get("best")), {})
     verdicts = {None: "", True: "passed", False: "not passed"}
     return {
         "run": run.id,
