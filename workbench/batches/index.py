@@ -46,11 +46,11 @@ def write_index(folder: Path, template: str, runs: Sequence[Run], gated: Sequenc
     if gated:
         write_atomic(folder / "gate.xml", junit_xml([_suite(r) for r in runs if r.id in gated]))
     path = folder / "index.html"
-    write_atomic(path, index_html(template, runs).encode())
+    write_atomic(path, index_html(template, runs, gated).encode())
     return path
 
 
-def index_html(template: str, runs: Sequence[Run]) -> str:
+def index_html(template: str, runs: Sequence[Run], gated: Sequence[str] = ()) -> str:
     """Return the page that links all runs, with a chart of the best of each; it opens offline."""
     from nbformat import v4
 
@@ -58,7 +58,7 @@ def index_html(template: str, runs: Sequence[Run]) -> str:
     from workbench.report.section import MIME
 
     counts: Row = {**Counter(r.state for r in runs), "template": template}
-    counts["gates"] = sum(r.passed is not None for r in runs)
+    counts["gates"] = sum(r.passed is not None or r.id in gated for r in runs)
     counts["passed"] = sum(r.passed is True for r in runs)
     for state in ("ok", "failed", "cancelled"):
         counts.setdefault(state, 0)
@@ -162,6 +162,7 @@ def figure_of(runs: Sequence[Run]) -> dict[str, Any] | None:
             }
         )
     sizes = [row["size_bytes"] for _, best, base in points for row in (best, base) if row]
+    shares = [row["accuracy"] for _, best, base in points for row in (best, base) if row]
     wide = max(sizes) > 10 * min(sizes)
     axis = {"zeroline": False, "automargin": True}
     return {
@@ -178,9 +179,16 @@ def figure_of(runs: Sequence[Run]) -> dict[str, Any] | None:
                 "tickformat": "~s",
                 **({"dtick": "D2"} if wide else {"rangemode": "tozero"}),
             },
-            "yaxis": {**axis, "title": {"text": "Accuracy"}, "tickformat": ".1%"},
+            "yaxis": {**axis, "title": {"text": "Accuracy"}, "tickformat": ".1%", "range": _span(shares)},
         },
     }
+
+
+def _span(shares: Sequence[float]) -> list[float]:
+    """Return the range of an axis of shares, at least one point high: equal figures are no reason to show 150 %."""
+    low, high = min(shares), max(shares)
+    room = max(0.1 * (high - low), 0.005)
+    return [low - room, high + room]
 
 
 def _symbol(run: Run, datasets: Sequence[str]) -> str:
