@@ -103,7 +103,7 @@ class Report:
 
     def best(self) -> Section:
         """The variant to ship beside the baseline: the smallest that keeps what was asked for, or that loses next to nothing."""
-        trial, why, missed = self._best()
+        trial, why, missed = self.choice()
         if trial is None:
             return nothing(why)
         card = trial_card(trial, self._columns, self.record)
@@ -132,7 +132,7 @@ class Report:
 
     def layers(self, trial: str | None = None) -> Section:
         """The weight tensors of a variant (the best unless named by id or recipe): type, bytes, zeros, distinct values."""
-        chosen = self._best()[0] if trial is None else self._named(trial)
+        chosen = self.choice()[0] if trial is None else self._named(trial)
         table: LayerTable | None = layer_table(chosen, self._columns.baseline) if chosen else None
         if chosen is None or table is None:
             return nothing("There is no file to look into.")
@@ -174,7 +174,7 @@ class Report:
 
     def results(self) -> Section:
         """All rows as data, for whoever runs many notebooks: `application/vnd.workbench+json` under the key `results`."""
-        trial, _, _ = self._best()
+        trial, _, _ = self.choice()
         held = self._verdict(self._gate)
         record = self.record
         results = {
@@ -200,7 +200,7 @@ class Report:
     def _named(self, name: str) -> Trial | None:
         return next((t for t in self.trials if name in (t.id, t.recipe) and t.state == "ok"), None)
 
-    def _best(self) -> tuple[Trial | None, str, str]:
+    def choice(self) -> tuple[Trial | None, str, str]:
         """Return the variant to ship or None, why it is that one, and what it misses."""
         constraints = asked_constraints(self.record)
         keeps, words = tolerance(self.trials)
