@@ -230,7 +230,13 @@ def test_the_table_of_layers_is_complete() -> None:
     assert set(RANK) == {m.part for m in modules()} - {"workbench"}
     used = {(use.part, use.of) for m in modules() for use in inner_imports(m)}
     assert used >= HINTS_ONLY
-    assert {("study", "report"), ("study", "dashboard"), ("batches", "report"), ("commands", "api"), ("cli", "commands")} <= used
+    assert {
+        ("study", "report"),
+        ("study", "dashboard"),
+        ("batches", "report"),
+        ("commands", "api"),
+        ("cli", "commands"),
+    } <= used
     assert {("notebook", "commands"), ("workbench", "notebook"), ("__main__", "cli")} <= used
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data.load import bundled
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
 from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
@@ -49,6 +49,8 @@ def _from_path(path: Path, allow_code: bool) -> ModelInfo:
             else []
         )
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
+        # Without an ending it may be meant as a name.
+        hint = hint if path.suffix else f"{nearest(str(path), BUNDLED)}{hint}"
         raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
     kind = _kind(path)
     if kind == "keras":
