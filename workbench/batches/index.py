@@ -62,7 +62,7 @@ def index_html(template: str, runs: Sequence[Run], gated: Sequence[str] = ()) ->
     counts["passed"] = sum(r.passed is True for r in runs)
     for state in ("ok", "failed", "cancelled"):
         counts.setdefault(state, 0)
-    told = [told_of(r) for r in runs]
+    told = [{**told_of(r), "gated": r.id in gated} for r in runs]
     parts = _parts()
     cells = [
         v4.new_markdown_cell(f"# Batch of {len(runs)} run{'' if len(runs) == 1 else 's'}"),
@@ -170,7 +170,8 @@ def figure_of(runs: Sequence[Run]) -> dict[str, Any] | None:
         "layout": {
             "height": 460,
             "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
-            "legend": {"title": {"text": "Model"}},
+            # Above, not beside: names can be long.
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
             "xaxis": {
                 **axis,
@@ -262,6 +263,7 @@ def _shown(body: str, more: Row | None = None) -> Any:
 @functools.cache
 def _parts() -> Any:
     import jinja2
+    from markupsafe import Markup
 
     from workbench.report.section import code
 
@@ -269,5 +271,7 @@ def _parts() -> Any:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["code"] = code
+    # A recipe may break after its plus signs only.
+    environment.filters["breaks"] = lambda recipe: Markup("+<wbr>").join(str(recipe).split("+"))
     source = resources.files("workbench.batches").joinpath("index.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).module
