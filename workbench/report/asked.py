@@ -81,7 +81,7 @@ def again(record: StudyRecord, location: str) -> tuple[str, str]:
     if file is None:
         return "", "The study was started from Python; run the same grid on the same model and dataset."
     where = "a notebook" if record.command.startswith("%") else "Python"
-    words = f"The study was started from {where}; this line does the same. Its grid is in `{file}` beside the report."
+    words = f"The study was started from {where}; this line does the same, with the grid below as `{file}`; `workbench report` writes that file beside its page."
     data = shlex.quote(record.dataset.name) if record.dataset.name == "digits" else "DATA"
     if data == "DATA":
         words += (

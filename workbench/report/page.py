@@ -100,7 +100,8 @@ def _enliven(output: Any, before: int) -> int:
         json=script_json(chart if chart else {"plain": found["figure"]}),
         still=picture[0] if picture else "",
     )
-    data["text/html"] = f'<div class="workbench-report">{live}</div>'
+    note = "".join(re.findall(r'<p class="note">.*?</p>', still, re.S))
+    data["text/html"] = f'<div class="workbench-report">{live}{note}</div>'
     return 1
 
 

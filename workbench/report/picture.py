@@ -37,6 +37,16 @@ def canvas(width_px: int, height_px: int, columns: int = 1) -> tuple[Figure, lis
     return figure, axes
 
 
+def log_across(axes: Axes) -> None:
+    """Make the axis across logarithmic, its ticks written as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def shown(figure: Figure, alt: str, note: str = "", live: dict[str, Any] | None = None) -> Section:
     """Return a figure as a section; `live` is the same as Plotly's JSON, for a page where scripts run."""
     content = io.BytesIO()

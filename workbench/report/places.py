@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from workbench.report.picture import canvas, shown
+from workbench.report.picture import canvas, log_across, shown
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.sections import Report
 from workbench.values.trial import Measurement, Trial
@@ -33,8 +33,9 @@ def chart(report: Report, trial: Trial | None) -> Section:
     axes.bar_label(drawn, [f"{m:.3g} ms" for m in ms], padding=6, fontsize=8)
     axes.margins(x=0.15)
     axes.invert_yaxis()
-    if max(ms) > 20 * min(ms):
-        axes.set_xscale("log")
+    log = max(ms) > 20 * min(ms)
+    if log:
+        log_across(axes)
     axes.set_xlabel("Latency of one inference (ms)", size=9)
     live = json.loads(draw_comparison(comparison_bars(found), "").to_json())
     live["layout"].pop("title", None)
@@ -43,10 +44,11 @@ def chart(report: Report, trial: Trial | None) -> Section:
     live["layout"]["height"] = 170 + 46 * len(found)
     for note in live["layout"].get("annotations", ()):
         note["font"].pop("color")
+    scale = " The axis is logarithmic: a step of equal length is an equal factor." if log else ""
     alt = f"Bars of the latency of {trial.recipe}: " + ", ".join(
         f"{b.place} {m:.3g} ms" for b, m in zip(bars, ms, strict=True)
     )
-    return shown(figure, alt, f"The variant is `{trial.recipe}`.", live)
+    return shown(figure, alt, f"The variant is `{trial.recipe}`.{scale}", live)
 
 
 def table(report: Report) -> Section:

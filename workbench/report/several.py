@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from workbench.report.picture import COLOURS, canvas, shown
+from workbench.report.picture import COLOURS, canvas, log_across, shown
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.sections import Report
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
+from workbench.views.figure import axis
 from workbench.views.metrics import Metric
 
 QUALITIES = ("accuracy", "agreement")
+# The ticks of a logarithmic axis of bytes.
+_STEPS = [m * 10**e for e in range(1, 12) for m in (1, 2, 5)]
 
 
 class _Point(NamedTuple):
@@ -34,7 +37,7 @@ def chart(reports: Sequence[Report]) -> Section:
     log = max(sizes) > 10 * min(sizes)
     figure, (axes,) = canvas(1000, 480)
     if log:
-        axes.set_xscale("log")
+        log_across(axes)
     for i, (report, group) in enumerate(zip(reports, points, strict=True)):
         for baseline in (False, True):
             mine = [p for p in group if p.trial.baseline is baseline]
@@ -45,13 +48,18 @@ def chart(reports: Sequence[Report]) -> Section:
                 markersize=8,
                 color=_colour(i),
                 markerfacecolor="none" if baseline else _colour(i),
-                label="" if baseline else name_of(report),
+                label="" if baseline else name_of(report).replace("$", r"\$"),
             )
     axes.set_xlabel("File size (kB)", size=9)
     axes.set_ylabel(f"{title} (%)", size=9)
     axes.legend(fontsize=8, frameon=False)
     alt = f"Scatter chart of {sum(map(len, points))} variants of {len(reports)} studies: file size against {title.lower()}."
-    return shown(figure, alt, "An open diamond is a study's float baseline.", _live(reports, points, title, log))
+    return shown(
+        figure,
+        alt,
+        "An open diamond is a study's float baseline.",
+        _live(reports, points, (columns[0].metrics["size"], columns[0].metrics[quality]), log),
+    )
 
 
 def table(reports: Sequence[Report]) -> Section:
@@ -87,9 +95,11 @@ def results(reports: Sequence[Report]) -> Section:
     return Section(rendered("nothing", words=words), {"results": {"studies": studies, "rows": rows}}, empty=True)
 
 
-def heading(report: Report) -> Section:
-    """A line that says which study follows."""
-    return Section(rendered("heading", name=name_of(report)))
+def each(reports: Sequence[Report], part: Callable[[Report], Section]) -> Section:
+    """One part of every study below the study's name, such as `Report.findings`; studies that have nothing to tell there are left out."""
+    found = [(report, part(report)) for report in reports]
+    told = [rendered("heading", name=name_of(r)) + section.body for r, section in found if not section.empty]
+    return Section("".join(told)) if told else next((section for _, section in found), nothing("There is no study."))
 
 
 def name_of(report: Report) -> str:
@@ -104,14 +114,18 @@ def _metrics(columns: Columns) -> list[Metric | None]:
 def _points(columns: Columns, quality: str) -> list[_Point]:
     sizes, qualities = (columns.values(columns.metrics[name]) for name in ("size", quality))
     found = zip(sizes, qualities, columns.trials, strict=True)
-    return [_Point(x, y, t) for x, y, t in found if x is not None and y is not None and t.state == "ok"]
+    points = [_Point(x, y, t) for x, y, t in found if x is not None and y is not None and t.state == "ok"]
+    # The legend takes the symbol of the first.
+    return sorted(points, key=lambda p: p.trial.baseline)
 
 
 def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _live(reports: Sequence[Report], points: Sequence[Sequence[_Point]], title: str, log: bool) -> dict[str, Any]:
+def _live(
+    reports: Sequence[Report], points: Sequence[Sequence[_Point]], metrics: tuple[Metric, Metric], log: bool
+) -> dict[str, Any]:
     import html
 
     traces = []
@@ -138,13 +152,12 @@ def _live(reports: Sequence[Report], points: Sequence[Sequence[_Point]], title: 
                 "marker": marker,
             }
         )
-    across = {"title": {"text": "File size (bytes)"}, "type": "log" if log else "linear", "automargin": True}
     layout = {
         "height": 480,
         "margin": {"l": 60, "r": 20, "t": 30, "b": 60},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "showlegend": True,
-        "xaxis": across | ({"dtick": "D2"} if log else {}),
-        "yaxis": {"title": {"text": f"{title} (%)"}, "tickformat": ".1%", "automargin": True},
+        "xaxis": axis(metrics[0], log) | ({"tickmode": "array", "tickvals": _STEPS} if log else {}),
+        "yaxis": axis(metrics[1], False),
     }
     return {"data": traces, "layout": layout}

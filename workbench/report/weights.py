@@ -19,6 +19,8 @@ from workbench.views.columns import Columns
 BINS = 101
 # Past so many distinct values a histogram says more than a line for each.
 FEW = 64
+# Figures that say nothing of a technique that the others do not.
+LEFT_OUT = ("Accuracy drop", "Top-5", "Peak memory")
 
 
 def weights(report: Report, recipe: str) -> Section:
@@ -48,7 +50,7 @@ def weights(report: Report, recipe: str) -> Section:
     change = float(np.sqrt(np.mean((was_values - now_values) ** 2)) / (np.sqrt(np.mean(was_values**2)) or 1.0))
     alt = f"Two histograms of the {was_values.size:,} weights of the largest kernel, in {before.recipe} and in {after.recipe}."
     layer = kernel.name.rsplit(";", 1)[-1]
-    note = f"The largest kernel, `{layer}` ({shape}, {was_values.size:,} weights). Its weights moved by {change:.1%} of their own size (root mean square)."
+    note = f"The largest kernel, `{layer}` ({shape}, {was_values.size:,} weights). Its weights moved by {units.digits(100 * change, 2)} % of their own size (root mean square)."
     return shown(figure, alt, note)
 
 
@@ -60,7 +62,9 @@ def effect(report: Report, *recipes: str) -> Section:
     found = compare(trials, Columns(report.trials))
     marks = {"better": "▲", "worse": "▼", "same": "=", "": ""}
     lines = [
-        [(row.label, ""), *((c.text, f"{c.delta} {marks[c.better]}".strip()) for c in row.cells)] for row in found.rows
+        [(row.label, ""), *((c.text, f"{c.delta} {marks[c.better]}".strip()) for c in row.cells)]
+        for row in found.rows
+        if not row.label.startswith(LEFT_OUT)
     ]
     note = f"{found.note} ▲ is better, ▼ worse, = no difference."
     return Section(
