@@ -148,7 +148,7 @@ def _run_row(run: Run) -> Row:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("source", metavar="FILE")
 @click.option("--out", metavar="DIR", help="folder for reports, index and store  [default: FILE without its ending]")
 @click.option(
     "--jobs",
@@ -160,18 +160,19 @@ def _run_row(run: Run) -> Row:
 )
 @flags.format_option
 @pass_host
-def batch(host: Host, file: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str) -> Batched:
+def batch(
+    host: Host, source: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str
+) -> Batched:
     """Run a notebook for every model, dataset, grid and seed that FILE (YAML) names, and write an index of the reports.
 
     Runs that are done and unchanged are left as they are. Exit 1 when a run failed or a gate was not passed.
     """
-    source = host.named(file)
-    folder = Path(out) if out else Path(file).with_suffix("")
+    folder = Path(out) if out else Path(source).with_suffix("")
     if folder.is_file():
         raise WorkbenchError(f"{str(folder)!r} is a file. Name a folder with --out.")
 
     def listener(step: Step) -> None:
         host.tell(f"[{step.done}/{step.total}] {step.run} {step.text}")
 
-    found = api.batch(source, folder, jobs, cluster_address, listener)
+    found = api.batch(host.named(source), folder, jobs, cluster_address, listener)
     return Batched(found, form, code=int(bool(found.failed) or any(r.passed is False for r in found.runs)))

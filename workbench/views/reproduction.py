@@ -1,4 +1,8 @@
-"""Two studies of the same grid side by side: what came out equal, and where and by how much the rest differs."""
+"""Two studies of the same grid side by side: what came out equal, and where and by how much the rest differs.
+
+With one seed, one machine and the same threads per worker (cores divided by workers) all files came out equal, bit by bit. How many workers there
+are makes no difference, how many threads each has does: sums are then made in another order, and what is trained or clustered differs.
+"""
 
 from __future__ import annotations
 
