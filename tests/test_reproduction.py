@@ -62,6 +62,7 @@ def test_how_much_differs_is_told() -> None:
     assert "state ok, then failed" in found.text
 
 
+@pytest.mark.slow
 def test_two_sweeps_with_the_same_seed(small_h5: Path, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((160, 8, 8, 1), dtype=np.float32), draw.integers(0, 6, 160)
