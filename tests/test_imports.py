@@ -31,6 +31,11 @@ HEAVY = (
     "IPython",
     "ipywidgets",
     "anywidget",
+    "papermill",
+    "nbconvert",
+    "nbclient",
+    "nbformat",
+    "jupyter_client",
 )
 
 # ---- what importing loads
@@ -110,6 +115,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine", "views"),
     ("report", "export", "dashboard"),
     ("study",),
+    ("batches",),
     ("api",),
     ("commands",),
     ("cli", "notebook"),
@@ -120,7 +126,7 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 LEAVES = {
     "cli": {"__main__"},
     "notebook": {"workbench"},
-    "report": {"study"},
+    "report": {"study", "commands", "batches"},
     "export": {"study"},
     "dashboard": {"study", "notebook"},
     "api": {"commands", "cli", "notebook"},
@@ -208,7 +214,7 @@ def violations(module: Module) -> list[str]:
             wrong = RANK[use.of] >= RANK[use.part]
             if use.of in LEAVES and use.part not in LEAVES[use.of]:
                 wrong = True
-            if use.of in LATE and use.how == "top" and use.part == "study":
+            if use.of in LATE and use.how == "top" and use.part in ("study", "batches"):
                 wrong = True
         if wrong:
             found.append(f"{use.module} imports {use.target} ({use.how})")
@@ -224,7 +230,13 @@ def test_the_table_of_layers_is_complete() -> None:
     assert set(RANK) == {m.part for m in modules()} - {"workbench"}
     used = {(use.part, use.of) for m in modules() for use in inner_imports(m)}
     assert used >= HINTS_ONLY
-    assert {("study", "report"), ("study", "dashboard"), ("commands", "api"), ("cli", "commands")} <= used
+    assert {
+        ("study", "report"),
+        ("study", "dashboard"),
+        ("batches", "report"),
+        ("commands", "api"),
+        ("cli", "commands"),
+    } <= used
     assert {("notebook", "commands"), ("workbench", "notebook"), ("__main__", "cli")} <= used
 
 
@@ -237,8 +249,11 @@ def test_the_table_of_layers_is_complete() -> None:
         ("measure", "import workbench.recipes.grammar"),
         ("registry", "from workbench.techniques.base import Technique"),
         ("engine", "from workbench import report"),
-        ("study", "from workbench.report import write_report"),
+        ("study", "from workbench.report.study import write_report"),
         ("study", "from workbench.dashboard.widget import Dashboard"),
+        ("batches", "from workbench.report.run import run_notebook"),
+        ("batches", "def f():\n    from workbench.api import sweep"),
+        ("study", "def f():\n    from workbench.batches.run import run_batch"),
         ("engine", "from workbench.cli.app import app"),
         ("commands", "from workbench.cli.output import print_table"),
         ("cli", "def f():\n    from workbench.notebook.session import Session"),
@@ -252,7 +267,7 @@ def test_the_check_of_directions_can_fail(part: str, source: str) -> None:
 
 
 def test_the_check_of_directions_can_pass() -> None:
-    source = "from workbench.errors import unknown\ndef f():\n    from workbench.report import write_report"
+    source = "from workbench.errors import unknown\ndef f():\n    from workbench.report.study import write_report"
     assert violations(Module("workbench.study", "study", source)) == []
 
 

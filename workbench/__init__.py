@@ -12,9 +12,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.api import bench, compare, inspect, load_dataset, load_model, open_study, sweep
+    from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, open_study, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
+    from workbench.report.sections import Report
     from workbench.study import Study
 
 _WHERE = {
@@ -23,16 +24,20 @@ _WHERE = {
     "load_model": "workbench.api",
     "load_dataset": "workbench.api",
     "inspect": "workbench.api",
+    "batch": "workbench.api",
     "bench": "workbench.api",
     "compare": "workbench.api",
     "Engine": "workbench.engine.engine",
+    "Report": "workbench.report.sections",
     "Study": "workbench.study",
     "WorkbenchError": "workbench.errors",
 }
 __all__ = [
     "Engine",
+    "Report",
     "Study",
     "WorkbenchError",
+    "batch",
     "bench",
     "compare",
     "inspect",

@@ -1,12 +1,13 @@
-"""The Python surface: `workbench.sweep`, `load_model`, `load_dataset`, `inspect`, `bench`, `open_study`."""
+"""The Python surface: `workbench.sweep`, `load_model`, `load_dataset`, `inspect`, `bench`, `open_study`, `batch`."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.batches.run import Batch, Step, run_batch
 from workbench.data.dataset import Dataset
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener, silent
@@ -73,6 +74,23 @@ def open_study(name: str, store: str | Path | Store | None = None) -> Study:
     """Return a stored study; raises WorkbenchError with the nearest names when there is none."""
     opened = store if isinstance(store, Store) else Store(store)
     return Study(opened, opened.study(name).name)
+
+
+def batch(
+    source: str | Path | Mapping[str, Any],
+    out: str | Path,
+    jobs: int | None = None,
+    cluster_address: str | None = None,
+    listener: Callable[[Step], None] = lambda step: None,
+) -> Batch:
+    """Run a notebook for every model, dataset, grid and seed of a batch file (or a dict like one) and return the batch.
+
+    `out` gets `index.html`, `results.csv`, `results.json` and, below `runs`, a page and a notebook of each run. What is done and unchanged
+    is not done again; a run that fails does not stop the others. Raises WorkbenchError for a mistake, before anything runs.
+
+    >>> workbench.batch("batch_example.yaml", "reports").rows  # doctest: +SKIP
+    """
+    return run_batch(source, out, jobs, cluster_address, listener)
 
 
 def load_model(path: str | Path, allow_code: bool = False) -> Any:

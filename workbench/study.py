@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,11 +159,21 @@ class Study:
         )
         return best(self.trials, constraints, runtime)
 
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file that opens offline, and return its path."""
-        from workbench.report import write_report
+    def report(
+        self,
+        path: str | Path,
+        pdf: bool = False,
+        code: bool = False,
+        gate: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Run the notebook `sweep_report` on the study, write its page, which opens offline, and return the page's path.
 
-        return write_report(self.record, self.trials, Path(path), self.op_profiles())
+        The executed notebook stays beside it as `.ipynb`; with `pdf` a `.pdf` does too (Chromium prints it). `code` shows the cells' code in the page.
+        `gate` holds limits to ship by, such as `{"max_size": "100KB"}`. Raises WorkbenchError where a part of the notebook fails, after what came of it was written.
+        """
+        from workbench.report.study import write_report
+
+        return write_report(self.name, self.store, Path(path), pdf, code, gate)
 
     def export(self, trial: str | Trial, path: str | Path) -> Path:
         """Write a trial's `.tflite`, labels, card and `predict.py` into a folder, and return it."""

@@ -1,4 +1,4 @@
-"""Verbs that read and write single files: `inspect export report`."""
+"""Verbs that read and write single files: `inspect export report notebook`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from workbench import api
 from workbench.commands import flags
+from workbench.commands.batching import gate_options
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.values.trial import Census, Size
@@ -73,10 +74,50 @@ def export(host: Host, study: str, trial: str, out: str, store: str | None) -> S
 @click.command()
 @click.argument("study")
 @click.option("--out", default=None, metavar="FILE.html", help="file to write  [default: STUDY.html]")
+@click.option("--pdf", is_flag=True, help="print it as PDF too, beside the page; needs Chromium")
+@click.option("--code", is_flag=True, help="show the code of the notebook's cells in the page")
+@gate_options
 @flags.store_option
 @pass_host
-def report(host: Host, study: str, out: str | None, store: str | None) -> Said:
-    """Write STUDY as one self-contained HTML file that opens offline."""
+def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store: str | None, **values: Any) -> Said:
+    """Write STUDY as one self-contained HTML file that opens offline, and keep its executed notebook beside it.
+
+    With limits of a gate the report tells whether a variant keeps them.
+    """
     opened = host.study(study, store)
-    path = opened.report(out or f"{opened.name}.html")
+    limits = flags.collect(values, ["gate"]).get("gate", {})
+    path = opened.report(out or f"{opened.name}.html", pdf, code, limits)
+    kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
+    return Said(path, lines=(f"wrote {path}", f"beside it {', '.join(p.name for p in kept)}"))
+
+
+@dataclass
+class Notebooks(Result):
+    """The notebooks that come along, by name."""
+
+    def blocks(self) -> Iterable[Block]:
+        """Return one table, and how to get one."""
+        yield Table(self.value, "Notebooks")
+        yield "workbench notebook NAME copies one out, to be run as it is or with papermill's -p."
+
+    def data(self) -> list[Row]:
+        """Return names and what they are."""
+        return list(self.value)
+
+    def rows(self) -> list[Row]:
+        """Return names and what they are."""
+        return list(self.value)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--out", default=".", show_default=True, metavar="DIR", help="folder to copy it to")
+@flags.format_option
+def notebook(name: str | None, out: str, form: str) -> Result:
+    """Copy the notebook NAME out to be changed and run; without NAME list those there are."""
+    from workbench.report import templates
+
+    if name is None:
+        return Notebooks([{"notebook": n, "about": templates.about(n)} for n in templates.names()], form)
+    path = templates.copy(name, Path(out))
     return Said(path, lines=(f"wrote {path}",))

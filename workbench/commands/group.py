@@ -21,7 +21,10 @@ COMMANDS = {
     "bench": ("workbench.commands.running:bench", "Measure one .tflite file."),
     "compare": ("workbench.commands.running:compare", "Measure one .tflite file on many runtimes side by side."),
     "export": ("workbench.commands.files:export", "Write a trial's file with labels, card and predict.py."),
-    "report": ("workbench.commands.files:report", "Write a study as one HTML file."),
+    "report": ("workbench.commands.files:report", "Write a study as one HTML file, its notebook beside it."),
+    "notebook": ("workbench.commands.files:notebook", "Copy out a notebook that comes along: reports, comparisons, a tour."),
+    "batch": ("workbench.commands.batching:batch", "Run a notebook over many models, datasets, grids and seeds."),
+    "gate": ("workbench.commands.batching:gate", "Say whether a variant keeps the limits for shipping; exit 0 or 1."),
     "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,10 @@ class Host(ABC):
     def study(self, name: str, store: str | None) -> Study:
         """Return a stored study; raises WorkbenchError with the nearest names."""
         return api.open_study(name, store)
+
+    def tell(self, text: str) -> None:
+        """Say in a line what goes on."""
+        print(text, file=sys.stderr, flush=True)
 
     @abstractmethod
     def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:

@@ -21,6 +21,7 @@ _SUFFIXES = {
     "data": (".npz",),
     "file": (".tflite",),
     "grid_file": (".yaml", ".yml"),
+    "source": (".yaml", ".yml"),
 }
 
 

@@ -169,6 +169,10 @@ class Session(Host):
         self.look_at(study)
         return study
 
+    def tell(self, text: str) -> None:
+        """Say in a line of the cell's output what goes on."""
+        print(text)
+
     def look_at(self, study: Study) -> None:
         """Make a study the one that verbs are about where the line names none."""
         self.current = study

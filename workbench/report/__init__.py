@@ -1,5 +1,1 @@
-"""The report: one self-contained HTML file that opens offline."""
-
-from workbench.report.html import write_report
-
-__all__ = ["write_report"]
+"""Reports: notebooks that are run with parameters, and exported as one self-contained page that opens offline."""

@@ -21,8 +21,10 @@ from workbench.views.tradeoff import (
 )
 
 
-def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """Return the chart as JSON-shaped data, or None where no trial is `ok`.
+def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = None) -> dict[str, Any] | None:
+    """Return the chart as JSON-shaped data, with these metrics on its axes at first, or None where no trial is `ok`.
+
+    Raises WorkbenchError for an unknown metric.
 
     `figure` is Plotly's; `metrics` hold one figure per `ids`, their intervals and axis; `pairs[i][j]` the
     Pareto front of metric i across and metric j up, as indices of `ids`, and the note that goes with it.
@@ -35,15 +37,18 @@ def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
     # Plain `latency` is the first runtime's under another name.
     metrics = [m for m in metrics_for(trials).values() if m.name != "latency"]
     figures = [values(m, ok, trials) for m in metrics]
-    x, y = default_axes([m.name for m in metrics])
-    figure = json.loads(tradeoff_figure(tradeoff_info(trials, x, y)).to_json())
+    names = [m.name for m in metrics]
+    across, up = default_axes(names)
+    info = tradeoff_info(trials, x or across, y or up)
+    figure = json.loads(tradeoff_figure(info).to_json())
     return {
         "figure": figure,
         "ids": [t.id for t in ok],
-        "x": [m.name for m in metrics].index(x),
-        "y": [m.name for m in metrics].index(y),
+        "x": _place(names, info.x, x or across),
+        "y": _place(names, info.y, y or up),
         "metrics": [
             {
+                "name": m.name,
                 "label": m.label,
                 "values": [_finite(v) for v in vs],
                 "intervals": [m.interval(t) for t in ok],
@@ -56,6 +61,14 @@ def chart_data(trials: Sequence[Trial]) -> dict[str, Any] | None:
         ],
         "pairs": _pairs(metrics, figures, [t.recipe for t in ok]),
     }
+
+
+def _place(names: Sequence[str], metric: Metric, asked: str) -> int:
+    """Return where a metric stands; plain `latency` is the first runtime's."""
+    name = metric.name if metric.name in names else asked
+    return (
+        list(names).index(name) if name in names else next(i for i, n in enumerate(names) if n.startswith("latency@"))
+    )
 
 
 def _pairs(

@@ -149,14 +149,20 @@ def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
     )
 
 
-def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
+def asked_constraints(record: StudyRecord) -> Constraints | None:
+    """Return the constraints that the grid asks for, or None where it asks for none."""
     asked = record.grid.get("constraints")
     if not isinstance(asked, dict) or not asked:
         return None
     constraints = build(Constraints, asked, "constraints")
-    words = _limits(constraints)
-    if not words:
+    return constraints if limits_text(constraints) else None
+
+
+def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
+    constraints = asked_constraints(record)
+    if constraints is None:
         return None
+    words = limits_text(constraints)
     found = best(trials, constraints)
     return Finding(
         f"Smallest that keeps the constraints asked for ({words})",
@@ -207,7 +213,8 @@ def tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None, 
     return None, ""
 
 
-def _limits(constraints: Constraints) -> str:
+def limits_text(constraints: Constraints) -> str:
+    """Return constraints in words, or nothing."""
     parts: list[str] = []
     if constraints.accuracy_drop is not None:
         points = 100 * constraints.accuracy_drop

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data.load import bundled
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
 from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
 
 ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
-# The name of the model that comes with Workbench, trained on `digits`.
-BUNDLED = "digits_cnn"
+# The names of the models that come with Workbench, trained on `digits`.
+BUNDLED = ("digits_cnn", "digits_small")
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
@@ -40,8 +40,8 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
 
 
 def _from_path(path: Path, allow_code: bool) -> ModelInfo:
-    if str(path) == BUNDLED and not path.exists():
-        path = bundled(f"{BUNDLED}.h5")
+    if str(path) in BUNDLED and not path.exists():
+        path = bundled(f"{path}.h5")
     if not path.exists():
         near = (
             sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5]
@@ -49,6 +49,8 @@ def _from_path(path: Path, allow_code: bool) -> ModelInfo:
             else []
         )
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
+        # Without an ending it may be meant as a name.
+        hint = hint if path.suffix else f"{nearest(str(path), BUNDLED)}{hint}"
         raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
     kind = _kind(path)
     if kind == "keras":

@@ -13,7 +13,7 @@ from workbench.values.params import ParamSpec
 Group = Literal["what", "how", "options", "settings", "where"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 # What a field is about by the name of its parameter, where its description does not say it.
-_WHAT = ("model", "data", "file", "study", "trial", "primary", "runtimes", "recipe")
+_WHAT = ("model", "data", "file", "source", "name", "study", "trial", "primary", "runtimes", "recipe")
 _WHERE = ("store", "jobs", "cluster_address", "allow_code", "retry_failed", "profile", "form", "node_data", "out")
 
 
@@ -111,6 +111,8 @@ _HELP: Mapping[str, str] = {
     "model": "a .keras, .h5 or float .tflite file, a SavedModel folder, or a variable with a tf_keras model",
     "data": "digits, a .npz file, a folder of class subfolders of images, or a variable with arrays",
     "file": "a .tflite file",
+    "source": "a YAML file with the matrix of a batch, or a variable with one",
+    "name": "name of a notebook that comes along",
     "study": "name of a study in the store",
     "trial": "a recipe, or a trial's id",
     "runtimes": "where to run, parted by commas",

@@ -19,7 +19,7 @@ def form_for(session: Session, verb: str) -> Any:
     def suggest(field: Field) -> list[str]:
         from workbench.notebook.completion import values
 
-        if field.name in ("model", "data", "file", "grid_file"):
+        if field.name in ("model", "data", "file", "source", "grid_file"):
             return values(session, command, field.parameter, "", {}).texts
         return known_values(session, command, field.parameter, session.defaults(verb))[0]
 

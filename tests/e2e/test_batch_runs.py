@@ -1,0 +1,124 @@
+"""`workbench batch` with real notebooks: the bundled example, a run that fails, Ctrl-C, and the second time of each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from browser import open_page
+from interrupts import hear_interrupts
+from running import command, environment, run
+
+from workbench.report import templates
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+EXAMPLE = templates.folder() / "batch_example.yaml"
+QUIET = {"quantize": ["float32", "int8"], "measure": {"skip": True}}
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each file below `runs` was written."""
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "runs").iterdir()}
+
+
+def test_the_example_runs_and_the_second_time_does_nothing(tmp_path: Path) -> None:
+    data = yaml.safe_load(EXAMPLE.read_text())
+    # The bundled one, measured for less long.
+    data["matrix"]["grids"][0]["measure"]["budget"] = 1
+    (tmp_path / "example.yaml").write_text(yaml.safe_dump(data))
+    first = run(tmp_path, "batch", "example.yaml", "--out", "reports")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "4 runs, 4 ok (0 done before), gate passed by 4 of 4" in first.stdout
+    folder = tmp_path / "reports"
+    before = times(folder)
+    begin = time.monotonic()
+    second = run(tmp_path, "batch", "example.yaml", "--out", "reports", "--format", "json")
+    assert time.monotonic() - begin < 15
+    assert second.returncode == 0, second.stderr
+    runs = json.loads(second.stdout)["runs"]
+    assert [r["reused"] for r in runs] == [True] * 4
+    assert times(folder) == before
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # Six recipes a run; pruned ones differ by seed, the others have nothing to be random about.
+    assert len(rows) == 24
+    assert all(r["latency_ms@xnnpack"] for r in rows)
+    index = open_page(folder / "index.html", tmp_path)
+    assert index.requests == []
+    assert 'class="main-svg"' in index.dom
+    page = open_page(folder / "runs" / "digits_small-digits-grid-1.html", tmp_path)
+    assert page.requests == []
+    assert 'class="main-svg"' in page.dom
+
+
+def test_a_run_that_fails_keeps_its_notebook_and_stops_no_other(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 9, 9, 1), np.float32), np.arange(20) % 10
+    np.savez(tmp_path / "odd.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    source = {"matrix": {"models": ["digits_small"], "datasets": ["odd.npz", "digits"], "grids": [QUIET]}}
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({**source, "gates": {"max_size": "20KB"}}))
+    done = run(tmp_path, "batch", "b.yaml")
+    assert done.returncode == 1
+    assert "2 runs, 1 ok (0 done before), 1 failed, gate passed by 1 of 1" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    runs = {r["data"]: r for r in json.loads((tmp_path / "b/results.json").read_text())["runs"]}
+    assert runs["odd"]["state"] == "failed"
+    assert "WorkbenchError" in runs["odd"]["error"]
+    assert "papermill-error-cell" in (tmp_path / "b" / runs["odd"]["notebook"]).read_text()
+    assert runs["odd"]["error"].rpartition(":")[2].strip()[:20] in (tmp_path / "b/index.html").read_text()
+    assert 'errors="1"' in (tmp_path / "b/gate.xml").read_text()
+    before = times(tmp_path / "b")
+    assert run(tmp_path, "batch", "b.yaml").returncode == 1
+    after = times(tmp_path / "b")
+    assert {n for n in before if before[n] != after[n]} == {n for n in before if "odd" in n}
+
+
+def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
+    grid = {"prune": [0.5, 0.8], "quantize": ["float32"], "train": {"epochs": 200}, "measure": {"skip": True}}
+    matrix = {"models": ["digits_small"], "grids": {"quick": {**QUIET, "quantize": ["float32"]}, "long": grid}}
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"matrix": matrix}, sort_keys=False))
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command("batch", "b.yaml", "--jobs", "1"),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=stream,
+            stderr=stream,
+            preexec_fn=hear_interrupts,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 90
+            while "-long-0 begins" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            time.sleep(5)
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert children
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) != 0
+        finally:
+            process.kill()
+            process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    assert "Traceback" not in log.read_text(), log.read_text()
+    runs = json.loads((tmp_path / "b/results.json").read_text())["runs"]
+    assert [r["state"] for r in runs] == ["ok", "cancelled"]
+    assert (tmp_path / "b/index.html").exists()
+    matrix["grids"]["long"] = {**grid, "train": {"epochs": 1}}  # type: ignore[index]
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"matrix": matrix}, sort_keys=False))
+    done = run(tmp_path, "batch", "b.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 runs, 2 ok (1 done before)" in done.stdout

@@ -1,0 +1,235 @@
+"""`Report`: a study's parts, each as something that a cell of a notebook shows."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from workbench.report.asked import again, asked, grid_file, grid_text
+from workbench.report.chart import chart_data
+from workbench.report.findings import PACKING_NOTE, asked_constraints, findings, limits_text, smallest_of, tolerance
+from workbench.report.layers import LayerTable, layer_table
+from workbench.report.section import Section, nothing, rendered
+from workbench.report.timing import timed
+from workbench.values.base import build
+from workbench.values.settings import Gate
+from workbench.values.study import StudyRecord
+from workbench.values.trial import OpProfile, Trial
+from workbench.views.card import trial_card
+from workbench.views.columns import Columns
+from workbench.views.gate import Verdict, verdict
+from workbench.views.listing import facts, failures, listing, runtimes, warnings
+from workbench.views.pareto import best as best_of
+from workbench.views.table import rows
+
+STATES = ("ok", "failed", "skipped", "running", "pending")
+STILL_PX = (1000, 520)
+CHECKS = {
+    "max_size": "File size at most",
+    "max_drop": "Accuracy drop at most",
+    "max_latency_ms": "Median latency at most",
+    "min_delegated": "Operators taken by the runtime, at least",
+    "runs": "The variant runs",
+}
+
+
+class StudyLike(Protocol):
+    """What a report needs of a study; `workbench.Study` is one."""
+
+    @property
+    def record(self) -> StudyRecord: ...  # noqa: D102
+    @property
+    def trials(self) -> list[Trial]: ...  # noqa: D102
+    def op_profiles(self) -> dict[tuple[str, str], OpProfile]: ...  # noqa: D102
+
+
+class Report:
+    """A study as it is at this moment, part by part; every figure is computed from its trials.
+
+    Each method returns a `Section`, which a notebook shows as its cell's last line. `gate` holds limits such as `{"max_size": "100KB"}`.
+
+    >>> report = workbench.Report(study)  # doctest: +SKIP
+    >>> report.chart()  # doctest: +SKIP
+    """
+
+    def __init__(self, study: StudyLike, gate: Mapping[str, Any] | None = None) -> None:
+        self.record = study.record
+        self.trials = study.trials
+        self._study = study
+        self._columns = Columns(self.trials)
+        self._gate = dict(gate or {})
+        self._store: str = getattr(getattr(study, "store", None), "location", "")
+
+    def summary(self) -> Section:
+        """What the study is: model, dataset, what was asked for, and how its variants ended."""
+        body = rendered(
+            "summary",
+            record=self.record,
+            started=re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", r"\1 \2 UTC", self.record.started),
+            counts=self._counts(),
+            total=len(self.trials),
+            asked=asked(self.record),
+        )
+        return Section(body)
+
+    def findings(self) -> Section:
+        """What was found, in sentences."""
+        found = findings(self.record, self.trials)
+        counts = self._counts()
+        return Section(rendered("findings", findings=found, note=PACKING_NOTE, counts=counts, total=len(self.trials)))
+
+    def chart(self, x: str | None = None, y: str | None = None) -> Section:
+        """The trade-off of two metrics (size and accuracy where nothing else is said): a picture here, alive in the page."""
+        from workbench.views.still import still_png
+        from workbench.views.tradeoff import default_axes, tradeoff_info
+
+        data = chart_data(self.trials, x, y)
+        if data is None:
+            return nothing("No variant has run, so there is nothing to chart.")
+        names = [m["name"] for m in data["metrics"]]
+        across, up = default_axes(names)
+        info = tradeoff_info(self._columns, x or across, y or up)
+        still = base64.b64encode(still_png(info, *STILL_PX)).decode()
+        return Section(rendered("chart", still=still, count=len(info.points)), {"chart": data})
+
+    def table(self) -> Section:
+        """All variants with their figures."""
+        if not self.trials:
+            return nothing("This study has no trials yet.")
+        return Section(rendered("table", table=listing(self.trials)))
+
+    def best(self) -> Section:
+        """The variant to ship beside the baseline: the smallest that keeps what was asked for, or that loses next to nothing."""
+        trial, why, missed = self.choice()
+        if trial is None:
+            return nothing(why)
+        card = trial_card(trial, self._columns, self.record)
+        return Section(rendered("best", card=card, why=why, taken=card.code.get("cli", ""), missed=missed))
+
+    def gate(self, **limits: Any) -> Section:
+        """The verdict of the ship gate: each limit with what was found; limits given here replace the report's."""
+        found = self._verdict(limits or self._gate)
+        if found is None:
+            return nothing("No gate was asked for.")
+        return Section(rendered("gate", verdict=found, words=_gate_words(found), names=CHECKS))
+
+    def runtimes(self) -> Section:
+        """What each runtime is and did: operators taken, agreement with the reference kernels, problems."""
+        used = runtimes(self.trials)
+        if not used:
+            return nothing("Nothing was measured.")
+        return Section(rendered("runtimes", runtimes=used))
+
+    def operators(self) -> Section:
+        """Where the time of the variants that matter goes, operator by operator, where it was asked for."""
+        found = timed(self.trials, self._study.op_profiles())
+        if not found:
+            return nothing("Operators were not timed; `measure: {profile: true}` in the grid asks for it.")
+        return Section(rendered("operators", timed=found))
+
+    def layers(self, trial: str | None = None) -> Section:
+        """The weight tensors of a variant (the best unless named by id or recipe): type, bytes, zeros, distinct values."""
+        chosen = self.choice()[0] if trial is None else self._named(trial)
+        table: LayerTable | None = layer_table(chosen, self._columns.baseline) if chosen else None
+        if chosen is None or table is None:
+            return nothing("There is no file to look into.")
+        return Section(rendered("layers", recipe=chosen.recipe, **table._asdict()))
+
+    def failures(self) -> Section:
+        """The variants that failed or were skipped, with the reason."""
+        found = [f for f in failures(self._columns) if f.place is None]
+        if not found:
+            return nothing("Every variant that was tried could be made and run.")
+        return Section(rendered("failures", failures=found))
+
+    def warnings(self) -> Section:
+        """What was seen that is not as it should be, and what to try."""
+        found = warnings(self.trials)
+        if not found:
+            return nothing("There are no warnings.")
+        return Section(rendered("warnings", warnings=found))
+
+    def reproduce(self) -> Section:
+        """The command that makes study and report again, with the hashes of what went in and the grid."""
+        commands, words = again(self.record, self._store)
+        body = rendered(
+            "reproduce",
+            record=self.record,
+            commands=commands,
+            words=words,
+            grid=grid_text(self.record),
+            grid_file=grid_file(self.record),
+        )
+        return Section(body)
+
+    def environment(self) -> Section:
+        """The machine and the versions at the time of the sweep."""
+        found = facts(self.record.environment)
+        if not found:
+            return nothing("Nothing is known of the machine.")
+        return Section(rendered("environment", environment=found))
+
+    def results(self) -> Section:
+        """All rows as data, for whoever runs many notebooks: `application/vnd.workbench+json` under the key `results`."""
+        trial, _, _ = self.choice()
+        held = self._verdict(self._gate)
+        record = self.record
+        results = {
+            "study": record.name,
+            "model": record.model.name,
+            "model_sha256": record.model.sha256,
+            "dataset": record.dataset.name,
+            "dataset_sha256": record.dataset.sha256,
+            "store": self._store,
+            "counts": self._counts(),
+            "best": None if trial is None else trial.id,
+            "baseline": None if self._columns.baseline is None else self._columns.baseline.id,
+            "gate": None if held is None else _gate_json(held),
+            "rows": rows(self.trials),
+        }
+        words = f"{len(self.trials)} rows of results are kept in this notebook as data."
+        return Section(rendered("nothing", words=words), {"results": results}, empty=True)
+
+    def _counts(self) -> dict[str, int]:
+        found: Counter[str] = Counter(t.state for t in self.trials)
+        return {state: found[state] for state in STATES}
+
+    def _named(self, name: str) -> Trial | None:
+        return next((t for t in self.trials if name in (t.id, t.recipe) and t.state == "ok"), None)
+
+    def choice(self) -> tuple[Trial | None, str, str]:
+        """Return the variant to ship or None, why it is that one, and what it misses."""
+        constraints = asked_constraints(self.record)
+        keeps, words = tolerance(self.trials)
+        if constraints is not None:
+            found = best_of(self.trials, constraints)
+            limits = limits_text(constraints)
+            if found is not None:
+                return found, f"the smallest that keeps {limits}", ""
+            found = smallest_of(self.trials, keeps)
+            missed = f"No variant keeps the constraints asked for ({limits})."
+            return found, f"the smallest {words}".strip(), missed
+        found = smallest_of(self.trials, keeps)
+        if found is None:
+            return None, "No variant is good enough to be named.", ""
+        return found, f"the smallest {words}".strip(), ""
+
+    def _verdict(self, limits: Mapping[str, Any]) -> Verdict | None:
+        return verdict(self.trials, build(Gate, dict(limits), "gate")) if limits else None
+
+
+def _gate_words(found: Verdict) -> str:
+    recipe = f"`{found.trial.recipe}`" if found.trial else "No variant"
+    if found.passed:
+        return f"{recipe} is the smallest variant that keeps every limit."
+    return f"No variant keeps every limit; {recipe} comes nearest." if found.trial else f"{recipe} runs."
+
+
+def _gate_json(found: Verdict) -> dict[str, Any]:
+    trial = found.trial
+    checks = [check.to_json() for check in found.checks]
+    named = {"trial": trial.id if trial else None, "recipe": trial.recipe if trial else None}
+    return {"passed": found.passed, **named, "checks": checks}
