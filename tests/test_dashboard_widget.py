@@ -114,6 +114,16 @@ def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
 # ---- answers
 
 
+def test_the_picture_of_many_comes_after_the_page_is_answered(outputs: dict[str, Any]) -> None:
+    dashboard, _ = opened(FakeStudy(make_many(1500)))
+    dashboard.show()
+    (before,) = outputs["kept"].values()
+    assert "<table>" in before["text/html"]
+    assert "<img" not in before["text/html"]
+    dashboard.hear({"do": "ready", "view": "a"})
+    wait_until(lambda: any("<img" in kept["text/html"] for kept in outputs["kept"].values()))
+
+
 def test_ready_is_answered_with_everything_and_with_plotly_only_where_the_page_has_none() -> None:
     dashboard, sent = opened(FakeStudy(make_study()))
     answer = asked(dashboard, sent, do="ready", plotly=False)

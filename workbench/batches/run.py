@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -221,8 +222,8 @@ class _Work:
         return run.model_copy(update={"reused": True})
 
     def fingerprint(self, plan: Plan) -> str:
-        """Return a hash of all that a run depends on; where its store is does not matter."""
-        return digest([plan.parameters, plan.inputs, self.notebook_sha256])
+        """Return a hash of all that a run depends on, Workbench's version too; where its store is does not matter."""
+        return digest([plan.parameters, plan.inputs, self.notebook_sha256, version("tflite-workbench")])
 
     def manifest(self, plan: Plan) -> Path:
         """Return where a run is kept."""

@@ -35,9 +35,9 @@ class Kept:
         self.key = key
         self._output = Standing(f"workbench-static-{key}")
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Put it out in the cell that runs."""
-        self._output.show(kept_bundle(snapshot, self.key))
+    def show(self, snapshot: Snapshot, picture: bool = True) -> None:
+        """Put it out in the cell that runs; without its picture, which takes longest, where that follows by `update`."""
+        self._output.show(kept_bundle(snapshot, self.key, picture))
 
     def update(self, snapshot: Snapshot) -> None:
         """Change it wherever it was put out."""
@@ -49,14 +49,14 @@ def snapshot_of(state: DashboardState) -> Snapshot:
     return Snapshot(state.header(), state.limits(), state.columns, state.info)
 
 
-def kept_bundle(snapshot: Snapshot, key: str) -> dict[str, str]:
+def kept_bundle(snapshot: Snapshot, key: str, picture: bool = True) -> dict[str, str]:
     """Return the output as a MIME bundle of HTML and plain text."""
     words = snapshot.limits["words"] if snapshot.columns.ok else ""
     text = "\n".join(line for line in (_summary(snapshot.header), words) if line)
-    return {"text/html": kept_html(snapshot, key), "text/plain": text}
+    return {"text/html": kept_html(snapshot, key, picture), "text/plain": text}
 
 
-def kept_html(snapshot: Snapshot, key: str) -> str:
+def kept_html(snapshot: Snapshot, key: str, picture: bool = True) -> str:
     """Return chart and table as HTML without scripts; a sentence while a sweep runs or where nothing has run.
 
     The picture is within it as a data: URI, so that it needs no file and no network.
@@ -68,17 +68,20 @@ def kept_html(snapshot: Snapshot, key: str) -> str:
     if header["state"] == "running":
         parts.append("<p>Chart and table are kept here when the sweep ends.</p>")
     elif columns.ok:
-        from workbench.views.still import still_png
-
         words = html.escape(limits["words"])
-        picture = base64.b64encode(still_png(info)).decode()
-        alt = f"Trade-off chart of study {header['study']}: {info.x.label} across, {info.y.label} up, {len(info.points)} variants."
-        parts.append(
-            f'<img alt="{html.escape(alt)} {words}" src="data:image/png;base64,{picture}" style="max-width: 100%">'
-        )
+        if picture:
+            parts.append(_picture(header["study"], info, words))
         parts.append(f"<p><b>{words}</b></p>")
         parts.append(_table(columns, info, limits["best"]["id"] if limits["best"] else ""))
     return f'<div class="workbench-static workbench-static-{html.escape(key)}">\n{chr(10).join(parts)}\n</div>'
+
+
+def _picture(study: str, info: TradeoffInfo, words: str) -> str:
+    from workbench.views.still import still_png
+
+    data = base64.b64encode(still_png(info)).decode()
+    alt = f"Trade-off chart of study {study}: {info.x.label} across, {info.y.label} up, {len(info.points)} variants."
+    return f'<img alt="{html.escape(alt)} {words}" src="data:image/png;base64,{data}" style="max-width: 100%">'
 
 
 def _summary(header: dict[str, Any]) -> str:

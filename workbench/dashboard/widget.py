@@ -18,7 +18,7 @@ import anywidget
 import traitlets
 
 from workbench.dashboard.comms import hear_beside_cells
-from workbench.dashboard.kept import Kept, snapshot_of
+from workbench.dashboard.kept import Kept, Snapshot, snapshot_of
 from workbench.dashboard.live import Pulse
 from workbench.dashboard.page import SCRIPTS, STYLES, joined
 from workbench.dashboard.source import Source
@@ -50,7 +50,7 @@ class DashboardWidget(anywidget.AnyWidget):
     def open(self) -> None:
         """Connect to the page; Cancel and all else is heard while a cell keeps the kernel busy, too."""
         super().open()
-        self.hears_beside_cells = hear_beside_cells(self)
+        hear_beside_cells(self)
 
 
 class Dashboard:
@@ -97,10 +97,18 @@ class Dashboard:
             with self._lock:
                 self._up_to_date()
                 snapshot = snapshot_of(self.state)
-            if len(snapshot.columns.trials) > MANY and self.widget.hears_beside_cells:
-                # Drawing the picture would take its time from the answer that the page waits for.
-                self._answered.wait(PATIENCE_S)
-            self._kept.show(snapshot)
+            # Drawing the picture of many would take its time from the answer that the page waits for.
+            many = len(snapshot.columns.trials) > MANY
+            self._kept.show(snapshot, picture=not many)
+        if many:
+            threading.Thread(target=self._draw_later, args=(snapshot,), daemon=True).start()
+
+    def _draw_later(self, snapshot: Snapshot) -> None:
+        self._answered.wait(PATIENCE_S)
+        with self._keeping:
+            # A sweep that ended meanwhile has left a newer picture.
+            if self._pulse is None and self.state.columns is snapshot.columns:
+                self._kept.update(snapshot)
 
     def embed(self) -> DashboardWidget:
         """Return the widget alone, to stand within another one."""
