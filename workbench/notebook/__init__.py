@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register `%wb`, its completions, `name << %wb ...`, and how results are shown; what they need is loaded on first use."""
-    from workbench.notebook import completion, keeping, rich
+    """Register `%wb`, its completions, `name << %wb ...`, and how results are shown; what they need is imported behind them."""
+    from workbench.notebook import ahead, completion, keeping, rich
     from workbench.notebook.magics import WorkbenchMagics
 
     if "wb" in shell.magics_manager.magics["line"]:
@@ -20,3 +20,4 @@ def load(shell: InteractiveShell) -> None:
     completion.register(shell, magics)
     keeping.register(shell)
     rich.register(shell)
+    ahead.import_ahead()

@@ -1,0 +1,36 @@
+"""Imports what the first `%wb` needs while nobody waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+
+# Neither TensorFlow nor dask nor plotly is among what these import.
+NEEDED = (
+    "workbench.notebook.session",
+    "workbench.notebook.verbs",
+    "workbench.commands.asking",
+    "workbench.commands.sweeping",
+    "workbench.notebook.cards",
+    "workbench.notebook.progress",
+    "workbench.dashboard.widget",
+    "workbench.views.figure",
+    "workbench.views.card",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+)
+
+
+def import_ahead() -> threading.Thread:
+    """Import them in a thread of their own; a verb that comes earlier imports what it needs itself."""
+
+    def work() -> None:
+        for name in NEEDED:
+            # Whoever needs it says what is wrong with it.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+    thread = threading.Thread(target=work, name="workbench-imports", daemon=True)
+    thread.start()
+    return thread
