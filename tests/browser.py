@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # No name resolves: the test neither needs nor touches a network.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
+from workbench.report.pdf import HEADLESS, chromium
 
 
 class Page(NamedTuple):
@@ -34,14 +22,10 @@ def open_page(path: Path, folder: Path, *flags: str) -> Page:
 
     Fails with the install command when there is no Chromium.
     """
-    program = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-    assert program, "the report's tests need Chromium: apt-get install chromium"
     log = folder / "net.json"
     command = [
-        program,
-        *FLAGS,
+        chromium(),
+        *HEADLESS,
         *flags,
         f"--user-data-dir={folder / 'profile'}",
         f"--log-net-log={log}",

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,18 +24,19 @@ from urllib.parse import quote, urlsplit
 
 import nbformat
 import psutil
-from browser import FLAGS
 from interrupts import hear_interrupts
 from lab_notebook import PATIENCE, SCRIPT, Notebook
 from playwright.sync_api import BrowserContext, sync_playwright
 from playwright.sync_api import Error as BrowserError
+
+from workbench.report.pdf import HEADLESS, chromium
 
 __all__ = ["Lab", "Notebook", "foreign", "watch"]
 
 HOST = "127.0.0.1"
 
 BROWSER_FLAGS = (
-    *(flag for flag in FLAGS if not flag.startswith(("--headless", "--host-resolver-rules"))),
+    *(flag for flag in HEADLESS if not flag.startswith(("--headless", "--host-resolver-rules"))),
     "--enable-unsafe-swiftshader",
     f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HOST}",
     # An address that is no name would still be called: a proxy that is not there takes it.
@@ -74,10 +74,7 @@ class Lab:
     """
 
     def __init__(self, folder: Path) -> None:
-        program = next(
-            (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-        )
-        assert program, "the tests in JupyterLab need Chromium: apt-get install chromium"
+        program = chromium()
         self.folder = folder
         self.root = folder / "root"
         self.log = folder / "lab.log"

@@ -41,11 +41,11 @@ class Result:
         return ()
 
     def data(self) -> Any:
-        """Return JSON-shaped data."""
+        """Return JSON-shaped data; a verb without `--format` has no need of it."""
         raise NotImplementedError
 
     def rows(self) -> Sequence[Row]:
-        """Return flat rows, for CSV."""
+        """Return flat rows, for CSV; a verb without `--format` has no need of them."""
         raise NotImplementedError
 
     # A result stands for its value: `found = %wb bench f.tflite` gives a list, `study = %wb sweep ...` a study.

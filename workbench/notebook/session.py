@@ -22,19 +22,13 @@ from workbench.study import Study
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-ABOUT = {
-    "prune": "Set the smallest weights to zero.",
-    "cluster": "Let the weights of a kernel share a few values.",
-    "qat": "Fine-tune with 8-bit rounding simulated.",
-    "quantize": "Write the file in one of ten schemes.",
-}
 VERBS = {
     "model": ("workbench.notebook.verbs:model", "Name the model to optimize."),
     "data": ("workbench.notebook.verbs:data", "Name the data to calibrate, train and test on."),
     "convert": ("workbench.notebook.techniques:convert", "Convert to a float .tflite."),
     **{
-        name: ("workbench.notebook.techniques:technique", ABOUT.get(name, "A technique of another package."))
-        for name in techniques.names()
+        name: ("workbench.notebook.techniques:technique", f"{found.help[:1].upper()}{found.help[1:]}.")
+        for name, found in techniques.all().items()
     },
     "delegate": ("workbench.notebook.techniques:delegate", "Run one variant on many runtimes."),
     "dashboard": ("workbench.notebook.verbs:dashboard", "Show the live trade-off chart of a study."),
@@ -47,7 +41,8 @@ app = Verbs(
     name="%wb",
     help="Optimize TensorFlow Lite models: try, check, measure, choose. Without arguments a verb opens its form.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)  # Verbs that answer when nothing is missing; the others open their form.
+)
+# Verbs that answer when nothing is missing; the others open their form.
 ANSWERS = ("studies", "doctor", "show", "dashboard", "report")
 # How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
 CHECKED_SECONDS = 2.0

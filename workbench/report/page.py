@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import write_atomic
-from workbench.report.section import MIME, resource
+from workbench.report.section import ERROR_TAG, MIME, resource
 
 # A cell with this tag is for those who work in the notebook.
 NOTEBOOK_ONLY = "notebook-only"
-ERROR_TAG = "papermill-error-cell-tag"
 # The style that each part of a notebook carries; a page has it once.
 _STYLE = re.compile(r'(<div class="workbench-report">)<style>.*?</style>', re.S)
 

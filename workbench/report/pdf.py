@@ -11,7 +11,8 @@ from workbench.errors import MissingExtra, WorkbenchError
 from workbench.files import write_atomic
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
+# A page that is complete in itself, opened by nobody.
+HEADLESS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -22,6 +23,8 @@ FLAGS = (
     "--disable-sync",
     # No name resolves: a page that is complete in itself needs none.
     "--host-resolver-rules=MAP * ~NOTFOUND",
+)
+PRINTING = (
     "--no-pdf-header-footer",
     # As wide as the paper, so that the chart is drawn to fit it.
     "--window-size=1032,720",
@@ -47,7 +50,8 @@ def print_pdf(page: Path, path: Path) -> Path:
         target = Path(folder) / "page.pdf"
         command = [
             program,
-            *FLAGS,
+            *HEADLESS,
+            *PRINTING,
             f"--user-data-dir={folder}/profile",
             f"--print-to-pdf={target}",
             page.resolve().as_uri(),

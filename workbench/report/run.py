@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 from workbench.errors import Cancelled, WorkbenchError, unknown
 from workbench.files import write_atomic
 from workbench.report import templates
+from workbench.report.section import ERROR_TAG, MIME
 
-MIME = "application/vnd.workbench+json"
 START_SECONDS = 120
 # Cells done, of how many, and the heading under which the next one stands.
 Listener = Callable[[int, int, str], None]
-# Papermill's own tag of the cells that say what failed.
-ERROR_TAG = "papermill-error-cell-tag"
 
 
 class Ran(NamedTuple):

@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Any
 
 MIME = "application/vnd.workbench+json"
+# Papermill's own tag of the cells that say what failed.
+ERROR_TAG = "papermill-error-cell-tag"
 
 
 class Section:
