@@ -84,14 +84,13 @@ class Axes:
         several = bool(self._shared(columns, x, y))
         symbols = [s for s in SYMBOLS if s != "runtime" or several]
         return {
-            "metrics": [
-                {"name": m.name, "label": m.label, "log_possible": _log_possible(columns, parts)}
-                for m, parts in _offered(columns, spread)
-            ],
+            "metrics": [{"name": m.name, "label": m.label} for m in _offered(columns, spread)],
             "x": info.x.name if spread else x,
             "y": info.y.name if spread else y,
             "x_log": info.x_log,
             "y_log": info.y_log,
+            "x_log_possible": log_possible([p.x for p in info.points]),
+            "y_log_possible": log_possible([p.y for p in info.points]),
             "colour": info.colour,
             "colours": [{"name": c, "label": TITLES[c]} for c in COLOURS],
             "symbol": info.symbol,
@@ -116,16 +115,11 @@ class Axes:
         return shared_runtimes(columns, columns.metric(x), columns.metric(y))
 
 
-def _offered(columns: Columns, spread: bool) -> list[tuple[Metric, list[Metric]]]:
-    """Return the metrics to choose from, each with those whose figures it shows."""
-    found: dict[str, tuple[Metric, list[Metric]]] = {}
+def _offered(columns: Columns, spread: bool) -> list[Metric]:
+    """Return the metrics to choose from; where each runtime has points of its own, a family is one."""
+    found: dict[str, Metric] = {}
     for metric in columns.metrics.values():
-        if metric.name == "latency":
-            continue
-        shown = across(columns, metric) if spread else metric
-        found.setdefault(shown.name, (shown, []))[1].append(metric)
+        if metric.name != "latency":
+            shown = across(columns, metric) if spread else metric
+            found.setdefault(shown.name, shown)
     return list(found.values())
-
-
-def _log_possible(columns: Columns, metrics: Sequence[Metric]) -> bool:
-    return log_possible([columns.values(m)[i] for m in metrics for i in columns.ok])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError, unknown
@@ -103,7 +104,7 @@ class Limits:
             "accuracy_drop": columns.metrics.get("accuracy_drop"),
             "latency_ms": latency_of(columns, self._runtime(columns)),
         }
-        return {n: m for n, m in found.items() if m and any(columns.values(m)[i] is not None for i in columns.ok)}
+        return {n: m for n, m in found.items() if m and columns.known(m)}
 
     def _held(self, columns: Columns) -> Constraints:
         """Return the limits that can be held against something; what has no slider cannot shut everything out."""
@@ -113,9 +114,8 @@ class Limits:
     def _sliders(self, columns: Columns) -> list[Slider]:
         sliders = []
         for name, metric in self._metrics(columns).items():
-            figures = [v for i in columns.ok if (v := columns.values(metric)[i]) is not None and math.isfinite(v)]
             limit = self.kept.model_dump()[name]
-            stops = stops_for(figures, metric.unit, limit)
+            stops = stops_for(columns.known(metric), metric.unit, limit)
             texts = [limit_text(s, metric.unit) for s in stops[:-1]]
             label = {"size": "File size", "accuracy_drop": "Accuracy drop"}.get(name, metric.marked_title)
             unit = {"size": "bytes", "accuracy_drop": "points"}.get(name, "")
@@ -172,17 +172,21 @@ def stops_for(figures: Sequence[float], unit: Unit, limit: float | None = None) 
 
     The last one lets everything through. More figures than stops are thinned evenly by rank.
     """
-    rounded = sorted({_up(max(v, 0.0), unit) for v in figures})
-    if unit == "points":
-        # A loss of nothing can always be asked for.
-        rounded = sorted({0.0, *rounded})
+    rounded = _rounded(tuple(figures), unit)
     most = MOST_STOPS - (2 if limit is not None else 1)
     if len(rounded) > most:
         step = (len(rounded) - 1) / (most - 1)
-        rounded = [rounded[round(i * step)] for i in range(most)]
+        rounded = tuple(rounded[round(i * step)] for i in range(most))
     stops = sorted({*rounded, *([] if limit is None else [float(limit)])})
     # No limit lies beyond every figure and every limit.
     return (*stops, _up(stops[-1] * 1.1, unit) or 1.0)
+
+
+@lru_cache(maxsize=16)
+def _rounded(figures: tuple[float, ...], unit: Unit) -> tuple[float, ...]:
+    """Return the figures as stops of a slider; kept, since a slider that moves asks again with the same ones."""
+    # A loss of nothing can always be asked for.
+    return tuple(sorted({*([0.0] if unit == "points" else []), *(_up(max(v, 0.0), unit) for v in figures)}))
 
 
 def limit_text(value: float, unit: Unit) -> str:

@@ -36,6 +36,7 @@ class DashboardState:
         self.arranged = Table()
         self.selected: list[str] = []
         self._seen: Any = None
+        self._marks: list[tuple[Any, ...]] | None = None
         self._info: TradeoffInfo | None = None
         self.refresh()
         self.limited = Limits(self.record.grid.get("constraints"))
@@ -43,10 +44,12 @@ class DashboardState:
     def refresh(self) -> bool:
         """Read the trials and the record again; returns whether anything that is shown is another than before."""
         trials, record = self.source.trials, self.source.record
-        seen = (record, self.source.running, self.source.error, [_mark(t) for t in trials])
-        if seen == self._seen:
+        seen = (record, self.source.running, self.source.error)
+        # The first reading has nothing to be compared with, so its marks are made by the second.
+        marks = [_mark(t) for t in trials] if self._seen else None
+        if seen == self._seen and marks == (self._marks or [_mark(t) for t in self.columns.trials]):
             return False
-        self._seen = seen
+        self._seen, self._marks = seen, marks
         self.record: StudyRecord = record
         self.columns = Columns(trials)
         self.places = {t.id: i for i, t in enumerate(trials)}

@@ -96,9 +96,12 @@ class Dashboard:
             display({**data, "text/plain": self._about()}, metadata=metadata, raw=True)
             with self._lock:
                 self._up_to_date()
+                many = len(self.state.columns.trials) > MANY
+            if many and self._tabs:
+                # A page waits for its answer, from which this would take its time.
+                self._answered.wait(PATIENCE_S)
+            with self._lock:
                 snapshot = snapshot_of(self.state)
-            # Drawing the picture of many would take its time from the answer that the page waits for.
-            many = len(snapshot.columns.trials) > MANY
             self._kept.show(snapshot, picture=not many)
         if many:
             threading.Thread(target=self._draw_later, args=(snapshot,), daemon=True).start()
@@ -140,9 +143,9 @@ class Dashboard:
             if message["do"] == "cancel":
                 # Not behind a refresh, which may take its time.
                 self.source.cancel()
-            if message["do"] == "ready" and not message.get("plotly"):
-                # Not behind the first reading of the trials: the page is busy with it for a while.
-                self._tell_plotly()
+            if message["do"] == "ready":
+                self._greet(message)
+                return
             with self._lock:
                 self._answers()[message["do"]](message)
         except WorkbenchError as error:
@@ -154,7 +157,6 @@ class Dashboard:
 
     def _answers(self) -> dict[str, Callable[[Message], None]]:
         return {
-            "ready": self._ready,
             "choose": self._choose,
             "limit": self._limit,
             "select": self._select,
@@ -167,10 +169,18 @@ class Dashboard:
             "closed": self._closed,
         }
 
-    def _ready(self, message: Message) -> None:
+    def _greet(self, message: Message) -> None:
+        """Answer a page that shows the dashboard from now on, once: it asks again where it had no answer yet."""
+        view = str(message.get("view"))
+        if view in self._tabs:
+            return
         self._asked = True
-        self._tabs[str(message.get("view"))] = "tradeoff"
-        self._everything()
+        self._tabs[view] = "tradeoff"
+        if not message.get("plotly"):
+            # Not behind the first reading of the trials: the page is busy with it for a while.
+            self._tell_plotly()
+        with self._lock:
+            self._everything()
         self._answered.set()
 
     def _closed(self, message: Message) -> None:

@@ -56,7 +56,11 @@ class Artifacts:
 
     def path(self, sha256: str, kind: str) -> Path:
         """Return where an artifact lies."""
-        return self.folder / f"{sha256}.{kind}"
+        return Path(self.location(sha256, kind))
+
+    def location(self, sha256: str, kind: str) -> str:
+        """Return where an artifact lies, as text: what is asked for ten thousand of them."""
+        return os.path.join(self.folder, f"{sha256}.{kind}")
 
     def _name(self, partial: Path, kind: str, sha256: str) -> Artifact:
         final = self.path(sha256, kind)

@@ -29,7 +29,7 @@ from workbench.store.tables import (
     TRIALS,
 )
 from workbench.values.base import canonical_json
-from workbench.values.bulk import uncollected
+from workbench.values.bulk import fill, uncollected
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, OpProfile, Trial
@@ -121,19 +121,20 @@ class Store:
         # As text, which pydantic reads at once; by way of dictionaries it takes several times as long.
         texts = sa.select(sa.cast(TRIALS.c.trial, sa.Text)).where(TRIALS.c.study == study).order_by(TRIALS.c.position)
         runs = (
-            sa.select(MEASUREMENTS.c.trial, sa.cast(MEASUREMENTS.c.measurement, sa.Text))
-            .where(MEASUREMENTS.c.study == study)
-            .order_by(MEASUREMENTS.c.at)
-        )
+            sa.select(MEASUREMENTS.c.trial, MEASUREMENTS.c.at, sa.cast(MEASUREMENTS.c.measurement, sa.Text))
+        ).where(MEASUREMENTS.c.study == study)
         measured: dict[str, list[Measurement]] = {}
         with uncollected():
             with _Guarded(self, self.engine.connect, "read") as db:
                 found = db.execute(texts).scalars().all()
                 told = db.execute(runs).all()
-            for trial_id, text in told:
+            # Sorted here: the database would carry every text along.
+            for trial_id, _, text in sorted(told, key=lambda row: row[1]):
                 measured.setdefault(trial_id, []).append(Measurement.model_validate_json(text))
             trials = [Trial.model_validate_json(text) for text in found]
-            return [self._located(t, tuple(measured.get(t.id, ()))) for t in trials]
+            for trial in trials:
+                self._complete(trial, tuple(measured.get(trial.id, ())))
+            return trials
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of trials by state for each study."""
@@ -227,13 +228,11 @@ class Store:
         """Release the database."""
         self.engine.dispose()
 
-    def _located(self, trial: Trial, measurements: tuple[Measurement, ...]) -> Trial:
-        """Return the trial with its measurements, and its artifact's path in this store, which may have been moved."""
-        update: dict[str, Any] = {"measurements": measurements}
+    def _complete(self, trial: Trial, measurements: tuple[Measurement, ...]) -> None:
+        """Give a trial just read its measurements, and its artifact the path in this store, which may have been moved."""
+        fill(trial, measurements=measurements)
         if trial.artifact:
-            here = self.artifacts.path(trial.artifact.sha256, trial.artifact.kind)
-            update["artifact"] = trial.artifact.model_copy(update={"path": str(here)})
-        return trial.model_copy(update=update)
+            fill(trial.artifact, path=self.artifacts.location(trial.artifact.sha256, trial.artifact.kind))
 
     def _create_tables(self) -> None:
         with self.engine.begin() as db:

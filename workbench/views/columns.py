@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -28,6 +29,7 @@ class Columns:
         self.trials = list(trials)
         # A metric across runtimes has the name of another one, so its runtime belongs to the key.
         self._values: dict[tuple[str, str], list[float | None]] = {}
+        self._known: dict[tuple[str, str], tuple[float, ...]] = {}
         self._intervals: dict[tuple[str, str], list[Interval | None]] = {}
         self._outcomes: dict[Place, dict[int, Measurement]] = {}
 
@@ -71,6 +73,18 @@ class Columns:
                 values = [metric.value(t, self.baseline) for t in self.trials]
             self._values[_key(metric)] = values
         return self._values[_key(metric)]
+
+    def at(self, metric: Metric, places: Sequence[int]) -> list[float | None]:
+        """Return the figures of some trials, by their positions."""
+        values = self.values(metric)
+        return [values[i] for i in places]
+
+    def known(self, metric: Metric) -> tuple[float, ...]:
+        """Return the finite figures of the trials that are `ok`."""
+        key = _key(metric)
+        if key not in self._known:
+            self._known[key] = tuple(v for v in self.at(metric, self.ok) if v is not None and math.isfinite(v))
+        return self._known[key]
 
     def intervals(self, metric: Metric) -> list[Interval | None]:
         """Return one 95 % interval per trial, None where it has none."""

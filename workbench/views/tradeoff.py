@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -94,32 +94,13 @@ def tradeoff_info(
         _Series("", x_metric, y_metric),
         *(_Series(text, _on(columns, x_metric, runtime), _on(columns, y_metric, runtime)) for runtime, text in spread),
     ][1 if spread else 0 :]
-    places = [(s, i) for s in series for i in columns.ok if not s.runtime or _has(columns, s, i)]
-    xs = [columns.values(s.x)[i] for s, i in places]
-    ys = [columns.values(s.y)[i] for s, i in places]
-    ok = columns.trials
-    front = front_of(x_metric, y_metric, xs, ys, [ok[i].recipe for _, i in places])
-    on_front = set(front.indices)
+    shown = [(s, _having(columns, s) if s.runtime else columns.ok) for s in series]
+    xs = [v for s, places in shown for v in columns.at(s.x, places)]
+    ys = [v for s, places in shown for v in columns.at(s.y, places)]
+    recipes = [columns.trials[i].recipe for _, places in shown for i in places]
+    front = front_of(x_metric, y_metric, xs, ys, recipes)
     x_axis, y_axis = (across(columns, m) if spread else m for m in (x_metric, y_metric))
-    lines = _lines(columns, (x_axis, y_axis), len(places) > CROWD)
-    points = tuple(
-        Point(
-            id=ok[i].id,
-            recipe=ok[i].recipe,
-            scheme=scheme_of(ok[i]),
-            techniques=techniques_of(ok[i]),
-            x=xs[n],
-            y=ys[n],
-            x_interval=columns.intervals(s.x)[i],
-            y_interval=columns.intervals(s.y)[i],
-            is_baseline=ok[i].baseline,
-            on_front=n in on_front,
-            warnings=len(ok[i].warnings),
-            figures=lines(s, i),
-            runtime=s.runtime,
-        )
-        for n, (s, i) in enumerate(places)
-    )
+    points = tuple(_points(columns, shown, set(front.indices), (x_axis, y_axis), len(xs) > CROWD))
     x_fits, y_fits = log_fits(x_metric, xs), log_fits(y_metric, ys)
     return TradeoffInfo(
         x_axis,
@@ -239,9 +220,43 @@ def _on(columns: Columns, metric: Metric, runtime: str) -> Metric:
     return columns.metrics[f"{metric.family}@{runtime}"] if metric.family else metric
 
 
-def _has(columns: Columns, series: _Series, i: int) -> bool:
-    """Whether the trial was run there; one that was not is no missing figure, as it is when it has one point alone."""
-    return any(columns.values(m)[i] is not None for m in (series.x, series.y) if m.family)
+def _having(columns: Columns, series: _Series) -> list[int]:
+    """Return the trials that were run there; the others miss no figure, as they do where a trial has one point alone."""
+    figures = [columns.values(m) for m in (series.x, series.y) if m.family]
+    return [i for i in columns.ok if any(values[i] is not None for values in figures)]
+
+
+def _points(
+    columns: Columns,
+    shown: Sequence[tuple[_Series, Sequence[int]]],
+    on_front: set[int],
+    axes: tuple[Metric, Metric],
+    crowded: bool,
+) -> Iterator[Point]:
+    """Return the points of each series; what is the same for all of them is looked up once."""
+    n = 0
+    for series, places in shown:
+        xs, ys = columns.values(series.x), columns.values(series.y)
+        x_intervals, y_intervals = columns.intervals(series.x), columns.intervals(series.y)
+        lines = _lines(columns, axes, series, crowded)
+        for i in places:
+            trial = columns.trials[i]
+            yield Point(
+                trial.id,
+                trial.recipe,
+                scheme_of(trial),
+                techniques_of(trial),
+                xs[i],
+                ys[i],
+                x_intervals[i],
+                y_intervals[i],
+                trial.baseline,
+                n in on_front,
+                len(trial.warnings),
+                lines(i),
+                series.runtime,
+            )
+            n += 1
 
 
 def _legend(columns: Columns, runtime: str, kind: Kind) -> str:
@@ -252,24 +267,28 @@ def _legend(columns: Columns, runtime: str, kind: Kind) -> str:
     return f"{runtime} ({notes})" if notes else runtime
 
 
-def _lines(columns: Columns, axes: tuple[Metric, Metric], crowded: bool) -> Callable[[_Series, int], tuple[str, ...]]:
+def _lines(
+    columns: Columns, axes: tuple[Metric, Metric], series: _Series, crowded: bool
+) -> Callable[[int], tuple[str, ...]]:
     """Return what writes a point's figures: all that are of interest, or in a crowd those of the axes."""
     hovered = [m for m in columns.metrics.values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"]
+    named = list(zip(axes, (series.x, series.y), strict=True)) if crowded else [(m, m) for m in hovered]
+    # A metric puts its title together, so that is done once.
+    shown = [(f"{title.marked_title}: ", m.unit, columns.values(m), columns.intervals(m)) for title, m in named]
+    first = (f"on {series.runtime}",) if series.runtime else ()
 
-    def lines(series: _Series, i: int) -> tuple[str, ...]:
-        shown = [(m, m) for m in hovered]
-        if crowded:
-            shown = list(zip(axes, (series.x, series.y), strict=True))
-        found = ((title, m, columns.values(m)[i]) for title, m in shown)
-        told = [_line(title, value, columns.intervals(m)[i]) for title, m, value in found if value is not None]
-        return tuple([f"on {series.runtime}", *told] if series.runtime else told)
+    def lines(i: int) -> tuple[str, ...]:
+        told = (
+            title + _figure(v, unit, spans[i]) for title, unit, values, spans in shown if (v := values[i]) is not None
+        )
+        return (*first, *told)
 
     return lines
 
 
-def _line(metric: Metric, value: float, interval: Interval | None) -> str:
+def _figure(value: float, unit: units.Unit, interval: Interval | None) -> str:
     span = f" ({units.digits(interval[0])} to {units.digits(interval[1])})" if interval else ""
-    return f"{metric.marked_title}: {units.text(value, metric.unit)}{span}"
+    return f"{units.text(value, unit)}{span}"
 
 
 def _finite(a: float, b: float) -> bool:

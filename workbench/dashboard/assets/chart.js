@@ -33,7 +33,7 @@ function makeChart(view) {
   const home = { name: "reset", title: "Reset axes", icon: HOME, click: () => reset() };
   const config = { ...CONFIG, modeBarButtonsToAdd: [home] };
   const element = h("div", { class: "wb-chart" }, waiting, frame, told, legend.element, note);
-  let closed = false, boxes = 0, resets = 0, hit = "", data = null, limits = null, selected = [], cursor = null, Plotly = null, drawing = null, again = false, drawn = false;
+  let closed = false, boxes = 0, resets = 0, hit = "", data = null, limits = null, selected = [], cursor = null, Plotly = null, drawing = null, again = false, drawn = false, warm = false, width = 0;
 
   function look() {
     webglWorks ??= hasWebgl();
@@ -72,16 +72,22 @@ function makeChart(view) {
     legend.element.hidden = empty;
     legend.show(figure, hidden, Boolean(limits?.best));
     choices.show(data);
-    view.root.dataset.points = String([...placesOf(figure).values()].flat().filter((spot) => !hidden.has(spot.trace.legendgroup)).length);
-    if (frame.hidden || !plot.offsetWidth) return;
+    const shown = () => (view.root.dataset.points = String([...placesOf(figure).values()].flat().filter((spot) => !hidden.has(spot.trace.legendgroup)).length));
+    if (frame.hidden || !plot.offsetWidth) {
+      if (empty) shown();
+      return;
+    }
     // One drawing at a time; what came meanwhile is drawn once, after it.
     if (drawing) {
       again = true;
       return;
     }
     const now = look();
+    width = plot.offsetWidth;
+    if (warm) coolDown(figure);
     drawing = Plotly.react(plot, allTraces(figure, now), pageLayout(figure, now, limits), config)
       .then(listen)
+      .then(shown)
       .catch((error) => console.error("workbench: the chart could not be drawn", error))
       .finally(() => {
         drawing = null;
@@ -90,6 +96,20 @@ function makeChart(view) {
           draw();
         }
       });
+  }
+
+  /** Have the graphics card ready for very many points while the kernel still reads them: it takes most of the first drawing. */
+  function warmUp() {
+    const now = look();
+    if (!now.webgl) return;
+    warm = true;
+    Plotly.newPlot(plot, [warmTrace()], { width: element.offsetWidth, height: now.height }, config);
+  }
+
+  function coolDown(figure) {
+    warm = false;
+    // Few points are drawn without it, and a page has few of its contexts.
+    if (!figure.data.some((trace) => trace.type === "scattergl")) Plotly.purge(plot);
   }
 
   function listen() {
@@ -164,7 +184,10 @@ function makeChart(view) {
   }
 
   const resized = paced(100, () => {
-    if (drawn && Plotly && plot.offsetWidth) Plotly.Plots.resize(plot);
+    // A card that opens below changes the height of the page, which the chart does not follow.
+    if (!plot.offsetWidth || plot.offsetWidth === width) return;
+    width = plot.offsetWidth;
+    if (drawn) Plotly.Plots.resize(plot);
     else draw();
   });
 
@@ -172,7 +195,8 @@ function makeChart(view) {
     element, choices, draw, resized,
     ready(program) {
       Plotly = program;
-      draw();
+      if (data) draw();
+      else warmUp();
     },
     show(message) {
       data = { ...message, figure: unpacked(message.figure) };
@@ -211,7 +235,7 @@ function makeChoices(send) {
     for (const { name, select, log } of axes) {
       select.show(choices.metrics, choices[name]);
       log.checked = Boolean(choices[`${name}_log`]);
-      log.disabled = !choices.metrics.find((metric) => metric.name === choices[name])?.log_possible;
+      log.disabled = !choices[`${name}_log_possible`];
     }
     colour.show(choices.colours, choices.colour);
     symbol.show(choices.symbols, choices.symbol);

@@ -56,6 +56,11 @@ function allTraces(figure, look) {
   return [...traces, ...rings(figure, look)];
 }
 
+/** Return a trace of no data that takes what the points of a crowded chart take. */
+function warmTrace() {
+  return { type: "scattergl", mode: "markers", x: [0, 1], y: [0, 1], marker: { symbol: ["circle", "square"], line: { width: 1 } } };
+}
+
 function baselineTrace(trace, look) {
   const ink = look.colours.ink;
   return { ...trace, showlegend: false, textfont: { ...trace.textfont, color: ink }, marker: { ...trace.marker, color: ink, line: { ...trace.marker?.line, color: ink } } };

@@ -1,7 +1,7 @@
 // ---- main: one view of the dashboard: tabs, what arrives, what is sent
 
 const TABS = [["tradeoff", "Trade-off"], ["table", "Table"], ["parallel", "Parallel coordinates"], ["failures", "Failures"], ["environment", "Environment"]];
-const REFRESH_MS = 5000, REFRESH_MOST_MS = 30000, SILENCE_MS = 4000;
+const REFRESH_MS = 5000, REFRESH_MOST_MS = 30000, SILENCE_MS = 4000, ASK_AGAIN_MS = 150;
 
 function makeView(model, el) {
   const name = freshId("view");
@@ -145,12 +145,16 @@ function makeView(model, el) {
   const silence = setTimeout(() => {
     if (!alive) silent.textContent = "No answer from the kernel: it is busy in another cell or no longer running. What the notebook kept of this dashboard is below.";
   }, SILENCE_MS);
-  view.send({ do: "ready", plotly: hasPlotly() });
+  const ready = () => view.send({ do: "ready", plotly: hasPlotly() });
+  ready();
+  // The first question may come before there is a way past the cell that runs; the second then has one.
+  const asking = setTimeout(() => alive || ready(), ASK_AGAIN_MS);
   poll();
 
   return () => {
     clearTimeout(timer);
     clearTimeout(silence);
+    clearTimeout(asking);
     model.off("msg:custom", hear);
     stopTheme();
     size.disconnect();
