@@ -14,7 +14,8 @@ from workbench.commands.tables import trial_row, trials_table
 from workbench.errors import WorkbenchError
 from workbench.values.recipe import SCHEMES
 from workbench.values.warning import WarningKind, warning
-from workbench.views import drawing, units
+from workbench.views import marks, units
+from workbench.views.figure import stair
 from workbench.views.metrics import find_metric, metrics_for, places_of, runtimes_of
 from workbench.views.table import columns, rows
 from workbench.views.tradeoff import front_trials, tradeoff_figure, tradeoff_info
@@ -185,11 +186,9 @@ def test_latency_has_whiskers_and_a_logarithmic_axis_only_where_it_fits() -> Non
 
 
 def test_each_scheme_and_group_looks_different() -> None:
-    assert set(drawing.COLOURS) == set(SCHEMES)
-    assert len(set(drawing.COLOURS.values())) == len(SCHEMES)
-    assert len(set(drawing.SYMBOLS.values()) | set(drawing.OTHER_SYMBOLS)) == len(drawing.SYMBOLS) + len(
-        drawing.OTHER_SYMBOLS
-    )
+    assert set(marks.COLOURS) == set(SCHEMES)
+    assert len(set(marks.COLOURS.values())) == len(SCHEMES)
+    assert len(set(marks.SYMBOLS.values()) | set(marks.OTHER_SYMBOLS)) == len(marks.SYMBOLS) + len(marks.OTHER_SYMBOLS)
 
 
 def test_figure_holds_each_point_once_and_the_front_in_order() -> None:
@@ -207,8 +206,8 @@ def test_figure_holds_each_point_once_and_the_front_in_order() -> None:
 
 
 def test_stair_keeps_the_limit_from_the_better_side() -> None:
-    assert drawing.stair(find_metric("size", [])) == "hv"
-    assert drawing.stair(find_metric("accuracy", [])) == "vh"
+    assert stair(find_metric("size", [])) == "hv"
+    assert stair(find_metric("accuracy", [])) == "vh"
 
 
 def test_empty_chart_says_so() -> None:

@@ -32,6 +32,7 @@ class DashboardState:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.progress: Event | None = None
+        self.columns = Columns([])
         self.axes = Axes()
         self.arranged = Table()
         self.selected: list[str] = []

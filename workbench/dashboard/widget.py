@@ -26,6 +26,7 @@ from workbench.dashboard.state import DashboardState
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256
+from workbench.views.plotly_js import plotly_js
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ ARRANGEMENT = ("sort", "descending", "filter", "state", "page")
 TABS = ("tradeoff", "table", "parallel", "failures", "environment")
 # A view that asks for nothing so long after it was shown stands behind a kernel that is busy.
 PATIENCE_S = 3.0
+# A page that asked for nothing so long is only looked at.
+QUIET_S = 2.0
 # So many trials take long to be drawn.
 MANY = 1_000
 
@@ -74,6 +77,7 @@ class Dashboard:
         self._pulse: Pulse | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._shown_at = 0.0
+        self._heard_at = 0.0
         self._asked = False
         self._answered = threading.Event()
 
@@ -108,6 +112,9 @@ class Dashboard:
 
     def _draw_later(self, snapshot: Snapshot) -> None:
         self._answered.wait(PATIENCE_S)
+        # Whoever moves a slider is answered first.
+        while time.monotonic() - self._heard_at < QUIET_S:
+            time.sleep(QUIET_S / 4)
         with self._keeping:
             # A sweep that ended meanwhile has left a newer picture.
             if self._pulse is None and self.state.columns is snapshot.columns:
@@ -139,6 +146,7 @@ class Dashboard:
 
     def hear(self, message: Message) -> None:
         """Do what a message of the page asks; a mistake becomes a notice there, and nothing ends the connection."""
+        self._heard_at = time.monotonic()
         try:
             if message["do"] == "cancel":
                 # Not behind a refresh, which may take its time.
@@ -244,9 +252,7 @@ class Dashboard:
         self.widget.send({**content, "show": what}, buffers)
 
     def _tell_plotly(self) -> None:
-        from plotly.offline import get_plotlyjs
-
-        self._tell("plotly", {}, [get_plotlyjs().encode()])
+        self._tell("plotly", {}, [plotly_js()])
 
     def _everything(self) -> None:
         self._tell("header", self.state.header())

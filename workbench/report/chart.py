@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Trial
+from workbench.views.figure import axis, stair
 from workbench.views.metrics import Metric, metrics_for
 from workbench.views.tradeoff import (
     default_axes,
@@ -29,8 +30,6 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
     `figure` is Plotly's; `metrics` hold one figure per `ids`, their intervals and axis; `pairs[i][j]` the
     Pareto front of metric i across and metric j up, as indices of `ids`, and the note that goes with it.
     """
-    from workbench.views.drawing import axis, stair
-
     ok = [t for t in trials if t.state == "ok"]
     if not ok:
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.files import write_atomic
 from workbench.report.section import ERROR_TAG, MIME, resource
+from workbench.views.plotly_js import plotly_js
 
 # A cell with this tag is for those who work in the notebook.
 NOTEBOOK_ONLY = "notebook-only"
@@ -49,7 +50,7 @@ def page_html(notebook: Any, title: str, code: bool = False) -> str:
             body=_with_navigation(body, headings),
             error=error,
             links="papermill-error-cell" in body,
-            plotly=_plotly() if charts else "",
+            plotly=plotly_js().decode() if charts else "",
             script=resource("page.js"),
         )
     )
@@ -183,10 +184,3 @@ def _pygments() -> str:
     light, dark = (HtmlFormatter(style=s).get_style_defs(".highlight") for s in ("default", "github-dark"))
     kept = "\n".join(line for line in dark.splitlines() if "background" not in line.split("{")[0])
     return f"\n{light}\n.highlight {{ background: none }}\n@media screen and (prefers-color-scheme: dark) {{ {kept} .highlight {{ background: none }} }}"
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    source: str = get_plotlyjs()
-    return source

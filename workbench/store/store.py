@@ -120,9 +120,9 @@ class Store:
         """Return a study's trials with their measurements, in the order in which they were asked for."""
         # As text, which pydantic reads at once; by way of dictionaries it takes several times as long.
         texts = sa.select(sa.cast(TRIALS.c.trial, sa.Text)).where(TRIALS.c.study == study).order_by(TRIALS.c.position)
-        runs = (
-            sa.select(MEASUREMENTS.c.trial, MEASUREMENTS.c.at, sa.cast(MEASUREMENTS.c.measurement, sa.Text))
-        ).where(MEASUREMENTS.c.study == study)
+        runs = (sa.select(MEASUREMENTS.c.trial, MEASUREMENTS.c.at, sa.cast(MEASUREMENTS.c.measurement, sa.Text))).where(
+            MEASUREMENTS.c.study == study
+        )
         measured: dict[str, list[Measurement]] = {}
         with uncollected():
             with _Guarded(self, self.engine.connect, "read") as db:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from workbench.views.figure import axis, figure_of, stair, whiskers
-from workbench.views.marks import COLOURS, OTHER_SYMBOLS, SYMBOLS
+from workbench.views.figure import figure_of
 from workbench.views.tradeoff import TradeoffInfo
-
-__all__ = ["COLOURS", "OTHER_SYMBOLS", "SYMBOLS", "axis", "draw", "stair", "whiskers"]
 
 
 def draw(info: TradeoffInfo) -> go.Figure:

@@ -12,7 +12,7 @@ const CONFIG = {
   toImageButtonOptions: { filename: "workbench-tradeoff", scale: 2 },
 };
 const HOME = { width: 1000, height: 1000, path: "M500 90L60 480h130v390h230V620h160v250h230V480h130Z" };
-const HEIGHT = 460;
+const HEIGHT = 460, SOON_MS = 20;
 let webglWorks = null;
 
 function makeChart(view) {
@@ -196,7 +196,8 @@ function makeChart(view) {
     ready(program) {
       Plotly = program;
       if (data) draw();
-      else warmUp();
+      // What has arrived meanwhile is handed over first.
+      else setTimeout(() => data || closed || warmUp(), SOON_MS);
     },
     show(message) {
       data = { ...message, figure: unpacked(message.figure) };
