@@ -146,7 +146,7 @@ class Limits:
         if found is None:
             return "No variant fits; loosen a limit."
         limited = any(v is not None for v in self._held(columns).model_dump().values())
-        of = f"of {fit} that fit" if limited else f"of all {fit}"
+        of = f"of {fit:,} that fit" if limited else f"of all {fit:,}"
         return f"Smallest {of}: {found.recipe}, {self._described(found, columns)}."
 
     def _shade(self, columns: Columns, x: Metric, y: Metric) -> list[dict[str, Any]]:

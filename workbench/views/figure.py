@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.views.marks import INK, colours_of, ordered, symbols_of
+from workbench.views.marks import INK, colours_of, darker, ordered, symbols_of
 from workbench.views.metrics import Interval, Metric
 from workbench.views.tradeoff import Point, TradeoffInfo
 
@@ -141,13 +141,13 @@ def _points(
             "color": colour,
             "size": size,
             "symbol": [symbols[group_of(p, info.symbol)] + ("" if filled else "-open") for p in points],
-            "line": _outline(colour, filled),
+            "line": _outline(colour, filled, info.crowded),
         },
         "selected": {"marker": {"size": 2 * MARKER}},
         "unselected": {"marker": {"opacity": 0.35}},
         "customdata": [(p.id, _hover(p)) for p in points],
         "hovertemplate": "%{customdata[1]}<extra></extra>",
-        "meta": {"role": "points", "ids": [p.id for p in points], "outlined": filled},
+        "meta": {"role": "points", "ids": [p.id for p in points], "outlined": filled and not info.crowded},
     }
     if not info.crowded:
         trace["error_x"] = whiskers(xs, [p.x_interval for p in points])
@@ -219,8 +219,11 @@ def _symbol_entry(shape: str, symbol: str) -> Trace:
     }
 
 
-def _outline(colour: str, filled: bool) -> dict[str, Any]:
-    return {"width": 1, "color": "rgba(0,0,0,0.55)"} if filled else {"width": 2, "color": colour}
+def _outline(colour: str, filled: bool, crowded: bool = False) -> dict[str, Any]:
+    if not filled:
+        return {"width": 2, "color": colour}
+    # Where hundreds stand upon one another, black outlines would cover the colours.
+    return {"width": 1, "color": darker(colour) if crowded else "rgba(0,0,0,0.55)"}
 
 
 def _hover(point: Point) -> str:

@@ -46,6 +46,12 @@ INK = "#444444"
 _ALL_SYMBOLS = (*SYMBOLS.values(), *OTHER_SYMBOLS)
 
 
+def darker(colour: str) -> str:
+    """Return a colour (#rrggbb) with two thirds of its light."""
+    red, green, blue = (round(int(colour[i : i + 2], 16) * 2 / 3) for i in (1, 3, 5))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def ordered(kind: str, groups: Sequence[str]) -> list[str]:
     """Return groups in the order of a legend: schemes and techniques as they are known, runtimes as they come."""
     if kind == "runtime":
