@@ -1,4 +1,4 @@
-"""Run a plan's stages on the pool: longest chains first, one stage per worker, failures kept to their trials."""
+"""Run a plan's stages on the pool in the order of their ranks, one stage per worker, failures kept to their trials."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ class Builder:
     def _loop(
         self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd
     ) -> None:
-        """Keep every worker busy with the ready stage that begins the longest chain, until none is left."""
+        """Keep every worker busy with the ready stage that comes first (`Rank.place`), until none is left."""
         waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
-        priority = self.plan.priorities()
+        ranks = self.plan.ranks()
         failed = 0
         deadline = time.monotonic() + STARTUP_SECONDS
         while waiting or flights:
@@ -106,7 +106,8 @@ class Builder:
                 )
             busy = {f.worker for f in flights.values()}
             free = [w for w in workers if w not in busy]
-            ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: -priority[k])
+            many = sum(ranks[k].training for k in waiting) > 2 * len(workers)
+            ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: ranks[k].place(many))
             for key in ready:
                 self.ready_at.setdefault(key, time.monotonic())
             for worker, key in zip(free, ready, strict=False):

@@ -8,7 +8,7 @@ later one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.recipes import grammar
 from workbench.recipes.grid import Grid
@@ -56,6 +56,23 @@ class Stage:
         return self.kind in ("describe", "train", "freeze", "convert") or "saved_model" in self.parents
 
 
+class Rank(NamedTuple):
+    """Whether a stage needs a training or is one, and the cost of the longest chain that begins with it."""
+
+    trained: bool
+    training: bool
+    chain: float
+
+    def place(self, trainings_wait: bool) -> tuple[bool, bool, float]:
+        """Return the place in the queue, the least first.
+
+        What needs no training is there within seconds, as is what a converter says of the model. Then what was trained is
+        finished before more is while many `trainings_wait`; of the last ones, and among equals, the longest chain comes first,
+        so that what is short keeps all workers busy to the end.
+        """
+        return self.trained, trainings_wait and self.training, -self.chain
+
+
 @dataclass
 class Plan:
     """All stages by key, and for each trial its recipe and the stage that ends it."""
@@ -80,17 +97,20 @@ class Plan:
             self.stages[key] = Stage(key, kind, label, {**identity, **payload}, parents)
         return key
 
-    def priorities(self) -> dict[str, float]:
-        """Return for each stage the cost of the longest chain that begins with it."""
+    def ranks(self) -> dict[str, Rank]:
+        """Return what decides the order of the stages."""
         children: dict[str, list[str]] = {k: [] for k in self.stages}
         for stage in self.stages.values():
             for parent in stage.parents.values():
                 children[parent].append(stage.key)
-        found: dict[str, float] = {}
+        cost: dict[str, float] = {}
         # Stages are added after their parents, so the reverse order meets children first.
         for key in reversed(self.stages):
-            found[key] = self.stages[key].cost + max((found[c] for c in children[key]), default=0.0)
-        return found
+            cost[key] = self.stages[key].cost + max((cost[c] for c in children[key]), default=0.0)
+        trained: dict[str, bool] = {}
+        for key, stage in self.stages.items():
+            trained[key] = stage.kind == "train" or any(trained[p] for p in stage.parents.values())
+        return {key: Rank(trained[key], self.stages[key].kind == "train", cost[key]) for key in self.stages}
 
 
 def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str) -> Plan:
