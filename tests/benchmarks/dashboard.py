@@ -22,15 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from trials import make_many, make_record  # noqa: E402  # the path above is needed for it
+from stored import store_study  # noqa: E402  # the path above is needed for it
+from trials import make_many  # noqa: E402  # as above
 
-from workbench.store.store import Store, runtime_key  # noqa: E402  # as above
-from workbench.store.tables import MEASUREMENTS  # noqa: E402  # as above
+from workbench.store.store import Store  # noqa: E402  # as above
 from workbench.values.trial import Trial  # noqa: E402  # as above
 
 TENSORS = 10
@@ -39,26 +37,7 @@ RAW_SAMPLES = 400
 
 def fill(folder: Path, count: int) -> None:
     """Write a store with so many trials of the study "many", and their measurements."""
-    store = Store(folder)
-    store.save_study(make_record("many"))
-    trials = [_with_tensors(t) for t in make_many(count)]
-    store.save_trials("many", [(t, "key", i) for i, t in enumerate(trials)])
-    rows = [
-        {
-            "study": "many",
-            "trial": t.id,
-            "runtime": runtime_key(m.runtime, m.options),
-            "at": float(i),
-            "key": "key",
-            "measurement": {**m.to_json(), "profile": None},
-            "samples_ns": bytes(8 * RAW_SAMPLES),
-        }
-        for i, m, t in ((i, m, t) for t in trials for i, m in enumerate(t.measurements))
-    ]
-    # One statement, where `save_measurement` takes a transaction for each as a sweep needs it.
-    with store.engine.begin() as db:
-        db.execute(sa.insert(MEASUREMENTS), rows)
-    store.close()
+    store_study(folder, "many", [_with_tensors(t) for t in make_many(count)], RAW_SAMPLES)
 
 
 def _with_tensors(trial: Trial) -> Trial:

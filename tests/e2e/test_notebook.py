@@ -11,10 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab import Lab, Notebook, foreign
-from trials import make_many, make_record, make_study
+from stored import store_study
+from trials import make_many, make_study
 
-from workbench.recipes.grammar import parse_recipe
-from workbench.store.store import Store
 from workbench.values.trial import Trial
 
 pytestmark = pytest.mark.slow
@@ -75,13 +74,7 @@ class Board:
 
 def stored(lab: Lab, name: str, trials: list[Trial]) -> str:
     """Put a study into a store below the notebook's folder, and return what names that store there."""
-    store = Store(lab.root / name)
-    store.save_study(make_record(name))
-    store.save_trials(name, [(t, parse_recipe(t.recipe).id, i) for i, t in enumerate(trials)])
-    for trial in trials:
-        for m in trial.measurements:
-            store.save_measurement(name, trial.id, m, "key", None)
-    store.close()
+    store_study(lab.root / name, name, trials)
     return name
 
 
