@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import signal
 import subprocess
@@ -74,7 +75,9 @@ def test_a_run_that_fails_keeps_its_notebook_and_stops_no_other(tmp_path: Path) 
     assert runs["odd"]["state"] == "failed"
     assert "WorkbenchError" in runs["odd"]["error"]
     assert "papermill-error-cell" in (tmp_path / "b" / runs["odd"]["notebook"]).read_text()
-    assert runs["odd"]["error"].rpartition(":")[2].strip()[:20] in (tmp_path / "b/index.html").read_text()
+    assert runs["odd"]["error"].rpartition(":")[2].strip()[:20] in html.unescape(
+        (tmp_path / "b/index.html").read_text()
+    )
     assert 'errors="1"' in (tmp_path / "b/gate.xml").read_text()
     before = times(tmp_path / "b")
     assert run(tmp_path, "batch", "b.yaml").returncode == 1

@@ -16,6 +16,8 @@ from workbench.views.plotly_js import plotly_js
 
 # A cell with this tag is for those who work in the notebook.
 NOTEBOOK_ONLY = "notebook-only"
+# Stands for the HTML of an output while nbconvert makes the page.
+_PART = '<div data-workbench-part="{}"></div>'
 # The style that each part of a notebook carries; a page has it once.
 _STYLE = re.compile(r'(<div class="workbench-report">)<style>.*?</style>', re.S)
 
@@ -35,12 +37,17 @@ def page_html(notebook: Any, title: str, code: bool = False) -> str:
     error = _error_of(shown)
     shown.metadata.pop("widgets", None)
     cells = _without_empty(shown.cells, code)
-    charts = 0
+    charts, parts = 0, []
     for cell in cells:
         for output in cell.get("outputs", ()):
             charts += _enliven(output, charts)
+            if "text/html" in output.get("data", {}):
+                # HTML as it is; nbconvert would parse it and write it again, which takes most of its time.
+                parts.append("".join(output.data["text/html"]))
+                output.data["text/html"] = _PART.format(len(parts) - 1)
     shown.cells = cells
-    body = _STYLE.sub(r"\1", _exporter(code).from_notebook_node(shown)[0])
+    body = _exporter(code).from_notebook_node(shown)[0]
+    body = re.sub(_PART.format(r"(\d+)"), lambda match: _STYLE.sub(r"\1", parts[int(match[1])]), body)
     body, headings = _headings(body)
     style = resource("sections.css") + resource("page.css") + (_pygments() if code else "")
     return str(

@@ -9,7 +9,8 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.report.asked import grid_file, grid_text
-from workbench.report.run import Listener, run_notebook
+from workbench.report.execution import Listener
+from workbench.report.run import run_notebook
 from workbench.store.store import Store
 
 TEMPLATE = "sweep_report"
