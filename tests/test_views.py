@@ -338,3 +338,14 @@ def test_table_on_the_command_line_is_printed(capsys: pytest.CaptureFixture[str]
 )
 def test_figures_are_written_for_people(value: float | None, unit: units.Unit, expected: str) -> None:
     assert units.text(value, unit) == expected
+
+
+def test_an_axis_on_which_all_figures_are_one_keeps_to_them() -> None:
+    trials = [make_trial("float32", accuracy=0.99), make_trial("int8", accuracy=0.99)]
+    layout = tradeoff_figure(tradeoff_info(trials, "size", "accuracy")).layout
+    low, high = layout.yaxis.range
+    assert 0.8 < low < 0.99 < high < 1.1
+    assert layout.xaxis.range is None
+    (low, high) = tradeoff_figure(tradeoff_info(trials, "size", "accuracy_drop")).layout.yaxis.range
+    assert low == -0.01
+    assert high == 0.01

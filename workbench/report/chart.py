@@ -51,7 +51,7 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
                 "label": m.label,
                 "values": [_finite(v) for v in vs],
                 "intervals": [m.interval(t) for t in ok],
-                "axis": axis(m, False),
+                "axis": axis(m, False, vs),
                 "log": log_fits(m, vs),
                 "log_possible": log_possible([v for v in vs if v is not None]),
                 "stair": stair(m),

@@ -127,9 +127,10 @@
         if (outlined) changed.marker = { ...trace.marker, line: { ...trace.marker.line, color: css("outline") } };
         return changed;
       });
-      const axis = (name, metric) => ({
-        ...metric.axis, type: logs[name].checked ? "log" : "linear", ...lines(),
-      });
+      const axis = (name, { axis: { range, ...own } }) => {
+        const log = logs[name].checked;
+        return { ...own, ...(range && !log ? { range } : {}), type: log ? "log" : "linear", ...lines() };
+      };
       const layout = {
         ...coloured(data.figure.layout),
         xaxis: axis("x", x),

@@ -65,8 +65,8 @@ def figure_of(info: TradeoffInfo) -> dict[str, Any]:
             "itemclick": False,
             "itemdoubleclick": False,
         },
-        "xaxis": axis(info.x, info.x_log),
-        "yaxis": axis(info.y, info.y_log),
+        "xaxis": axis(info.x, info.x_log, [p.x for p in info.points]),
+        "yaxis": axis(info.y, info.y_log, [p.y for p in info.points]),
         "annotations": [_note(info.note), *([] if info.points else [_empty()])],
     }
     return {"data": traces, "layout": layout}
@@ -82,10 +82,20 @@ def groups_of(info: TradeoffInfo, kind: str) -> list[str]:
     return ordered(kind, [group_of(p, kind) for p in info.points])
 
 
-def axis(metric: Metric, log: bool) -> dict[str, Any]:
-    """Return a metric's axis: title with unit, tick format, type."""
+def axis(metric: Metric, log: bool, figures: Sequence[float | None] = ()) -> dict[str, Any]:
+    """Return a metric's axis: title with unit, tick format, type; with a range where all figures are one.
+
+    Around a single figure Plotly shows one unit to each side: accuracies from -1 % to 199 %.
+    """
     formats = {"bytes": "~s", "share": ".2~%", "points": ".2~%"}
+    known = {v for v in figures if v is not None and math.isfinite(v)}
+    around = {}
+    if len(known) == 1 and not log and not metric.family:
+        (value,) = known
+        room = 0.1 * abs(value) or 0.01
+        around = {"range": [value - room, value + room]}
     return {
+        **around,
         "title": {"text": html.escape(metric.label)},
         "tickformat": formats.get(metric.unit, ""),
         "type": "log" if log else "linear",
