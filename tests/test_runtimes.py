@@ -605,3 +605,14 @@ def test_a_process_killed_while_timing_costs_its_own_measurement(
     assert (lost.latency_ms, found["victim"].samples_ns) == (None, None)
     assert (other.state, other.error) == ("ok", None)
     assert other.latency_ms is not None
+
+
+@pytest.mark.parametrize("name", ["xnnpack", "builtin", "micro"])
+def test_opening_holds_nothing_that_is_read_for_our_own_sake(name: str, small_int8_tflite: Path) -> None:
+    backend = registry.runtimes.get(name)
+    if backend.available():
+        pytest.skip(str(backend.available()))
+    session = backend.open(small_int8_tflite, backend.params())  # type: ignore[attr-defined]
+    assert "coverage" not in vars(session), "it was worked out while the clock ran"
+    session.invoke()
+    assert session.coverage.total > 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -40,10 +41,14 @@ class Session(ABC):
     """
 
     invoke: Callable[[], object]
-    coverage: Coverage
     memory: dict[str, int] = {}
     device: str | None = None
     software: bool = False
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """How many operators it took; asked for after opening and the first inference were timed. Can be set as well."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its coverage")
 
     @abstractmethod
     def run(self, inputs: Sequence[Array]) -> list[Array]:

@@ -94,7 +94,8 @@ class Gpu(Runtime[GpuParams]):
         if adapter is None:
             raise StageFailed("the GPU accelerator named no adapter, so nothing tells that a GPU ran this file")
         device, kind = adapter[1].strip(), adapter[2].strip()
-        return CompiledSession(model, path, _coverage(path, text, full), device, "Software" in kind or kind == "CPU")
+        software = "Software" in kind or kind == "CPU"
+        return CompiledSession(model, path, lambda: _coverage(path, text, full), device, software)
 
 
 def system_driver() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,9 +31,13 @@ class LiteRTSession(Session):
         self._interpreter, self._profiler = interpreter, profiler
         self.invoke = interpreter.invoke
         self.device = device
-        self.coverage = _coverage(interpreter)
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], seeded(detail["shape"], detail["dtype"]))
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What delegates took of the execution plan."""
+        return _coverage(self._interpreter)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the outputs of one sample."""

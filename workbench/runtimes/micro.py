@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,7 +60,7 @@ class Micro(Runtime[MicroParams]):
         with native_log() as log:
             try:
                 interpreter = runtime.Interpreter.from_file(str(path), arena_size=params.arena or _ample(path))
-                session = MicroSession(interpreter, count_operators(path))
+                session = MicroSession(interpreter, path)
             except (RuntimeError, ValueError) as error:
                 raise Unfit(_reason(log.text, error)) from error
             interpreter.print_allocations()
@@ -72,17 +73,25 @@ class MicroSession(Session):
 
     device = "TensorFlow Lite Micro on this machine"
 
-    def __init__(self, interpreter: Any, operators: int) -> None:
-        self._interpreter = interpreter
+    def __init__(self, interpreter: Any, path: Path) -> None:
+        self._interpreter, self._path = interpreter, path
         self.invoke = interpreter.invoke
-        self.coverage = Coverage(operators, operators, 0)
         self._inputs, self._outputs = _ends(interpreter.get_input_details), _ends(interpreter.get_output_details)
-        self.run([seeded(d["shape"], d["dtype"]) for d in self._inputs])
+        self._fill([seeded(d["shape"], d["dtype"]) for d in self._inputs])
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """All operators of the file; read from it only when asked for, after the clock for opening has stopped."""
+        operators = count_operators(self._path)
+        return Coverage(operators, operators, 0)
+
+    def _fill(self, inputs: Sequence[Array]) -> None:
+        for index, value in enumerate(inputs):
+            self._interpreter.set_input(np.ascontiguousarray(value), index)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Return the outputs of one sample."""
-        for index, value in enumerate(inputs):
-            self._interpreter.set_input(np.ascontiguousarray(value), index)
+        self._fill(inputs)
         self._interpreter.invoke()
         return [np.array(self._interpreter.get_output(i)) for i in range(len(self._outputs))]
 

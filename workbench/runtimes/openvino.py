@@ -102,7 +102,7 @@ class OpenVino(Runtime[OpenVinoParams]):
         taken, total, partitions = (int(n) for n in selected.groups())
         left = ("not named by the plugin",) if taken < total else ()
         device = f"OpenVINO {used[1] if used else params.device}"
-        return CompiledSession(model, path, Coverage(total, taken, partitions, left), device, False)
+        return CompiledSession(model, path, lambda: Coverage(total, taken, partitions, left), device)
 
 
 def _refused(selected: re.Match[str] | None, total: int, text: str) -> str:
