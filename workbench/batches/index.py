@@ -262,16 +262,13 @@ def _shown(body: str, more: Row | None = None) -> Any:
 
 @functools.cache
 def _parts() -> Any:
-    import jinja2
     from markupsafe import Markup
 
-    from workbench.report.section import code
+    from workbench.report.section import code, template
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["code"] = code
-    # A recipe may break after its plus signs only.
-    environment.filters["breaks"] = lambda recipe: Markup("+<wbr>").join(str(recipe).split("+"))
+    def breaks(recipe: str) -> Markup:
+        """A recipe may break after its plus signs only."""
+        return Markup("+<wbr>").join(str(recipe).split("+"))
+
     source = resources.files("workbench.batches").joinpath("index.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).module
+    return template(source, code=code, breaks=breaks).module

@@ -114,7 +114,9 @@ def compare(
     """Measure FILE (.tflite) on many runtimes side by side: latency, operators taken, outputs; exit 1 when one fails."""
     found = api.compare(file, grammar.split_list(runtimes), data, budget, profile)
     if out:
-        _write_chart(found, Path(file).name, Path(out))
+        from workbench.report.comparison import write_comparison
+
+        write_comparison(found, Path(file).name, Path(out))
     return Measurements(found, form, (f"wrote {out}",) if out else (), _code(found), file=file)
 
 
@@ -166,32 +168,3 @@ def _write_node_data(found: list[Measurement], path: Path) -> list[str]:
         write_atomic(target, json.dumps(node_data(m.profile, "main"), indent=1).encode())
         notes.append(f"wrote {target}")
     return notes
-
-
-def _write_chart(found: list[Measurement], name: str, path: Path) -> None:
-    import html
-
-    from workbench.views.comparison import comparison_bars, draw_comparison
-
-    bars = comparison_bars(found)
-    body = draw_comparison(bars, f"{name} on {len(found)} runtimes").to_html(
-        include_plotlyjs=True, include_mathjax=False, full_html=False, config={"displaylogo": False}
-    )
-    head = ["runtime", "state", "median ms", "ratio", "memory", "operators taken", "against reference", "note"]
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(row[k]))}</td>" for k in head) + "</tr>"
-        for row in measurement_rows(found)
-    )
-    page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(name)} on {len(found)} runtimes</title>"
-        "<style>body{font:15px system-ui,sans-serif;margin:1rem auto;max-width:1200px;padding:0 1rem;color:#222}"
-        ".scroll{overflow-x:auto}td:last-child{min-width:14rem}@media(max-width:900px){table{font-size:13px}}table{border-collapse:collapse}th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical-align:top}"
-        "</style><main>" + body + "<div class=scroll tabindex=0><table><tr>"
-        + "".join(f"<th scope=col>{html.escape(k)}</th>" for k in head) + f"</tr>{cells}</table></div></main></html>"
-    )  # fmt: skip
-    write_atomic(path, page.encode())
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

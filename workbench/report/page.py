@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import write_atomic
-from workbench.report.section import ERROR_TAG, MIME, resource
+from workbench.report.section import ERROR_TAG, MIME, resource, template
 from workbench.views.plotly_js import plotly_js
 
 # A cell with this tag is for those who work in the notebook.
@@ -177,12 +177,7 @@ def _exporter(code: bool) -> Any:
 
 @functools.cache
 def _templates(name: str) -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(resource(name))
+    return template(resource(name))
 
 
 def _pygments() -> str:

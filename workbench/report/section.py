@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
@@ -59,15 +60,20 @@ def resource(name: str) -> str:
 
 @functools.cache
 def _parts() -> Any:
+    # A figure stays on one line with its unit.
+    bound = functools.partial(re.sub, r"(?<=\d) (?=[%A-Za-z])", "\u00a0")
+    return template(resource("sections.html.j2"), code=code, bound=bound).module
+
+
+def template(source: str, **filters: Callable[[str], Any]) -> Any:
+    """Return a Jinja template of HTML: values are escaped, and a name that it is not given is an error."""
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["code"] = code
-    # A figure stays on one line with its unit.
-    environment.filters["bound"] = lambda text: re.sub(r"(?<=\d) (?=[%A-Za-z])", "\u00a0", text)
-    return environment.from_string(resource("sections.html.j2")).module
+    environment.filters.update(filters)
+    return environment.from_string(source)
 
 
 def code(text: str) -> Any:
