@@ -19,7 +19,8 @@ from pydantic import ValidationError
 import workbench
 import workbench.values
 from workbench import registry
-from workbench.data.load import ImageParams
+from workbench.data.images import ImageParams
+from workbench.data.table import TableParams
 from workbench.errors import WorkbenchError
 from workbench.recipes import grammar
 from workbench.recipes.grammar import check_recipe, make_step, parse_recipe, parse_runtime, recipe_text, runtime_text
@@ -472,7 +473,7 @@ def test_steps_are_hashed_by_content() -> None:
 ALL_PARAMS: dict[str, type[Params]] = {
     **{f"technique {n}": registry.techniques.get(n).params for n in registry.BUILTIN_TECHNIQUES},
     **{f"runtime {n}": registry.runtimes.get(n).params for n in registry.BUILTIN_RUNTIMES},
-    **{c.__name__: c for c in (Train, Calibration, Measure, Limits, Constraints, ImageParams)},
+    **{c.__name__: c for c in (Train, Calibration, Measure, Limits, Constraints, ImageParams, TableParams)},
 }
 
 

@@ -53,7 +53,7 @@ class Swept(Result):
     "--data",
     required=True,
     metavar="DATA",
-    help="digits, a .npz file, or a folder of class subfolders of images (FOLDER?size=96x96&scale=-1..1)",
+    help="digits, a .npz file, a .csv file (FILE.csv?label=class), or a folder of class subfolders of images (FOLDER?size=96x96&scale=-1..1)",
 )
 @click.option(
     "--grid", "grid_file", metavar="FILE", help="YAML file with the lists to try; instead of the technique flags"

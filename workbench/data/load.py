@@ -1,42 +1,22 @@
-"""Datasets by name or path: `digits`, `.npz`, a folder of class subfolders of images."""
+"""Datasets by name or path: `digits`, `.npz`, `.csv`, a folder of class subfolders of images."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
-from pydantic import Field
 
-from workbench.data.dataset import Dataset, Split, from_arrays
+from workbench.data.dataset import Dataset, from_arrays
+from workbench.data.images import ImageParams, read_image_folder
+from workbench.data.table import TableParams, read_table
 from workbench.errors import WorkbenchError, unknown
 from workbench.values.base import build
-from workbench.values.params import Params
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
-ALLOWED = "digits, a .npz file, a folder of class subfolders of images, a dict of arrays"
-
-
-class ImageParams(Params):
-    """How a folder of images becomes arrays; written as `FOLDER?size=32x32&scale=0..1`."""
-
-    primary: ClassVar[str | None] = None
-
-    size: str | None = Field(
-        None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="height x width; default is the model's input"
-    )
-    color: Literal["auto", "gray", "rgb"] = Field(
-        "auto", description="channels; auto takes the model's input, else rgb"
-    )
-    scale: Literal["0..1", "-1..1", "0..255"] = Field(
-        "0..1", description="range that pixel values are mapped to, as the model was trained"
-    )
-    test: float = Field(
-        0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders"
-    )
+ALLOWED = "digits, a .npz or .csv file, a folder of class subfolders of images, a dict of arrays"
 
 
 def bundled(name: str) -> Path:
@@ -51,7 +31,7 @@ def bundled(name: str) -> Path:
 def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -> Dataset:
     """Return a dataset from a name, a path, a dict of arrays or a Dataset.
 
-    `input_shape` `(batch, height, width, channels)` is what images are sized to. Raises WorkbenchError for an unknown name,
+    `input_shape`, with the batch first, is what images are sized to and rows of a table are shaped to. Raises WorkbenchError for an unknown name,
     an unreadable file, or arrays that do not fit together.
     """
     if isinstance(data, Dataset):
@@ -61,21 +41,21 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
     if not isinstance(data, (str, Path)):
         raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {ALLOWED}.")
     text, _, query = str(data).partition("?")
-    path = Path(text)
+    path, options = Path(text), dict(parse_qsl(query, keep_blank_values=True))
     if text != "digits" and path.is_dir():
-        return _image_folder(
-            path, build(ImageParams, dict(parse_qsl(query, keep_blank_values=True)), "image"), input_shape
-        )
-    if query:
+        return read_image_folder(path, build(ImageParams, options, "image"), input_shape)
+    if path.suffix == ".csv" and path.is_file():
+        return read_table(path, build(TableParams, options, "table"), input_shape)
+    if query and path.suffix != ".csv":
         raise WorkbenchError(
-            f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32."
+            f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32, and a table, e.g. FILE.csv?label=class."
         )
     if text == "digits":
         return _digits()
     if not path.exists():
         if path.suffix or "/" in text:
             raise WorkbenchError(f"dataset file {text!r} does not exist. Allowed: {ALLOWED}.")
-        raise unknown("dataset", text, ["digits"], "Or give a .npz file or a folder of images.")
+        raise unknown("dataset", text, ["digits"], "Or give a .npz or .csv file, or a folder of images.")
     if path.suffix == ".npz":
         return from_arrays(_read_npz(path), path.stem)
     raise WorkbenchError(f"dataset file {text!r} ends in {path.suffix!r}. Allowed: {ALLOWED}.")
@@ -100,78 +80,3 @@ def _read_npz(path: Path) -> dict[str, Any]:
             return {k: file[k] for k in file.files}
     except Exception as error:  # a damaged archive raises anything from zlib.error to TokenError
         raise WorkbenchError(f"{str(path)!r} is not a readable .npz of plain arrays: {error}") from None
-
-
-def _image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
-    parts = {p.name for p in path.iterdir() if p.is_dir()}
-    split_folders = {
-        s: next((path / n for n in names if n in parts), None)
-        for s, names in {"train": ("train",), "test": ("test", "val", "validation")}.items()
-    }
-    test_folder, train_folder = split_folders["test"], split_folders["train"]
-    base = train_folder or test_folder or path
-    classes = sorted(p.name for p in base.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not classes:
-        raise WorkbenchError(
-            f"folder {str(path)!r} has no class subfolders of images. Expected {path.name}/CLASS/*.png or {path.name}/train/CLASS/*.png."
-        )
-    height, width, channels = _target(path, params, input_shape)
-    if test_folder is not None:
-        test = _read_images(test_folder, classes, (height, width), channels, params)
-        train = _read_images(train_folder, classes, (height, width), channels, params) if train_folder else None
-    else:
-        whole = _read_images(base, classes, (height, width), channels, params)
-        order = np.random.default_rng(0).permutation(len(whole))
-        cut = max(1, round(len(whole) * params.test))
-        test, train = whole.take(np.sort(order[:cut])), whole.take(np.sort(order[cut:]))
-    calibration = train if train is not None and len(train) else test
-    return Dataset(path.name, test, train, calibration, tuple(classes), "train" if calibration is train else "test")
-
-
-def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
-    shape = input_shape if input_shape is not None and len(input_shape) == 4 else None
-    if params.size:
-        height, width = (int(n) for n in params.size.split("x"))
-    elif shape and shape[1] and shape[2]:
-        height, width = shape[1], shape[2]
-    else:
-        raise WorkbenchError(
-            f"images of {str(path)!r} need a size: add ?size=HEIGHTxWIDTH, e.g. {path.name}?size=96x96."
-        )
-    if params.color != "auto":
-        return height, width, {"gray": 1, "rgb": 3}[params.color]
-    channels = shape[3] if shape and shape[3] else 3
-    if channels not in (1, 3):
-        raise WorkbenchError(f"the model takes {channels} channels; images have 1 (gray) or 3 (rgb)")
-    return height, width, channels
-
-
-def _read_images(folder: Path, classes: list[str], size: tuple[int, int], channels: int, params: ImageParams) -> Split:
-    from PIL import Image, UnidentifiedImageError
-
-    low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[params.scale]
-    images, labels = [], []
-    for label, name in enumerate(classes):
-        files = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        for file in files:
-            try:
-                with Image.open(file) as opened:
-                    # convert() would clip 16 bits to white.
-                    image = (
-                        Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
-                        if opened.mode.startswith("I;16")
-                        else opened
-                    )
-                    resized = image.convert("L" if channels == 1 else "RGB").resize(
-                        size[::-1], Image.Resampling.BILINEAR
-                    )
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-                raise WorkbenchError(f"image {str(file)!r} cannot be read: {error}") from None
-            pixels = np.asarray(resized, dtype=np.float32).reshape(*size, channels)
-            images.append(pixels / np.float32(255) * np.float32(high - low) + np.float32(low))
-            labels.append(label)
-    if not images:
-        raise WorkbenchError(
-            f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}."
-        )
-    return Split(np.stack(images), np.array(labels, dtype=np.int64))

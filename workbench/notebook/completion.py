@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*(?:<<|=)\s*)?%{1,2}wb[ \t]+(?P<rest>.*)$")
 _SUFFIXES = {
     "model": (".h5", ".keras", ".tflite"),
-    "data": (".npz",),
+    "data": (".npz", ".csv"),
     "file": (".tflite",),
     "grid_file": (".yaml", ".yml"),
     "source": (".yaml", ".yml"),
