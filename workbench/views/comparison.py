@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,10 +69,6 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
                 "array": [b.high - (b.ms or 0) for b in chosen],
                 "arrayminus": [(b.ms or 0) - b.low for b in chosen],
             },
-            text=[f"{b.ms:.3g} ms" for b in chosen],
-            textposition="auto",
-            insidetextanchor="start",
-            insidetextfont={"color": "#ffffff" if device_time else "#000000", "size": 13},
             hovertext=["<br>".join(html.escape(line) for line in b.lines) for b in chosen],
             hoverinfo="y+text",
         )
@@ -83,11 +80,20 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
         for b in bars
         if b.ms is None
     ]  # fmt: skip
+    # Beyond the whisker, which a bar's own text would stand on.
+    times = [
+        {
+            "x": math.log10(b.high) if log else b.high, "xanchor": "left", "xshift": 6, "y": html.escape(b.place),
+            "text": f"{b.ms:.3g} ms", "showarrow": False, "font": {"color": INK, "size": 13},
+        }
+        for b in bars
+        if b.ms is not None
+    ]  # fmt: skip
     figure.update_layout(
         template="plotly_white",
         title={"text": html.escape(title), "font": {"size": 16}},
         height=max(400, 190 + ROW_PIXELS * len(bars)),
-        margin={"l": 20, "r": 20, "t": 90, "b": 60},
+        margin={"l": 20, "r": 90, "t": 90, "b": 60},
         bargap=0.35,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         xaxis={
@@ -101,7 +107,7 @@ def draw_comparison(bars: Sequence[Bar], title: str) -> go.Figure:
             "range": [-0.5, len(bars) - 0.5],
             "type": "category",
         },
-        annotations=notes,
+        annotations=[*notes, *times],
         showlegend=True,
     )
     return figure
