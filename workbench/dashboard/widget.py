@@ -18,6 +18,7 @@ import anywidget
 import traitlets
 
 from workbench.dashboard.comms import hear_beside_cells
+from workbench.dashboard.download import measured_file
 from workbench.dashboard.kept import Kept, Snapshot, snapshot_of
 from workbench.dashboard.live import Pulse
 from workbench.dashboard.page import SCRIPTS, STYLES, joined
@@ -25,7 +26,6 @@ from workbench.dashboard.source import Source
 from workbench.dashboard.state import DashboardState
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256
 from workbench.views.plotly_js import plotly_js
 
 log = logging.getLogger(__name__)
@@ -218,20 +218,8 @@ class Dashboard:
             self._fill(tab)
 
     def _save(self, message: Message) -> None:
-        trial = self.state.trial(str(message.get("id")))
-        if trial.artifact is None:
-            raise WorkbenchError(f"trial {trial.recipe!r} is {trial.state} and has no file to save.")
-        path = Path(trial.artifact.path)
-        if not path.is_file():
-            raise WorkbenchError(
-                f"the file of trial {trial.recipe!r} is gone: {str(path)!r}. Run the sweep again to build it."
-            )
-        if file_sha256(path) != trial.artifact.sha256:
-            raise WorkbenchError(
-                f"{str(path)!r} is not the file that was measured. Delete it and run the sweep again to build it."
-            )
-        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in trial.recipe) + ".tflite"
-        self._tell("file", {"name": name, "view": message.get("view")}, [path.read_bytes()])
+        name, content = measured_file(self.state.trial(str(message.get("id"))))
+        self._tell("file", {"name": name, "view": message.get("view")}, [content])
 
     def _export(self, message: Message) -> None:
         folder = str(message.get("folder") or "").strip()
