@@ -242,19 +242,19 @@ def _points(
         for i in places:
             trial = columns.trials[i]
             yield Point(
-                trial.id,
-                trial.recipe,
-                scheme_of(trial),
-                techniques_of(trial),
-                xs[i],
-                ys[i],
-                x_intervals[i],
-                y_intervals[i],
-                trial.baseline,
-                n in on_front,
-                len(trial.warnings),
-                lines(i),
-                series.runtime,
+                id=trial.id,
+                recipe=trial.recipe,
+                scheme=scheme_of(trial),
+                techniques=techniques_of(trial),
+                x=xs[i],
+                y=ys[i],
+                x_interval=x_intervals[i],
+                y_interval=y_intervals[i],
+                is_baseline=trial.baseline,
+                on_front=n in on_front,
+                warnings=len(trial.warnings),
+                figures=lines(i),
+                runtime=series.runtime,
             )
             n += 1
 
