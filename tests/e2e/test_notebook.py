@@ -63,11 +63,21 @@ class Board:
             return found;
         }"""
         self.root.scroll_into_view_if_needed()
-        x, y = self.root.evaluate(script)[place]
+        places: list[list[tuple[float, float]]] = []
+
+        def still() -> bool:
+            """A card that opens makes the page longer, which moves the chart a moment later."""
+            places.append(self.root.evaluate(script))
+            self.nb.page.wait_for_timeout(150)
+            return len(places) > 1 and places[-1] == places[-2]
+
+        wait(still, "a chart that stands still")
+        x, y = places[-1][place]
         if shift:
             self.nb.page.keyboard.down("Shift")
         self.nb.page.mouse.move(x, y)
-        self.nb.page.mouse.click(x, y)
+        # A finger stays down so long; Plotly looks 20 times a second at what is under the pointer, and clicks on what it saw.
+        self.nb.page.mouse.click(x, y, delay=100)
         if shift:
             self.nb.page.keyboard.up("Shift")
 
