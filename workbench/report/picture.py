@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from workbench.report.section import Section, rendered
-from workbench.views.still import LIGHT
+from workbench.views.still import LIGHT, frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +28,7 @@ def canvas(width_px: int, height_px: int, columns: int = 1) -> tuple[Figure, lis
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(1, columns, sharex=True, squeeze=False)[0])
     for one in axes:
-        one.grid(True, color=LIGHT["grid"], linewidth=0.8)
-        one.set_axisbelow(True)
-        one.tick_params(colors=LIGHT["ink"], labelsize=8, which="both")
-        for side, spine in one.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(LIGHT["ink"])
+        frame(one, LIGHT)
     return figure, axes
 
 

@@ -54,7 +54,8 @@ def still_png(info: TradeoffInfo, width_px: int = 800, height_px: int = 460, dar
     )
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _frame(axes, info, look)
+    frame(axes, look)
+    _label_axes(axes, info, look)
     if info.points:
         _draw(axes, info, look)
         _legends(axes, info, look)
@@ -67,7 +68,8 @@ def still_png(info: TradeoffInfo, width_px: int = 800, height_px: int = 460, dar
     return _smaller(content.getvalue())
 
 
-def _frame(axes: Axes, info: TradeoffInfo, look: dict[str, str]) -> None:
+def frame(axes: Axes, look: dict[str, str]) -> None:
+    """Give axes the looks of every still picture: a grid below, lines at the left and the bottom only."""
     axes.set_facecolor(look["paper"])
     axes.grid(True, color=look["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
@@ -75,6 +77,9 @@ def _frame(axes: Axes, info: TradeoffInfo, look: dict[str, str]) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(look["ink"])
+
+
+def _label_axes(axes: Axes, info: TradeoffInfo, look: dict[str, str]) -> None:
     axes.set_xlabel(_plain(_label(info.x)), color=look["ink"], size=9)
     axes.set_ylabel(_plain(_label(info.y)), color=look["ink"], size=9)
     if info.note:
