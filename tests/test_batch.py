@@ -33,6 +33,7 @@ class Notebooks:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.now = self.most = 0
+        self.token = ""
         self.act: Fake = lambda parameters: None
         self.lock = threading.Lock()
 
@@ -45,6 +46,7 @@ class Notebooks:
     ) -> tuple[str | None, dict[str, Any] | None]:
         with self.lock:
             self.ran.append(parameters["study"])
+            self.token = token
             self.now += 1
             self.most = max(self.most, self.now)
         try:
@@ -190,7 +192,7 @@ def test_an_interrupt_keeps_what_is_done(notebooks: Notebooks, tmp_path: Path) -
     def second_is_long(parameters: dict[str, Any]) -> str | None:
         if parameters["study"].endswith("small-digits-grid-0"):
             cancel.set()
-            time.sleep(0.5)
+            assert interrupt.flag(notebooks.token).wait(60)
         return None
 
     notebooks.act = second_is_long
@@ -220,6 +222,14 @@ def test_what_measures_runs_alone_and_last(notebooks: Notebooks, tmp_path: Path)
         }
     }
     notebooks.ran.clear()
+    # Each of the two that measure nothing waits for the other: run one after another, they would never end.
+    meeting = threading.Barrier(2)
+
+    def meet(parameters: dict[str, Any]) -> None:
+        if "loud" not in parameters["study"]:
+            meeting.wait(60)
+
+    notebooks.act = meet
     steps: list[Step] = []
     run_batch(both, tmp_path / "both", jobs=4, listener=steps.append)
     assert notebooks.most == 2
