@@ -1,6 +1,8 @@
 # `make demo` and `make test` work in a fresh clone with nothing installed by hand but Python 3.11 and make.
 PYTHON ?= python3
 VENV ?= .venv
+# Test processes: most of what tests do is wait, for kernels, workers and browsers.
+JOBS ?= 3
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/workbench demo --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 # The quickstart notebook in JupyterLab.
 lab: $(VENV)/.installed-lab
