@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -269,6 +270,40 @@ def test_the_check_of_directions_can_fail(part: str, source: str) -> None:
 def test_the_check_of_directions_can_pass() -> None:
     source = "from workbench.errors import unknown\ndef f():\n    from workbench.report.study import write_report"
     assert violations(Module("workbench.study", "study", source)) == []
+
+
+def circle_among(files: Iterable[Module]) -> list[str]:
+    """The modules of one circle of imports, wherever in the files they stand (hints too), none where there is no circle."""
+    found = list(files)
+    names = {m.name for m in found}
+
+    def of(target: str) -> str | None:
+        """The module that an imported name lies in."""
+        return next((n for n in (target, target.rpartition(".")[0]) if n in names), None)
+
+    graph = {m.name: {of(target) for target, _ in all_imports(m.source)} - {None, m.name} for m in found}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    # The package itself hands out the public names; nobody below asks it for one of them.
+    assert circle_among(m for m in modules() if m.part != "workbench") == []
+
+
+@pytest.mark.parametrize("how", ["{}", "def f():\n    {}", "if TYPE_CHECKING:\n    {}"])
+def test_the_check_of_circles_can_fail(how: str) -> None:
+    files = [
+        Module("workbench.views.a", "views", how.format("from workbench.views.b import one")),
+        Module("workbench.views.b", "views", "from workbench.views import c"),
+        Module("workbench.views.c", "views", "import workbench.views.a"),
+        Module("workbench.views.d", "views", "from workbench.views.a import two"),
+    ]
+    assert set(circle_among(files)) == {"workbench.views.a", "workbench.views.b", "workbench.views.c"}
+    assert circle_among([*files[:2], files[3]]) == []
 
 
 def heavy_at_the_top(source: str) -> set[str]:

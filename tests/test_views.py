@@ -15,10 +15,11 @@ from workbench.errors import WorkbenchError
 from workbench.values.recipe import SCHEMES
 from workbench.values.warning import WarningKind, warning
 from workbench.views import marks, units
+from workbench.views.drawing import draw
 from workbench.views.figure import stair
 from workbench.views.metrics import find_metric, metrics_for, places_of, runtimes_of
 from workbench.views.table import columns, rows
-from workbench.views.tradeoff import front_trials, tradeoff_figure, tradeoff_info
+from workbench.views.tradeoff import front_trials, tradeoff_info
 
 # ---- metrics
 
@@ -166,7 +167,7 @@ def test_an_infinite_figure_counts_for_the_front_but_is_not_drawn() -> None:
     info = tradeoff_info([exact, larger], "size", "sqnr_db")
     assert info.front == (0,)
     assert info.note == "Not drawn: float16 (infinite value)"
-    assert "Infinity" not in tradeoff_figure(info).to_json()
+    assert "Infinity" not in draw(info).to_json()
 
 
 def test_latency_has_whiskers_and_a_logarithmic_axis_only_where_it_fits() -> None:
@@ -176,7 +177,7 @@ def test_latency_has_whiskers_and_a_logarithmic_axis_only_where_it_fits() -> Non
     assert info.x_log
     assert not info.y_log
     assert info.points[0].x_interval == (0.97, 1.04)
-    bars = [t.error_x for t in tradeoff_figure(info).data if t.meta["role"] == "points"]
+    bars = [t.error_x for t in draw(info).data if t.meta["role"] == "points"]
     assert [b.visible for b in bars] == [True, True]
     assert bars[0].array[0] == pytest.approx(0.04)
     near = tradeoff_info(
@@ -193,7 +194,7 @@ def test_each_scheme_and_group_looks_different() -> None:
 
 def test_figure_holds_each_point_once_and_the_front_in_order() -> None:
     info = tradeoff_info(make_many(200), "size", "accuracy")
-    figure = tradeoff_figure(info)
+    figure = draw(info)
     ids = [i for trace in figure.data if trace.meta["role"] == "points" for i in trace.meta["ids"]]
     assert sorted(ids) == sorted(p.id for p in info.points)
     (front,) = [t for t in figure.data if t.meta["role"] == "front"]
@@ -211,13 +212,13 @@ def test_stair_keeps_the_limit_from_the_better_side() -> None:
 
 
 def test_empty_chart_says_so() -> None:
-    figure = tradeoff_figure(tradeoff_info([]))
+    figure = draw(tradeoff_info([]))
     assert "No variant has run yet" in [a.text for a in figure.layout.annotations]
 
 
 def test_hover_text_is_escaped() -> None:
     trial = make_trial("int8").model_copy(update={"recipe": "<b>int8</b>"})
-    (points,) = [t for t in tradeoff_figure(tradeoff_info([trial])).data if t.meta["role"] == "points"]
+    (points,) = [t for t in draw(tradeoff_info([trial])).data if t.meta["role"] == "points"]
     assert "&lt;b&gt;int8" in points.customdata[0][1]
 
 
@@ -342,10 +343,10 @@ def test_figures_are_written_for_people(value: float | None, unit: units.Unit, e
 
 def test_an_axis_on_which_all_figures_are_one_keeps_to_them() -> None:
     trials = [make_trial("float32", accuracy=0.99), make_trial("int8", accuracy=0.99)]
-    layout = tradeoff_figure(tradeoff_info(trials, "size", "accuracy")).layout
+    layout = draw(tradeoff_info(trials, "size", "accuracy")).layout
     low, high = layout.yaxis.range
     assert 0.8 < low < 0.99 < high < 1.1
     assert layout.xaxis.range is None
-    (low, high) = tradeoff_figure(tradeoff_info(trials, "size", "accuracy_drop")).layout.yaxis.range
+    (low, high) = draw(tradeoff_info(trials, "size", "accuracy_drop")).layout.yaxis.range
     assert low == -0.01
     assert high == 0.01

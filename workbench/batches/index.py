@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from workbench.batches.outcome import BatchRun
 from workbench.files import write_atomic
 from workbench.views.gate import Check, Suite, junit_xml
 from workbench.views.units import duration, text
-
-if TYPE_CHECKING:
-    from workbench.batches.run import Run
 
 Row = dict[str, Any]
 KEYS = ("run", "model", "data", "grid", "seed")
@@ -26,7 +24,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 
-def rows_of(runs: Sequence[Run]) -> list[Row]:
+def rows_of(runs: Sequence[BatchRun]) -> list[Row]:
     """Return every row of every run, with the same columns in each; what a run does not know is None."""
     found = [
         {"run": r.id, "model": r.model, "data": r.data, "grid": r.grid, "seed": r.seed, **row}
@@ -37,7 +35,7 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
     return [{**columns, **row} for row in found]
 
 
-def write_index(folder: Path, template: str, runs: Sequence[Run], gated: Sequence[str] = ()) -> Path:
+def write_index(folder: Path, template: str, runs: Sequence[BatchRun], gated: Sequence[str] = ()) -> Path:
     """Write index, results and the gates' verdicts (`gated` are the runs that were asked for one), and return the index."""
     rows = rows_of(runs)
     data = {"template": template, "runs": [r.to_json() for r in runs]}
@@ -50,7 +48,7 @@ def write_index(folder: Path, template: str, runs: Sequence[Run], gated: Sequenc
     return path
 
 
-def index_html(template: str, runs: Sequence[Run], gated: Sequence[str] = ()) -> str:
+def index_html(template: str, runs: Sequence[BatchRun], gated: Sequence[str] = ()) -> str:
     """Return the page that links all runs, with a chart of the best of each; it opens offline."""
     from nbformat import v4
 
@@ -83,7 +81,7 @@ def index_html(template: str, runs: Sequence[Run], gated: Sequence[str] = ()) ->
     return page_html(v4.new_notebook(cells=cells), "Batch")
 
 
-def told_of(run: Run) -> Row:
+def told_of(run: BatchRun) -> Row:
     """Return a run as the table shows it."""
     results = run.results or {}
     best, base = _row(results, "best"), _row(results, "baseline")
@@ -104,7 +102,7 @@ def told_of(run: Run) -> Row:
     }
 
 
-def figure_of(runs: Sequence[Run]) -> dict[str, Any] | None:
+def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
     """Return the chart as Plotly's JSON: for each run the best variant and the baseline, size against accuracy; None where no run has both."""
     models = list(dict.fromkeys(r.model for r in runs))
     datasets = list(dict.fromkeys(r.data for r in runs))
@@ -192,11 +190,11 @@ def _span(shares: Sequence[float]) -> list[float]:
     return [low - room, high + room]
 
 
-def _symbol(run: Run, datasets: Sequence[str]) -> str:
+def _symbol(run: BatchRun, datasets: Sequence[str]) -> str:
     return SYMBOLS[datasets.index(run.data) % len(SYMBOLS)]
 
 
-def _hover(run: Run, row: Row, what: str) -> str:
+def _hover(run: BatchRun, row: Row, what: str) -> str:
     import html
 
     words = [f"<b>{html.escape(run.id)}</b>", f"{what}: {html.escape(str(row['recipe']))}"]
@@ -236,7 +234,7 @@ def _gate_words(gate: Row) -> str:
     return "; ".join(bad) or f"{len(kept)} limit{'' if len(kept) == 1 else 's'} kept"
 
 
-def _suite(run: Run) -> Suite:
+def _suite(run: BatchRun) -> Suite:
     gate = (run.results or {}).get("gate")
     if gate is not None:
         return Suite(run.id, gate.get("recipe"), [Check.model_validate(c) for c in gate["checks"]])

@@ -14,45 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.batches import interrupt
+from workbench.batches.index import rows_of, write_index
 from workbench.batches.matrix import Matrix, Plan, load_matrix
+from workbench.batches.outcome import BatchRun
 from workbench.engine.pool import available_cores
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import file_sha256, write_atomic
 from workbench.recipes.grid import parse_grid
 from workbench.store.store import Store
-from workbench.values.base import Value, digest
+from workbench.values.base import digest
 
 RUNS = "runs"
 STORE = "store"
 # Notebooks at once where nothing is measured: each has a kernel, workers and a copy of TensorFlow.
 MOST_AT_ONCE = 4
-
-
-class Run(Value):
-    """What came of one run; `notebook` and `page` are relative to the batch's folder, `reused` where nothing had to be done."""
-
-    id: str
-    model: str
-    data: str
-    grid: str
-    seed: int
-    state: Literal["ok", "failed", "cancelled"]
-    reused: bool = False
-    seconds: float = 0.0
-    error: str | None = None
-    notebook: str | None = None
-    page: str | None = None
-    fingerprint: str = ""
-    results: dict[str, Any] | None = None
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether the gate was passed; None where none was asked for, or nothing is known of it."""
-        gate = (self.results or {}).get("gate")
-        return None if gate is None else bool(gate["passed"])
 
 
 class Step(NamedTuple):
@@ -72,12 +50,12 @@ class Batch:
     """A batch that has ended: its runs, every row of all of them, and the page that links them."""
 
     folder: Path
-    runs: list[Run]
+    runs: list[BatchRun]
     rows: list[dict[str, Any]] = field(repr=False, default_factory=list)
     index: Path = Path()
 
     @property
-    def failed(self) -> list[Run]:
+    def failed(self) -> list[BatchRun]:
         """The runs that did not end well."""
         return [r for r in self.runs if r.state != "ok"]
 
@@ -120,7 +98,7 @@ class _Work:
         # Made before the first kernel, so that no two of them create its tables.
         Store(self.store).close()
         self.token = uuid.uuid4().hex
-        self.found: dict[str, Run] = {}
+        self.found: dict[str, BatchRun] = {}
         self.lock = threading.Lock()
 
     def run(self, jobs: int, place: Callable[..., Any]) -> None:
@@ -190,7 +168,7 @@ class _Work:
                 logging.getLogger(__name__).exception("run %s failed", plan.id)
             error, results = f"{type(problem).__name__}: {problem}", None
         notebook, page = (target.with_name(target.name + end) for end in (".ipynb", ".html"))
-        run = Run(
+        run = BatchRun(
             id=plan.id,
             model=plan.model,
             data=plan.data,
@@ -209,10 +187,10 @@ class _Work:
             write_atomic(self.manifest(plan), json.dumps(run.to_json(), indent=1).encode())
         self.done(run, "ok" if error is None else error if run.state == "cancelled" else f"FAILED at {error}")
 
-    def kept(self, plan: Plan) -> Run | None:
+    def kept(self, plan: Plan) -> BatchRun | None:
         """Return a run as it was done before, where nothing has changed since and its files are there; else None."""
         try:
-            run = Run.model_validate_json(self.manifest(plan).read_bytes())
+            run = BatchRun.model_validate_json(self.manifest(plan).read_bytes())
         except (OSError, ValueError):
             return None
         if run.state != "ok" or run.fingerprint != self.fingerprint(plan):
@@ -229,7 +207,7 @@ class _Work:
         """Return where a run is kept."""
         return self.folder / RUNS / f"{plan.id}.json"
 
-    def done(self, run: Run, text: str) -> None:
+    def done(self, run: BatchRun, text: str) -> None:
         """Take note of a run that has ended."""
         with self.lock:
             self.found[run.id] = run
@@ -242,11 +220,11 @@ class _Work:
 
     def write(self) -> Batch:
         """Write index and results, and return the batch; runs that were not begun are in it as cancelled."""
-        from workbench.batches.index import rows_of, write_index
-
         runs = [
             self.found.get(p.id)
-            or Run(id=p.id, model=p.model, data=p.data, grid=p.grid, seed=p.seed, state="cancelled", error="not begun")
+            or BatchRun(
+                id=p.id, model=p.model, data=p.data, grid=p.grid, seed=p.seed, state="cancelled", error="not begun"
+            )
             for p in self.matrix.runs
         ]
         gated = [p.id for p in self.matrix.runs if "gate" in p.parameters]

@@ -22,7 +22,8 @@ from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
 from workbench.views.units import size_text, text
 
 if TYPE_CHECKING:
-    from workbench.batches.run import Batch, Run, Step
+    from workbench.batches.outcome import BatchRun
+    from workbench.batches.run import Batch, Step
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -132,7 +133,7 @@ class Batched(Result):
         return self.value.rows
 
 
-def _run_row(run: Run) -> Row:
+def _run_row(run: BatchRun) -> Row:
     results = run.results or {}
     best: Row = next((r for r in results.get("rows", ()) if r.get("id") == results.get("best")), {})
     verdicts = {None: "", True: "passed", False: "not passed"}

@@ -17,7 +17,7 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = WorkbenchMagics(shell)
     shell.register_magics(magics)
-    completion.register(shell, magics)
+    completion.register(shell, lambda: magics.session)
     keeping.register(shell)
     rich.register(shell)
     ahead.import_ahead()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.notebook.magics import WorkbenchMagics
     from workbench.notebook.session import Session
 
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*(?:<<|=)\s*)?%{1,2}wb[ \t]+(?P<rest>.*)$")
@@ -32,14 +31,14 @@ class Offer(NamedTuple):
     texts: list[str]
 
 
-def register(shell: InteractiveShell, magics: WorkbenchMagics) -> None:
+def register(shell: InteractiveShell, session: Callable[[], Session]) -> None:
     """Have the shell's completer ask us first."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     @context_matcher()
     def workbench_matcher(context: CompletionContext) -> SimpleMatcherResult:
         match = _LINE.match(context.text_until_cursor)
-        offer = complete(magics.session, match["rest"]) if match else None
+        offer = complete(session(), match["rest"]) if match else None
         if offer is None:
             return {"completions": []}
         completions = [SimpleCompletion(text=t, type="workbench") for t in offer.texts]

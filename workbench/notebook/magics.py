@@ -58,7 +58,12 @@ class WorkbenchMagics(Magics):
         if not words:
             print(inspect.getdoc(self.wb))
             return None
-        found = self.session.run(words, cell)
+        if cell is None and len(words) == 1 and self.session.opens_form(words[0]):
+            from workbench.notebook.forms.opening import form_for
+
+            found = form_for(self.session, words[0])
+        else:
+            found = self.session.run(words, cell)
         if keep is None:
             return found
         from workbench.commands.result import Result

@@ -72,7 +72,7 @@ class Session(Host):
         return f"%wb {line}" if self.body is None else f"%%wb {line}\n{self.body.rstrip()}"
 
     def run(self, words: Sequence[str], body: str | None = None) -> Any:
-        """Run a verb and return its result, or its form where nothing but the verb was given.
+        """Run a verb and return its result.
 
         Raises WorkbenchError for what the user can mend.
         """
@@ -81,10 +81,6 @@ class Session(Host):
             raise WorkbenchError(
                 f"%%wb takes a grid below `sweep` only, not below {verb!r}. Write %wb {verb} with one percent sign."
             )
-        if body is None and len(words) == 1 and verb in app.places and self.opens_form(verb):
-            from workbench.notebook.forms.opening import form_for
-
-            return form_for(self, verb)
         found = self.call(words, body)
         if isinstance(found, Tried):
             self.follow(found.study)
@@ -109,6 +105,8 @@ class Session(Host):
 
     def opens_form(self, verb: str) -> bool:
         """Whether a verb by itself opens its form: it has something to ask, and nothing that it shows is already chosen."""
+        if verb not in app.places:
+            return False
         known = self.defaults(verb)
         missing = any(p.required and p.name not in known for p in self.verb(verb).params)
         return missing or verb not in ANSWERS

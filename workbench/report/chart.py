@@ -16,7 +16,6 @@ from workbench.views.tradeoff import (
     front_of,
     log_fits,
     log_possible,
-    tradeoff_figure,
     tradeoff_info,
     values,
 )
@@ -30,6 +29,8 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
     `figure` is Plotly's; `metrics` hold one figure per `ids`, their intervals and axis; `pairs[i][j]` the
     Pareto front of metric i across and metric j up, as indices of `ids`, and the note that goes with it.
     """
+    from workbench.views.drawing import draw
+
     ok = [t for t in trials if t.state == "ok"]
     if not ok:
         return None
@@ -39,7 +40,7 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
     names = [m.name for m in metrics]
     across, up = default_axes(names)
     info = tradeoff_info(trials, x or across, y or up)
-    figure = json.loads(tradeoff_figure(info).to_json())
+    figure = json.loads(draw(info).to_json())
     return {
         "figure": figure,
         "ids": [t.id for t in ok],

@@ -1,4 +1,4 @@
-"""Draws the trade-off chart with Plotly; only `tradeoff_figure` imports this."""
+"""Draws the trade-off chart with Plotly, whose import takes a while: it is imported where a chart is drawn."""
 
 from __future__ import annotations
 

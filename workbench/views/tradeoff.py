@@ -1,20 +1,17 @@
-"""The trade-off chart: what it shows (`tradeoff_info`) apart from how it is drawn (`tradeoff_figure`)."""
+"""The trade-off chart: what it shows, apart from how it is described (`figure.py`) and drawn (`drawing.py`)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.metrics import Interval, Kind, Metric, baseline_of
 from workbench.views.pareto import pareto_front
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 Colour = Literal["scheme", "techniques"]
 Symbol = Literal["techniques", "scheme", "runtime"]
@@ -120,13 +117,6 @@ def front_trials(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") 
     info = tradeoff_info(trials, x, y)
     by_id = {t.id: t for t in trials}
     return [by_id[info.points[i].id] for i in info.front]
-
-
-def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
-    """Return the chart as a Plotly figure (plotly is imported here, not before)."""
-    from workbench.views.drawing import draw
-
-    return draw(info)
 
 
 def default_axes(names: Sequence[str]) -> tuple[str, str]:
