@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench import registry
 from workbench.data.dataset import Dataset
-from workbench.data.load import load_dataset
+from workbench.data.load import load_dataset, takes_shape
 from workbench.data.materialize import check_fit, materialize
 from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
@@ -82,10 +82,9 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     Raises WorkbenchError for the first thing that is wrong.
     """
     data = request.data
-    # Only a folder of images has to know the model's input; everything else is read while the model's file is.
-    is_folder = isinstance(data, (str, Path)) and Path(str(data).partition("?")[0]).is_dir()
+    # What does not have to know the model's input is read while the model's file is.
     with ThreadPoolExecutor(1) as reader:
-        reading = None if is_folder else reader.submit(load_dataset, data)
+        reading = None if takes_shape(data) else reader.submit(load_dataset, data)
         model = identify(request.model, request.store.root / "models", request.allow_code)
         expansion = expand(request.grid, model.kind)
         if not request.grid.measure.skip:
