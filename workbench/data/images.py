@@ -54,11 +54,15 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
         whole = _files(base, classes)
         order = np.random.default_rng(0).permutation(len(whole))
         cut = max(1, round(len(whole) * params.test))
-        files = {k: [whole[i] for i in np.sort(part)] for k, part in {"test": order[:cut], "train": order[cut:]}.items()}
+        files = {
+            k: [whole[i] for i in np.sort(part)] for k, part in {"test": order[:cut], "train": order[cut:]}.items()
+        }
     total = sum(map(len, files.values()))
     # As many again while one image is decoded.
     needed = (total + 2) * height * width * channels * 4
-    check_room(needed, f"{total:,} images of {height} x {width} x {channels} numbers", "Give a smaller ?size= or fewer images.")
+    check_room(
+        needed, f"{total:,} images of {height} x {width} x {channels} numbers", "Give a smaller ?size= or fewer images."
+    )
     notes = Notes()
     test = _read(files["test"], (height, width), channels, params, notes)
     train = _read(files["train"], (height, width), channels, params, notes) if files["train"] else None

@@ -89,7 +89,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
             raise _Unfit(f"of plain arrays: {shown(member.filename)} is of version {version}. Allowed: 1.0 and 2.0.")
         shape, _, dtype = read(start)
         if dtype.hasobject:
-            raise _Unfit(f"of plain arrays: {shown(member.filename)} holds pickled objects. Object arrays cannot be loaded; store numbers.")
+            raise _Unfit(
+                f"of plain arrays: {shown(member.filename)} holds pickled objects. Object arrays cannot be loaded; store numbers."
+            )
         told = math.prod(shape) * dtype.itemsize
         held = member.file_size - start.tell()
         if told != held or dtype.itemsize == 0:

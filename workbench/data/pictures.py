@@ -52,8 +52,7 @@ class Notes:
     def sentences(self, total: int) -> tuple[str, ...]:
         """Return a sentence for each kind; `total` images were read."""
         return tuple(
-            f"{count:,} of {total:,} images {kind} (first {str(path)!r})"
-            for kind, (count, path) in self._found.items()
+            f"{count:,} of {total:,} images {kind} (first {str(path)!r})" for kind, (count, path) in self._found.items()
         )
 
 
