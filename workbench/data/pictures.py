@@ -132,5 +132,7 @@ def _flat(image: Any, channels: int) -> Image.Image:
     if image.mode.startswith("I;16"):
         # convert() would clip 16 bits to white.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # else Pillow warns
     converted: Image.Image = image.convert("L" if channels == 1 else "RGB")
     return converted
