@@ -36,8 +36,8 @@ class Cancelled(Told):
         return "cancelled; finished work is kept, run the same again to go on"
 
 
-# A message quotes at most so many characters of a value, and so many of the allowed names.
-MOST_SHOWN, MOST_NAMES = 200, 100
+# A message quotes at most so many characters of a value, and so many of the allowed names; the nearest is looked for among more.
+MOST_SHOWN, MOST_NAMES, MOST_COMPARED = 200, 100, 10_000
 
 
 def shown(value: object) -> str:
@@ -62,7 +62,8 @@ def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> Wor
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return the question after the nearest of the allowed names, with a space before it, or nothing."""
-    if len(name) > MOST_SHOWN:
-        return ""  # no typing error, and comparing takes the square of the length
-    close = difflib.get_close_matches(name, sorted(allowed), n=2, cutoff=0.5)
+    options = sorted(allowed)
+    if len(name) > MOST_SHOWN or len(options) > MOST_COMPARED:
+        return ""  # comparing takes the square of the length, for each
+    close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

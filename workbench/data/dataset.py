@@ -103,7 +103,7 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
     for key in arrays:
         if key not in known:
             raise WorkbenchError(
-                f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y."
+                f"dataset {name!r} has an array {shown(key)}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y."
             )
     train: Split | None
     if "x" in arrays:
@@ -159,13 +159,13 @@ def _checked(key: str, value: Any) -> Any:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise WorkbenchError(f"array {key!r} is no array of numbers: {error}") from None
+        raise WorkbenchError(f"array {shown(key)} is no array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
-        raise WorkbenchError(f"array {key!r} has type {array.dtype}; allowed are numbers")
+        raise WorkbenchError(f"array {shown(key)} has type {array.dtype}; allowed are numbers")
     if array.ndim == 0:
-        raise WorkbenchError(f"array {key!r} is a single number; samples go along the first axis")
+        raise WorkbenchError(f"array {shown(key)} is a single number; samples go along the first axis")
     if len(array) and not array.size:
-        raise WorkbenchError(f"array {key!r} has shape {array.shape}; its samples hold no values")
+        raise WorkbenchError(f"array {shown(key)} has shape {array.shape}; its samples hold no values")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise WorkbenchError(f"array {key!r} holds values that are not finite (NaN or infinity)")
+        raise WorkbenchError(f"array {shown(key)} holds values that are not finite (NaN or infinity)")
     return array

@@ -87,7 +87,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
         if read is None:
             raise _Unfit(f"of plain arrays: {shown(member.filename)} is of version {version}. Allowed: 1.0 and 2.0.")
-        shape, _, dtype = read(start)
+        try:
+            shape, _, dtype = read(start)
+        except MemoryError:  # Python's word for an expression nested too deep
+            raise _Unfit(f"of plain arrays: the header of {shown(member.filename)} is none.") from None
         if dtype.hasobject:
             raise _Unfit(
                 f"of plain arrays: {shown(member.filename)} holds pickled objects. Object arrays cannot be loaded; store numbers."
