@@ -36,15 +36,34 @@ class Cancelled(Told):
         return "cancelled; finished work is kept, run the same again to go on"
 
 
+# A message quotes at most so many characters of a value, and so many of the allowed names; the nearest is looked for among more.
+MOST_SHOWN, MOST_NAMES, MOST_COMPARED = 200, 100, 10_000
+
+
+def shown(value: object) -> str:
+    """Return a value as messages quote it: its `repr`, cut where it is long; never raises for what data can hold."""
+    if isinstance(value, (str, bytes)) and len(value) > MOST_SHOWN:
+        return f"{value[:MOST_SHOWN]!r}... ({len(value):,} characters)"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists thousands deep
+        return f"a value that cannot be written out ({type(value).__name__}: {str(error).partition(';')[0]})"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text):,} characters)"
+
+
 def unknown(what: str, name: str, allowed: Iterable[str], hint: str = "") -> WorkbenchError:
     """Return an error for an unknown name: the value, the nearest and the allowed ones."""
     options = sorted(allowed)
-    listed = ", ".join(options) or "none"
+    more = f" and {len(options) - MOST_NAMES:,} more" if len(options) > MOST_NAMES else ""
+    listed = (", ".join(options[:MOST_NAMES]) or "none") + more
     tail = f" {hint}" if hint else ""
-    return WorkbenchError(f"unknown {what} {name!r}.{nearest(name, options)} Allowed: {listed}.{tail}")
+    return WorkbenchError(f"unknown {what} {shown(name)}.{nearest(name, options)} Allowed: {listed}.{tail}")
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return the question after the nearest of the allowed names, with a space before it, or nothing."""
-    close = difflib.get_close_matches(name, sorted(allowed), n=2, cutoff=0.5)
+    options = sorted(allowed)
+    if len(name) > MOST_SHOWN or len(options) > MOST_COMPARED:
+        return ""  # comparing takes the square of the length, for each
+    close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -1,19 +1,98 @@
-"""Hashing files and folders by content, and writing a file whole or not at all."""
+"""Opening what a user names without waiting for it, hashing by content, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO, Literal
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
+
+_OTHERS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "other", "nothing"]:
+    """Return what lies at a path, links followed; raises WorkbenchError where that cannot be found out."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no path can have these characters
+        return "nothing"
+    except OSError as error:
+        raise WorkbenchError(f"{shown(str(path))} cannot be read: {_reason(error)}.") from None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def open_regular(path: Path, what: str, most: int | None = None) -> BinaryIO:
+    """Open a regular file for reading, `what` being its name in messages; nothing that could make the reader wait is opened.
+
+    Raises WorkbenchError where it cannot be read, is no regular file (a link to one is), or has more than `most` bytes.
+    """
+    try:
+        _check_regular(path, what, os.stat(path))  # opening a device or a FIFO is already felt at its other end
+        # Without waiting, in case that another was put in its place since.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise WorkbenchError(f"{what} {shown(str(path))} cannot be read: {_reason(error)}.") from None
+    except ValueError as error:
+        raise WorkbenchError(f"{what} {shown(str(path))} cannot be read: {error}.") from None
+    file = os.fdopen(handle, "rb")
+    try:
+        found = os.fstat(handle)
+        _check_regular(path, what, found)
+        if most is not None and found.st_size > most:
+            raise _too_large(path, what, f"{found.st_size:,}", most)
+    except WorkbenchError:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: Path, what: str, most: int) -> bytes:
+    """Return the bytes of a regular file, at most `most`; raises WorkbenchError as `open_regular` does."""
+    with open_regular(path, what, most) as file:
+        try:
+            data = file.read(most + 1) or b""
+        except OSError as error:
+            raise WorkbenchError(f"{what} {shown(str(path))} cannot be read: {_reason(error)}.") from None
+    if len(data) > most:  # it grew, or has no size of its own
+        raise _too_large(path, what, f"more than {most:,}", most)
+    return data
+
+
+def _check_regular(path: Path, what: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _OTHERS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise WorkbenchError(
+            f"{what} {shown(str(path))} cannot be read: it is {kind}. Allowed: a regular file or a link to one."
+        )
+
+
+def _too_large(path: Path, what: str, size: str, most: int) -> WorkbenchError:
+    return WorkbenchError(f"{what} {shown(str(path))} has {size} bytes. Allowed: at most {most:,}.")
+
+
+def _reason(error: OSError) -> str:
+    return {
+        errno.ENOENT: "there is no such file",
+        errno.ELOOP: "its links lead round in a circle",
+        errno.EACCES: "this user may not read it",
+    }.get(error.errno or 0, error.strerror or str(error))
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
+    """Return the SHA-256 (hex) of a regular file's bytes."""
     hasher = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path, "file") as file:
         while block := file.read(1 << 20):
             hasher.update(block)
     return hasher.hexdigest()
@@ -23,7 +102,9 @@ def tree_sha256(folder: Path) -> str:
     """Return the SHA-256 (hex) of a folder: relative names and file hashes in order."""
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        hasher.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
+        hasher.update(
+            f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode("utf-8", "surrogateescape")
+        )
     return hasher.hexdigest()
 
 

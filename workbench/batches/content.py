@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workbench.data.load import bundled, load_dataset
-from workbench.files import file_sha256, tree_sha256
+from workbench.files import file_sha256, kind_of, tree_sha256
 from workbench.values.base import digest
 
 
@@ -13,10 +13,11 @@ def data_sha256(told: str) -> str:
     """Return a hash of a dataset's file or folder with its options; raises WorkbenchError for an unknown name or a missing file."""
     text, _, query = told.partition("?")
     path = Path(text)
-    if text == "digits" and not path.exists():
+    kind = kind_of(path)
+    if text == "digits" and kind == "nothing":
         return file_sha256(bundled("digits.npz"))
-    if path.is_dir():
+    if kind == "folder":
         return digest([tree_sha256(path), query])
-    if not path.exists() or (query and path.suffix != ".csv"):
+    if kind == "nothing" or (query and path.suffix != ".csv"):
         load_dataset(told)  # says what is wrong
     return digest([file_sha256(path), query]) if query else file_sha256(path)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workbench.engine.request import check_runtimes, make_grid
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, shown, unknown
+from workbench.files import kind_of
+from workbench.recipes.document import check_plain, load_document
 from workbench.recipes.grammar import parse_runtime
 from workbench.recipes.grid import Grid, expand, grid_dict, load_grid, parse_grid, parse_runtimes
 from workbench.sources.identify import BUNDLED, identify
 from workbench.values.base import Value, build, digest
-from workbench.values.settings import Gate
+from workbench.values.settings import MOST_SEED, Gate
 from workbench.values.source import SourceKind
 
 KEYS = ("template", "matrix", "parameters", "gate", "gates", "runtimes", "store")
 AXES = {"models": "model", "datasets": "data", "grids": "grid", "seeds": "seed"}
+# A name for each, a row in its index.
+MOST_RUNS = 10_000
 # What the batch itself says to each run.
 OWN = (*AXES.values(), "study", "store", "runtimes", "gate")
 
@@ -54,12 +57,7 @@ def load_matrix(source: str | Path | Mapping[str, Any]) -> Matrix:
     if isinstance(source, Mapping):
         return read_matrix(source, Path.cwd())
     path = Path(source)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkbenchError(f"batch file {str(source)!r} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise WorkbenchError(f"batch file {str(source)!r} is not valid YAML: {error}") from None
+    data = load_document(path, "batch file")
     if not isinstance(data, dict):
         raise WorkbenchError(f"batch file {str(source)!r} is a mapping with the keys {', '.join(KEYS)}.")
     return read_matrix(data, path.resolve().parent)
@@ -67,6 +65,7 @@ def load_matrix(source: str | Path | Mapping[str, Any]) -> Matrix:
 
 def read_matrix(data: Mapping[str, Any], folder: Path) -> Matrix:
     """Return the checked batch that a mapping describes; `folder` is where files it names are looked for first."""
+    check_plain(dict(data), "the batch")
     _known("batch key", data, KEYS)
     matrix = data.get("matrix")
     if not isinstance(matrix, Mapping):
@@ -85,15 +84,22 @@ def read_matrix(data: Mapping[str, Any], folder: Path) -> Matrix:
     grids = _grids(_values(matrix, "grids", [{}]), folder, runtimes)
     seeds = _seeds(_values(matrix, "seeds", [])) if "seeds" in matrix else [None]
     gates = _gates(data, list(models))
+    count = len(models) * len(datasets) * len(grids) * len(seeds)
+    if count > MOST_RUNS:
+        raise WorkbenchError(
+            f"the batch stands for {count:,} runs (models {len(models):,} x datasets {len(datasets):,} x grids {len(grids):,} x seeds {len(seeds):,}). Allowed: at most {MOST_RUNS:,}."
+        )
+    for m, model in models.items():
+        for g, grid in grids.items():
+            try:
+                expand(grid, model[2])
+            except WorkbenchError as error:
+                raise WorkbenchError(f"grid {g!r} does not fit model {m!r}: {error}") from None
     runs = []
     for (m, model), (d, dataset), (g, grid), seed in itertools.product(
         models.items(), datasets.items(), grids.items(), seeds
     ):
         chosen = grid.train.seed if seed is None else seed
-        try:
-            expand(grid, model[2])
-        except WorkbenchError as error:
-            raise WorkbenchError(f"grid {g!r} does not fit model {m!r}: {error}") from None
         parameters = {**common, "model": model[0], "data": dataset[0], "grid": grid_dict(grid), "seed": chosen}
         if gates.get(m) is not None and "gate" in takes:
             parameters["gate"] = gates[m]
@@ -110,10 +116,10 @@ def read_matrix(data: Mapping[str, Any], folder: Path) -> Matrix:
                 inputs=inputs,
             )
         )
-    twice = [run.id for run in runs if [r.id for r in runs].count(run.id) > 1]
-    if twice:
+    twice = next((name for name, times in Counter(run.id for run in runs).items() if times > 1), None)
+    if twice is not None:
         raise WorkbenchError(
-            f"two runs would have the name {twice[0]!r}. Name them apart: {{NAME: ...}} instead of a list."
+            f"two runs would have the name {twice!r}. Name them apart: {{NAME: ...}} instead of a list."
         )
     store = data.get("store")
     return Matrix(template=template, store=None if store is None else _place(str(store), folder), runs=tuple(runs))
@@ -127,14 +133,12 @@ def _known(what: str, data: Mapping[str, Any], allowed: Any) -> None:
 
 def _template(name: Any, folder: Path) -> tuple[str, list[str]]:
     """Return a notebook by name or path, and the parameters that it takes."""
-    import json
-
     from workbench.report import templates
 
     text = str(name)
     near = folder / text
     source = templates.find(near if text.endswith(".ipynb") and near.is_file() else text)
-    takes = templates.parameters_of(json.loads(source.read_text(encoding="utf-8")))
+    takes = templates.parameters_of(templates.read(source))
     return str(source if text.endswith(".ipynb") else text), takes
 
 
@@ -142,7 +146,7 @@ def _common(given: Any, takes: Sequence[str]) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise WorkbenchError(f"`parameters` is a mapping of the notebook's parameters, not {given!r}.")
+        raise WorkbenchError(f"`parameters` is a mapping of the notebook's parameters, not {shown(given)}.")
     for key in given:
         if key in OWN:
             raise WorkbenchError(
@@ -191,7 +195,7 @@ def _datasets(values: Sequence[tuple[str | None, Any]], folder: Path) -> dict[st
     for name, value in values:
         told = str(value)
         path, mark, query = told.partition("?")
-        if (folder / path).exists():
+        if kind_of(folder / path) != "nothing":
             told = f"{_place(path, folder)}{mark}{query}"
         _add("dataset", found, name or Path(path).stem, (told, data_sha256(told)))
     return found
@@ -214,13 +218,12 @@ def _grids(values: Sequence[tuple[str | None, Any]], folder: Path, runtimes: Any
 
 
 def _seeds(values: Sequence[tuple[str | None, Any]]) -> list[int | None]:
-    found: list[int | None] = []
+    found: dict[int | None, None] = {}
     for _, value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise WorkbenchError(f"seed {value!r} is no whole number of 0 and up.")
-        if value not in found:
-            found.append(value)
-    return found
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0 or value > MOST_SEED:
+            raise WorkbenchError(f"seed {shown(value)} is no whole number of 0 and up, at most {MOST_SEED}.")
+        found[value] = None
+    return list(found)
 
 
 def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str, Any] | None]:
@@ -236,13 +239,15 @@ def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str
         common, special = {**(common or {}), **special}, None
     for key, value in (("gate", common), ("gates", special)):
         if value is not None and not isinstance(value, Mapping):
-            raise WorkbenchError(f"`{key}` is a mapping of limits such as {{max_size: 100KB}}, not {value!r}.")
+            raise WorkbenchError(f"`{key}` is a mapping of limits such as {{max_size: 100KB}}, not {shown(value)}.")
     _known("model of gates", special or {}, models)
     found: dict[str, dict[str, Any] | None] = {}
     for model in models:
         mine = (special or {}).get(model) or {}
         if not isinstance(mine, Mapping):
-            raise WorkbenchError(f"`gates: {model}` is a mapping of limits such as {{max_size: 100KB}}, not {mine!r}.")
+            raise WorkbenchError(
+                f"`gates: {model}` is a mapping of limits such as {{max_size: 100KB}}, not {shown(mine)}."
+            )
         limits = {**(common or {}), **mine}
         gate = build(Gate, dict(limits), "gate")
         if gate.runtime is not None:
@@ -258,7 +263,7 @@ def _place(text: str, folder: Path) -> str:
     if "://" in text:
         return text
     near = folder / text
-    return str((near if near.exists() else Path(text)).resolve())
+    return str((Path(text) if kind_of(near) == "nothing" else near).resolve())
 
 
 def _add(what: str, found: dict[str, Any], name: str, value: Any) -> None:

@@ -245,7 +245,7 @@ class _Work:
     def _takes(self) -> list[str]:
         from workbench.report import templates
 
-        return templates.parameters_of(json.loads(Path(self.template).read_text(encoding="utf-8")))
+        return templates.parameters_of(templates.read(Path(self.template)))
 
     def _write_grid(self, plan: Plan, target: Path) -> None:
         """Write the grid as a file, which the page's command to reproduce names."""

@@ -41,6 +41,7 @@ class Swept(Result):
         yield trials_table(self.value.name, trials)
         yield f"{len(trials)} trials, {sum(t.state == 'ok' for t in trials)} ok, {len(failed)} failed, {warned} with warnings; {self.seconds:.1f} s. Study {self.value.name!r} in {self.value.store.location}"
         yield from (f"  failed {t.recipe}: {t.error}" for t in failed)
+        yield from (f"  data: {note}" for note in self.value.record.dataset.notes)
         if self.profile:
             yield Table(self.profile.rows(), "Stages")
             yield _times(self.profile)

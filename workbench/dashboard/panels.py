@@ -100,6 +100,7 @@ def environment(record: StudyRecord) -> dict[str, Any]:
             "splits": dict(dataset.splits),
             "inputs": {name: list(shape) for name, shape in dataset.inputs.items()},
             "classes": len(dataset.class_names),
+            "notes": "; ".join(dataset.notes),
         },
     }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
 
 Array = np.ndarray[Any, Any]
+
+MOST_CLASS_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Split:
 class Dataset:
     """Splits `train`, `calibration`, `test`; only `test` is always there.
 
-    `calibration_from` says where the calibration split came from: itself, train or test.
+    `calibration_from` says where the calibration split came from: itself, train or test; `notes` are sentences on what
+    was changed or left out in reading. Raises WorkbenchError for class names that are no text of one line.
     """
 
     name: str
@@ -47,6 +52,10 @@ class Dataset:
     calibration: Split | None = None
     class_names: tuple[str, ...] = ()
     calibration_from: str = field(default="calibration")
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_class_names(self.class_names, f"dataset {self.name!r}")
 
     @property
     def labels(self) -> Literal["class", "value", "none"]:
@@ -62,20 +71,39 @@ class Dataset:
         return {k: v for k, v in found.items() if v is not None}
 
 
+def check_class_names(names: Iterable[str], where: str) -> None:
+    """Raise WorkbenchError for a class name that is empty, long, or no text of one line, as it is shown, stored and exported."""
+    for name in names:
+        if not 0 < len(name) <= MOST_CLASS_NAME:
+            problem = f"has {len(name):,} characters"
+        elif strange := next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None):
+            kind = "byte that is not UTF-8" if "\udc80" <= strange <= "\udcff" else "control character"
+            problem = f"holds a {kind} ({strange!r})"
+        else:
+            continue
+        raise WorkbenchError(
+            f"{where}: class name {shown(name)} {problem}. Allowed: 1 to {MOST_CLASS_NAME} characters of text in one line. Rename the class."
+        )
+
+
+def name_of(text: str) -> str:
+    """Return a file's name as the name of a dataset: bytes that are not UTF-8 and control characters replaced by a mark."""
+    legible = os.fsencode(text).decode("utf-8", "replace")
+    return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in legible)
+
+
 def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
     """Return a dataset of arrays: `x_train y_train x_test y_test` (`x_calibration` optional), or `x y`, which is split 3 to 1.
 
     Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
     """
     arrays = {k: _checked(k, v) for k, v in data.items() if k != "class_names" and v is not None}
-    names = (
-        tuple(str(c) for c in np.asarray(data["class_names"]).tolist()) if data.get("class_names") is not None else ()
-    )
+    names = _class_names(name, data["class_names"]) if data.get("class_names") is not None else ()
     known = {f"{axis}_{split}" for axis in "xy" for split in ("train", "calibration", "test")} | {"x", "y"}
     for key in arrays:
         if key not in known:
             raise WorkbenchError(
-                f"dataset {name!r} has an array {key!r}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y."
+                f"dataset {name!r} has an array {shown(key)}. Allowed: x_train y_train x_test y_test x_calibration class_names, or x y."
             )
     train: Split | None
     if "x" in arrays:
@@ -95,6 +123,13 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
         (given, "calibration") if given else (train, "train") if train and len(train) else (test, "test")
     )
     return Dataset(name, test, train if train is not None and len(train) else None, calibration, names, origin)
+
+
+def _class_names(name: str, given: Any) -> tuple[str, ...]:
+    found = np.asarray(given)
+    if found.ndim != 1 or found.dtype.kind not in "USOiu":
+        raise WorkbenchError(f"dataset {name!r}: class_names is {shown(given)}. Expected a list of names.")
+    return tuple(str(c) for c in found.tolist())
 
 
 def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
@@ -124,11 +159,13 @@ def _checked(key: str, value: Any) -> Any:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise WorkbenchError(f"array {key!r} is no array of numbers: {error}") from None
+        raise WorkbenchError(f"array {shown(key)} is no array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
-        raise WorkbenchError(f"array {key!r} has type {array.dtype}; allowed are numbers")
+        raise WorkbenchError(f"array {shown(key)} has type {array.dtype}; allowed are numbers")
     if array.ndim == 0:
-        raise WorkbenchError(f"array {key!r} is a single number; samples go along the first axis")
+        raise WorkbenchError(f"array {shown(key)} is a single number; samples go along the first axis")
+    if len(array) and not array.size:
+        raise WorkbenchError(f"array {shown(key)} has shape {array.shape}; its samples hold no values")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise WorkbenchError(f"array {key!r} holds values that are not finite (NaN or infinity)")
+        raise WorkbenchError(f"array {shown(key)} holds values that are not finite (NaN or infinity)")
     return array

@@ -8,11 +8,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.data.dataset import Dataset, Split
-from workbench.errors import WorkbenchError
+from workbench.data.dataset import Dataset, Split, check_class_names, name_of
+from workbench.data.pictures import FORMATS, MOST_PIXELS, Notes, read_picture
+from workbench.data.room import check_room
+from workbench.errors import WorkbenchError, shown
+from workbench.files import kind_of
 from workbench.values.params import Params
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+IMAGE_SUFFIXES = tuple(FORMATS)
 
 
 class ImageParams(Params):
@@ -21,7 +24,7 @@ class ImageParams(Params):
     primary: ClassVar[str | None] = None
 
     size: str | None = Field(
-        None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="height x width; default is the model's input"
+        None, pattern=r"^[1-9][0-9]*x[1-9][0-9]*$", description="height x width; default is the model's input"
     )
     color: Literal["auto", "gray", "rgb"] = Field(
         "auto", description="channels; auto takes the model's input, else rgb"
@@ -35,36 +38,89 @@ class ImageParams(Params):
 
 
 def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
-    """Return the images as arrays `(n, height, width, channels)`; raises WorkbenchError for a folder or file that is none."""
-    parts = {p.name for p in path.iterdir() if p.is_dir()}
-    split_folders = {
-        s: next((path / n for n in names if n in parts), None)
-        for s, names in {"train": ("train",), "test": ("test", "val", "validation")}.items()
-    }
-    test_folder, train_folder = split_folders["test"], split_folders["train"]
+    """Return the images as arrays `(n, height, width, channels)`; raises WorkbenchError for a folder or file that is none.
+
+    Hidden files and folders are passed over. What was changed or left out of the images is in the dataset's notes.
+    """
+    parts = _folders(path)
+    test_folder = next((path / n for n in ("test", "val", "validation") if n in parts), None)
+    train_folder = path / "train" if "train" in parts else None
     base = train_folder or test_folder or path
-    classes = sorted(p.name for p in base.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not classes:
-        raise WorkbenchError(
-            f"folder {str(path)!r} has no class subfolders of images. Expected {path.name}/CLASS/*.png or {path.name}/train/CLASS/*.png."
-        )
+    classes = _classes(path, base, test_folder)
     height, width, channels = _target(path, params, input_shape)
     if test_folder is not None:
-        test = _read_images(test_folder, classes, (height, width), channels, params)
-        train = _read_images(train_folder, classes, (height, width), channels, params) if train_folder else None
+        files = {"test": _files(test_folder, classes), "train": _files(train_folder, classes) if train_folder else []}
     else:
-        whole = _read_images(base, classes, (height, width), channels, params)
+        whole = _files(base, classes)
         order = np.random.default_rng(0).permutation(len(whole))
         cut = max(1, round(len(whole) * params.test))
-        test, train = whole.take(np.sort(order[:cut])), whole.take(np.sort(order[cut:]))
-    calibration = train if train is not None and len(train) else test
-    return Dataset(path.name, test, train, calibration, tuple(classes), "train" if calibration is train else "test")
+        files = {
+            k: [whole[i] for i in np.sort(part)] for k, part in {"test": order[:cut], "train": order[cut:]}.items()
+        }
+    total = sum(map(len, files.values()))
+    # As many again while one image is decoded.
+    needed = (total + 2) * height * width * channels * 4
+    check_room(
+        needed, f"{total:,} images of {height} x {width} x {channels} numbers", "Give a smaller ?size= or fewer images."
+    )
+    notes = Notes()
+    test = _read(files["test"], (height, width), channels, params, notes)
+    train = _read(files["train"], (height, width), channels, params, notes) if files["train"] else None
+    told = (*_class_notes(classes, files), *notes.sentences(total))
+    return Dataset(
+        name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
+    )
+
+
+def _folders(path: Path) -> list[str]:
+    """Return the names of the subfolders that are not hidden, in order."""
+    try:
+        return sorted(p.name for p in path.iterdir() if not p.name.startswith(".") and kind_of(p) == "folder")
+    except OSError as error:
+        raise WorkbenchError(f"folder {str(path)!r} cannot be read: {error.strerror}.") from None
+
+
+def _classes(path: Path, base: Path, test_folder: Path | None) -> list[str]:
+    classes = _folders(base)
+    if not classes:
+        name = name_of(path.resolve().name)
+        raise WorkbenchError(
+            f"folder {str(path)!r} has no class subfolders of images. Expected {name}/CLASS/*.png or {name}/train/CLASS/*.png."
+        )
+    check_class_names(classes, f"folder {str(base)!r}")
+    strange = sorted(set(_folders(test_folder)) - set(classes)) if test_folder else []
+    if strange:
+        raise WorkbenchError(
+            f"folder {str(test_folder)!r} has a class {shown(strange[0])} that {str(base)!r} does not have. Its images would count for nothing: add the class there or take it away."
+        )
+    return classes
+
+
+def _class_notes(classes: list[str], files: dict[str, list[tuple[Path, int]]]) -> tuple[str, ...]:
+    """Return what looks wrong with the classes: without an image, or told apart by case alone."""
+    found = []
+    used = {label for part in files.values() for _, label in part}
+    empty = [name for i, name in enumerate(classes) if i not in used]
+    if empty:
+        found.append(f"{len(empty):,} of {len(classes):,} classes have no images (first {empty[0]!r})")
+    folded: dict[str, str] = {}
+    for name in classes:
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            found.append(f"classes {other!r} and {name!r} differ by case alone")
+            break
+    return tuple(found)
 
 
 def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
     shape = input_shape if input_shape is not None and len(input_shape) == 4 else None
     if params.size:
-        height, width = (int(n) for n in params.size.split("x"))
+        # A number too long to be made one is too large in any case.
+        height, width = (int(n[:20]) for n in params.size.split("x"))
+        if height * width > MOST_PIXELS:
+            raise WorkbenchError(
+                f"?size={params.size[:60]} has too many pixels for {str(path)!r}. Allowed: at most {MOST_PIXELS:,}, height times width."
+            )
     elif shape and shape[1] and shape[2]:
         height, width = shape[1], shape[2]
     else:
@@ -79,32 +135,28 @@ def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...]
     return height, width, channels
 
 
-def _read_images(folder: Path, classes: list[str], size: tuple[int, int], channels: int, params: ImageParams) -> Split:
-    from PIL import Image, UnidentifiedImageError
-
-    low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[params.scale]
-    images, labels = [], []
+def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    """Return the images of each class with its number; raises WorkbenchError where there are none."""
+    found: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        for file in files:
-            try:
-                with Image.open(file) as opened:
-                    # convert() would clip 16 bits to white.
-                    image = (
-                        Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
-                        if opened.mode.startswith("I;16")
-                        else opened
-                    )
-                    resized = image.convert("L" if channels == 1 else "RGB").resize(
-                        size[::-1], Image.Resampling.BILINEAR
-                    )
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-                raise WorkbenchError(f"image {str(file)!r} cannot be read: {error}") from None
-            pixels = np.asarray(resized, dtype=np.float32).reshape(*size, channels)
-            images.append(pixels / np.float32(255) * np.float32(high - low) + np.float32(low))
-            labels.append(label)
-    if not images:
+        try:
+            inside = sorted((folder / name).iterdir()) if kind_of(folder / name) == "folder" else []
+        except OSError as error:
+            raise WorkbenchError(f"folder {str(folder / name)!r} cannot be read: {error.strerror}.") from None
+        found += [(p, label) for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    if not found:
         raise WorkbenchError(
             f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}."
         )
-    return Split(np.stack(images), np.array(labels, dtype=np.int64))
+    return found
+
+
+def _read(
+    files: list[tuple[Path, int]], size: tuple[int, int], channels: int, params: ImageParams, notes: Notes
+) -> Split:
+    low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[params.scale]
+    images = np.empty((len(files), *size, channels), dtype=np.float32)
+    for i, (file, _) in enumerate(files):
+        pixels = read_picture(file, size, channels, notes).astype(np.float32)
+        images[i] = pixels / np.float32(255) * np.float32(high - low) + np.float32(low)
+    return Split(images, np.array([label for _, label in files], dtype=np.int64))

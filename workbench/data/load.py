@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from workbench.data.dataset import Dataset, from_arrays
+from workbench.data.dataset import Dataset, from_arrays, name_of
 from workbench.data.images import ImageParams, read_image_folder
+from workbench.data.npz import read_npz
 from workbench.data.table import TableParams, read_table
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, shown, unknown
+from workbench.files import kind_of
 from workbench.values.base import build
 
 ALLOWED = "digits, a .npz or .csv file, a folder of class subfolders of images, a dict of arrays"
@@ -41,42 +42,58 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
     if not isinstance(data, (str, Path)):
         raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {ALLOWED}.")
     text, _, query = str(data).partition("?")
-    path, options = Path(text), dict(parse_qsl(query, keep_blank_values=True))
-    if text != "digits" and path.is_dir():
-        return read_image_folder(path, build(ImageParams, options, "image"), input_shape)
-    if path.suffix == ".csv" and path.is_file():
-        return read_table(path, build(TableParams, options, "table"), input_shape)
+    try:
+        return _from_path(text, query, input_shape)
+    except MemoryError:
+        raise WorkbenchError(
+            f"dataset {shown(text)} needs more memory than this process may take. Use fewer or smaller samples."
+        ) from None
+
+
+def takes_shape(data: Any) -> bool:
+    """Whether a dataset is read to fit the model's input: a folder of images, and a table."""
+    if not isinstance(data, (str, Path)):
+        return False
+    path = Path(str(data).partition("?")[0])
+    return path.suffix == ".csv" or (str(path) != "digits" and kind_of(path) == "folder")
+
+
+def _from_path(text: str, query: str, input_shape: tuple[int | None, ...] | None) -> Dataset:
+    path = Path(text)
+    kind = "nothing" if text == "digits" else kind_of(path)
+    if kind == "folder":
+        return read_image_folder(path, build(ImageParams, _options(text, query), "image"), input_shape)
+    if path.suffix == ".csv" and kind != "nothing":
+        return read_table(path, build(TableParams, _options(text, query), "table"), input_shape)
     if query and path.suffix != ".csv":
         raise WorkbenchError(
-            f"dataset {text!r} takes no options, but got {query!r}. A folder of images does, e.g. FOLDER?size=32x32, and a table, e.g. FILE.csv?label=class."
+            f"dataset {shown(text)} takes no options, but got {shown(query)}. A folder of images does, e.g. FOLDER?size=32x32, and a table, e.g. FILE.csv?label=class."
         )
     if text == "digits":
         return _digits()
-    if not path.exists():
+    if kind == "nothing":
         if path.suffix or "/" in text:
-            raise WorkbenchError(f"dataset file {text!r} does not exist. Allowed: {ALLOWED}.")
+            raise WorkbenchError(f"dataset file {shown(text)} does not exist. Allowed: {ALLOWED}.")
         raise unknown("dataset", text, ["digits"], "Or give a .npz or .csv file, or a folder of images.")
     if path.suffix == ".npz":
-        return from_arrays(_read_npz(path), path.stem)
-    raise WorkbenchError(f"dataset file {text!r} ends in {path.suffix!r}. Allowed: {ALLOWED}.")
+        return from_arrays(read_npz(path), name_of(path.stem))
+    raise WorkbenchError(f"dataset file {shown(text)} ends in {shown(path.suffix)}. Allowed: {ALLOWED}.")
+
+
+def _options(text: str, query: str) -> dict[str, str]:
+    """Return what stands behind the question mark; raises WorkbenchError for an option that is given twice."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WorkbenchError(f"dataset {shown(text)} gets the option {shown(twice)} twice. Give it once.")
+    return found
 
 
 def _digits() -> Dataset:
-    arrays = _read_npz(bundled("digits.npz"))
+    arrays = read_npz(bundled("digits.npz"))
     for key in ("x_train", "x_test"):
         # The bundled model was trained on 0 to 1.
         arrays[key] = arrays[key].astype(np.float32) / np.float32(255)
     return from_arrays(arrays, "digits")
-
-
-def _read_npz(path: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(path):
-        raise WorkbenchError(
-            f"{str(path)!r} is not a readable .npz ({path.stat().st_size} bytes): it is no zip archive, or not a whole one. numpy.savez writes one."
-        )
-    try:
-        # Pickled arrays could run code on loading; they are refused.
-        with np.load(path, allow_pickle=False) as file:
-            return {k: file[k] for k in file.files}
-    except Exception as error:  # a damaged archive raises anything from zlib.error to TokenError
-        raise WorkbenchError(f"{str(path)!r} is not a readable .npz of plain arrays: {error}") from None

@@ -49,6 +49,7 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
         labels=dataset.labels,
         class_names=dataset.class_names,
         calibration_from=dataset.calibration_from,
+        notes=dataset.notes,
     )
 
 

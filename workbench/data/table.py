@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,12 +15,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.data.dataset import Array, Dataset, from_arrays
-from workbench.errors import WorkbenchError, unknown
+from workbench.data.dataset import Array, Dataset, check_class_names, from_arrays, name_of
+from workbench.data.room import check_room
+from workbench.errors import WorkbenchError, shown, unknown
+from workbench.files import open_regular, read_regular
 from workbench.values.params import Params
 
 SPLITS = ("train", "calibration", "test")
 NO_LABELS = "none"
+# What a byte of a table of short cells takes at most while they are text (27 to 58 measured).
+_BYTES_A_BYTE = 60
 
 
 class TableParams(Params):
@@ -47,7 +55,7 @@ def read_table(path: Path, params: TableParams, input_shape: tuple[int | None, .
     label = _label(path, params.label, [n for n in names if n != split])
     features = [n for n in names if n not in (label, split)]
     if not features:
-        raise WorkbenchError(f"{str(path)!r} has no column besides {label!r}; samples need at least one.")
+        raise WorkbenchError(f"{str(path)!r} has no column besides {shown(label)}; samples need at least one.")
     x = _shaped(np.stack([_numbers(path, n, columns[n]) for n in features], axis=1, dtype=np.float32), input_shape)
     arrays: dict[str, Any] = {}
     y: Array | None = None
@@ -57,15 +65,11 @@ def read_table(path: Path, params: TableParams, input_shape: tuple[int | None, .
     for part, rows in _rows(path, split, columns, len(x), params.test).items():
         arrays[f"x_{part}"] = x[rows]
         arrays[f"y_{part}"] = None if y is None else y[rows]
-    return from_arrays(arrays, path.stem)
+    return from_arrays(arrays, name_of(path.stem))
 
 
 def _columns(path: Path) -> tuple[list[str], dict[str, list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file, skipinitialspace=True, strict=True) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise WorkbenchError(f"{str(path)!r} cannot be read as a table: {error}") from None
+    rows = _cells(path)
     if len(rows) < 2:
         raise WorkbenchError(
             f"{str(path)!r} has {len(rows)} rows. Expected a row of column names, then one per sample."
@@ -77,9 +81,9 @@ def _columns(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         )
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
         raise WorkbenchError(f"{str(path)!r} has one column, {names[0][:60]!r}. Expected commas between columns.")
-    twice = next((n for n in names if names.count(n) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise WorkbenchError(f"{str(path)!r} has two columns named {twice!r}. Expected each name once.")
+        raise WorkbenchError(f"{str(path)!r} has two columns named {shown(twice)}. Expected each name once.")
     for at, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise WorkbenchError(
@@ -88,6 +92,23 @@ def _columns(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     return names, dict(
         zip(names, ([cell.strip() for cell in column] for column in zip(*rows[1:], strict=True)), strict=True)
     )
+
+
+def _cells(path: Path) -> list[list[str]]:
+    """Return the cells of the rows that have any, as text."""
+    with open_regular(path, "table") as file:
+        size = os.fstat(file.fileno()).st_size
+    check_room(size * _BYTES_A_BYTE, f"the cells of {str(path)!r}", "Write large data as .npz with numpy.savez.")
+    data = read_regular(path, "table", size)
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise csv.Error("it is UTF-16; save it as UTF-8")
+        if b"\0" in data:
+            raise csv.Error(f"it holds a byte 0, which text does not (at byte {data.index(0):,})")
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        return [row for row in csv.reader(text, skipinitialspace=True, strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise WorkbenchError(f"{str(path)!r} cannot be read as a table: {error}") from None
 
 
 def _named(path: Path, name: str, names: Sequence[str]) -> str:
@@ -110,25 +131,43 @@ def _labels(path: Path, name: str, cells: Sequence[str], kind: str) -> tuple[Arr
         return _numbers(path, name, cells), ()
     whole = [c.removeprefix("-").isdecimal() for c in cells]
     if all(whole):
+        for at, cell in enumerate(cells, 2):
+            if len(cell) > 4000 or not -(2**63) <= int(cell) < 2**63:
+                raise WorkbenchError(
+                    f"row {at}, column {shown(name)} of {str(path)!r} is {shown(cell)}. Expected a class of at most 64 bits; ?labels=value takes labels as values."
+                )
         return np.array([int(c) for c in cells], dtype=np.int64), ()
     if kind == "auto" and all(_is_number(c) for c in cells):
         return _numbers(path, name, cells), ()
     empty = next((at for at, c in enumerate(cells, 2) if not c), None)
     if empty is not None:
-        raise WorkbenchError(f"row {empty} of {str(path)!r} has no label in column {name!r}.")
+        raise WorkbenchError(f"row {empty} of {str(path)!r} has no label in column {shown(name)}.")
     classes = sorted(set(cells))
+    check_class_names(classes, f"column {shown(name)} of {str(path)!r}")
     places = {c: i for i, c in enumerate(classes)}
     return np.array([places[c] for c in cells], dtype=np.int64), tuple(classes)
 
 
 def _numbers(path: Path, name: str, cells: Sequence[str]) -> Array:
+    wrong, numbers = "", np.empty(0)
     try:
-        return np.array(cells, dtype=np.float64).astype(np.float32)
+        # One by one: an array of text takes for each cell what the longest needs.
+        numbers = np.fromiter(map(float, cells), np.float64, len(cells))
+        with np.errstate(over="ignore"):
+            found: Array = numbers.astype(np.float32)
     except ValueError:
-        at = next(i for i, c in enumerate(cells, 2) if not _is_number(c))
-        raise WorkbenchError(
-            f"row {at}, column {name!r} of {str(path)!r} is {cells[at - 2]!r}. Expected a number; words can stand in the column of labels, ?label=COLUMN."
-        ) from None
+        at = next(i for i, c in enumerate(cells) if not _is_number(c))
+        wrong = "Expected a number; words can stand in the column of labels, ?label=COLUMN."
+    else:
+        if np.isfinite(found).all():
+            return found
+        at = int(np.flatnonzero(~np.isfinite(found))[0])
+        wrong = (
+            "Expected a number that fits into 32 bits, at most 3.4e38."
+            if np.isfinite(numbers[at])
+            else "Expected a number; this one is not finite."
+        )
+    raise WorkbenchError(f"row {at + 2}, column {shown(name)} of {str(path)!r} is {shown(cells[at])}. {wrong}")
 
 
 def _is_number(cell: str) -> bool:
@@ -156,7 +195,7 @@ def _rows(path: Path, split: str | None, columns: dict[str, list[str]], count: i
         for at, cell in enumerate(columns[split], 2):
             if cell not in SPLITS:
                 raise WorkbenchError(
-                    f"row {at}, column {split!r} of {str(path)!r} is {cell!r}. Allowed: {', '.join(SPLITS)}."
+                    f"row {at}, column {shown(split)} of {str(path)!r} is {shown(cell)}. Allowed: {', '.join(SPLITS)}."
                 )
         cells = np.array(columns[split])
         found = {part: np.flatnonzero(cells == part) for part in SPLITS}

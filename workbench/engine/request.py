@@ -6,19 +6,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workbench import registry
 from workbench.data.dataset import Dataset
-from workbench.data.load import load_dataset
+from workbench.data.load import load_dataset, takes_shape
 from workbench.data.materialize import check_fit, materialize
 from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
 from workbench.engine.events import Listener
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool, available_cores
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
 from workbench.recipes import grammar
 from workbench.recipes.grid import Expansion, Grid, expand, parse_grid, parse_runtimes
 from workbench.sources.glance import glance
@@ -26,6 +25,7 @@ from workbench.sources.identify import identify
 from workbench.store.store import Store
 from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Recipe
+from workbench.values.settings import MOST_SEED
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.study import StudyRecord
 from workbench.values.trial import RuntimeSpec
@@ -71,7 +71,9 @@ def make_grid(grid: Any, runtimes: Any, seed: int | None) -> Grid:
     updates: dict[str, Any] = {"runtimes": chosen}
     if seed is not None:
         if seed < 0:
-            raise WorkbenchError(f"seed {seed} is negative. Allowed: 0 and up.")
+            raise WorkbenchError(f"seed {shown(seed)} is negative. Allowed: 0 and up.")
+        if seed > MOST_SEED:
+            raise WorkbenchError(f"seed {shown(seed)} is too large. Allowed: 0 to {MOST_SEED}.")
         updates["train"] = made.train.model_copy(update={"seed": seed})
     return made.model_copy(update=updates)
 
@@ -82,10 +84,9 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     Raises WorkbenchError for the first thing that is wrong.
     """
     data = request.data
-    # Only a folder of images has to know the model's input; everything else is read while the model's file is.
-    is_folder = isinstance(data, (str, Path)) and Path(str(data).partition("?")[0]).is_dir()
+    # What does not have to know the model's input is read while the model's file is.
     with ThreadPoolExecutor(1) as reader:
-        reading = None if is_folder else reader.submit(load_dataset, data)
+        reading = None if takes_shape(data) else reader.submit(load_dataset, data)
         model = identify(request.model, request.store.root / "models", request.allow_code)
         expansion = expand(request.grid, model.kind)
         if not request.grid.measure.skip:

@@ -119,6 +119,7 @@ def study_blocks(study: Study) -> Iterable[Block]:
     )
     yield f"{len(trials)} trials: {counts or 'none'}. Store {study.store.location}"
     yield from (f"failed {t.recipe}: {t.error}" for t in trials if t.state == "failed")
+    yield from (f"data: {note}" for note in study.record.dataset.notes)
 
 
 def describe(event: Event) -> str:

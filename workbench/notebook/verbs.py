@@ -85,6 +85,8 @@ def data(session: Session, data: str) -> Facts:
         else "classes"
     }
     facts["labels"] = kinds.get(dataset.labels, dataset.labels)
+    if dataset.notes:
+        facts["notes"] = "; ".join(dataset.notes)
     session.data, session.current = data, None
     return Facts(dataset, title=f"Data {dataset.name}", facts=facts)
 

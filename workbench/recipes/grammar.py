@@ -13,13 +13,15 @@ import re
 from typing import Any
 
 from workbench import registry
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, shown, unknown
 from workbench.techniques.base import KerasTechnique, Technique
 from workbench.values.base import build
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
+
+MOST_STEPS = 32
 
 _STEP = re.compile(r"(?P<name>[A-Za-z][\w.-]*)(?::(?P<primary>[^\[\]+]*))?(?:\[(?P<options>[^\[\]]*)\])?")
 
@@ -47,7 +49,9 @@ def parse_recipe(text: str) -> Recipe:
     """
     parts = split_list(text, "+")
     if not parts:
-        raise WorkbenchError(f"recipe {text!r} has no step. Example: prune:0.5+int8.")
+        raise WorkbenchError(f"recipe {shown(text)} has no step. Example: prune:0.5+int8.")
+    if len(parts) > MOST_STEPS:
+        raise WorkbenchError(f"recipe {shown(text)} has {len(parts):,} steps. Allowed: at most {MOST_STEPS}.")
     return Recipe(steps=tuple(parse_step(p) for p in parts))
 
 
@@ -57,7 +61,7 @@ def parse_step(text: str) -> Step:
     if name in SCHEMES:
         if primary is not None:
             raise WorkbenchError(
-                f"scheme {name!r} takes no value, but {text!r} gives {primary!r}. Write {name}[key=value] for options."
+                f"scheme {name!r} takes no value, but {shown(text)} gives {shown(primary)}. Write {name}[key=value] for options."
             )
         return step_of("quantize", name, options)
     if name not in registry.techniques.names():
@@ -73,10 +77,10 @@ def step_of(name: str, primary: Any = None, options: dict[str, Any] | None = Non
         key = technique.params.primary
         if key is None:
             raise WorkbenchError(
-                f"technique {name!r} takes no value, but got {primary!r}. Write {name} or {name}[key=value]."
+                f"technique {name!r} takes no value, but got {shown(primary)}. Write {name} or {name}[key=value]."
             )
         if key in params:
-            raise WorkbenchError(f"technique {name!r} gets {key!r} twice: {primary!r} and {params[key]!r}.")
+            raise WorkbenchError(f"technique {name!r} gets {key!r} twice: {shown(primary)} and {shown(params[key])}.")
         params[key] = primary
     return make_step(name, params)
 
@@ -178,15 +182,19 @@ def runtime_text(name: str, options: dict[str, Any]) -> str:
 def _parse_call(text: str, what: str, pattern: re.Pattern[str] = _STEP) -> tuple[str, str | None, dict[str, str]]:
     match = pattern.fullmatch(text.strip())
     if not match:
-        raise WorkbenchError(f"{what} {text!r} is not understood. Write name, name:value or name[key=value,key=value].")
+        raise WorkbenchError(
+            f"{what} {shown(text)} is not understood. Write name, name:value or name[key=value,key=value]."
+        )
     options: dict[str, str] = {}
     for part in split_list(match["options"] or ""):
         key, sign, value = part.partition("=")
         key = key.strip()
         if not sign:
-            raise WorkbenchError(f"option {part!r} of {text!r} has no value. Write key=value.")
+            raise WorkbenchError(f"option {shown(part)} of {shown(text)} has no value. Write key=value.")
         if key in options:
-            raise WorkbenchError(f"option {key!r} of {text!r} is given twice: {options[key]!r} and {value.strip()!r}.")
+            raise WorkbenchError(
+                f"option {shown(key)} of {shown(text)} is given twice: {shown(options[key])} and {shown(value.strip())}."
+            )
         options[key] = value.strip()
     return match["name"], match["primary"], options
 

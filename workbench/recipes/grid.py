@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workbench import registry
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import WorkbenchError, shown, unknown
 from workbench.recipes import grammar
+from workbench.recipes.document import check_plain, load_document, read_document
 from workbench.values.base import Value, build
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
@@ -18,6 +18,8 @@ from workbench.values.settings import Calibration, Constraints, Limits, Measure,
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
 
+# The dashboard and the store were measured with so many.
+MOST_RECIPES = 10_000
 _SETTINGS: dict[str, type[Params]] = {
     "train": Train,
     "calibration": Calibration,
@@ -60,8 +62,9 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
     data = {"quantize": ["float32"]} if data is None else data
     if not isinstance(data, dict):
         raise WorkbenchError(
-            f"a grid is a mapping such as {{quantize: [float32, int8]}}, not {type(data).__name__}: {str(data)[:80]!r}"
+            f"a grid is a mapping such as {{quantize: [float32, int8]}}, not {type(data).__name__}: {shown(data)}"
         )
+    check_plain(data, "the grid")
     names = registry.techniques.names()
     allowed = [*names, "recipes", "runtimes", *_SETTINGS]
     axes: dict[str, tuple[Step | None, ...]] = {}
@@ -69,7 +72,7 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
     for key, value in data.items():
         if key in _SETTINGS:
             if not isinstance(value, dict):
-                raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {value!r}")
+                raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {shown(value)}")
             fields[key] = build(_SETTINGS[key], value, key)
         elif key == "recipes":
             fields[key] = tuple(grammar.parse_recipe(str(v)) for v in _as_list(value))
@@ -101,20 +104,19 @@ def grid_dict(grid: Grid) -> dict[str, Any]:
 
 def load_grid(path: str | Path) -> Grid:
     """Return the grid of a YAML file; raises WorkbenchError when it cannot be read."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkbenchError(f"grid file {str(path)!r} cannot be read: {error}") from None
-    return read_grid(text, f"grid file {str(path)!r}")
+    return _from_document(load_document(path, "grid file"), f"grid file {shown(str(path))}")
 
 
 def read_grid(text: str, where: str) -> Grid:
     """Return the grid of a YAML text; `where` names it in the error when it is not valid."""
+    return _from_document(read_document(text, where), where)
+
+
+def _from_document(data: Any, where: str) -> Grid:
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise WorkbenchError(f"{where} is not valid YAML: {error}") from None
-    return parse_grid(data or {})
+        return parse_grid({} if data is None else data)
+    except WorkbenchError as error:
+        raise WorkbenchError(f"{where}: {error}") from None
 
 
 def parse_runtimes(value: Any) -> tuple[RuntimeSpec, ...]:
@@ -126,7 +128,7 @@ def parse_runtimes(value: Any) -> tuple[RuntimeSpec, ...]:
         elif isinstance(item, dict):
             options = dict(item)
             if "name" not in options:
-                raise WorkbenchError(f"runtime {item!r} has no name. Write {{name: xnnpack, threads: 2}}.")
+                raise WorkbenchError(f"runtime {shown(item)} has no name. Write {{name: xnnpack, threads: 2}}.")
             found.append(grammar.make_runtime(str(options.pop("name")), options))
         else:
             found.append(grammar.parse_runtime(str(item)))
@@ -149,6 +151,7 @@ def expand(grid: Grid, source: SourceKind) -> Expansion:
     dropped: dict[str, str] = {}
     used: set[Step] = set()
     middle = sorted((n for n in axes if n not in ends), key=lambda n: registry.techniques.get(n).order)
+    _check_count(grid, axes, middle, ends)
     for end in ends:
         for combination in itertools.product(*(axes[n] for n in middle), axes[end]):
             steps = tuple(s for s in combination if s is not None)
@@ -171,6 +174,17 @@ def expand(grid: Grid, source: SourceKind) -> Expansion:
             raise WorkbenchError(reason)
         recipes[recipe.id] = recipe
     return Expansion(recipes=tuple(recipes.values()), dropped=dropped)
+
+
+def _check_count(grid: Grid, axes: dict[str, tuple[Step | None, ...]], middle: list[str], ends: list[str]) -> None:
+    """Raise WorkbenchError where the lists stand for more recipes than can be made, before any is."""
+    combined = math.prod(len(axes[n]) for n in middle) * sum(len(axes[n]) for n in ends)
+    if combined + len(grid.recipes) > MOST_RECIPES:
+        lists = " x ".join(f"{n} {len(axes[n]):,}" for n in (*middle, *ends))
+        more = f", and {len(grid.recipes):,} single ones" if grid.recipes else ""
+        raise WorkbenchError(
+            f"the grid stands for {combined + len(grid.recipes):,} recipes ({lists}{more}). Allowed: at most {MOST_RECIPES:,}. Take values out of its lists."
+        )
 
 
 def _why_unused(step: Step, dropped: dict[str, str]) -> str:

@@ -42,7 +42,7 @@ def asked(record: StudyRecord) -> list[tuple[str, str]]:
     if grid is None:
         return []
     data = grid_dict(grid)
-    found = []
+    found = [("data", note) for note in record.dataset.notes]
     for name, value in data.items():
         if isinstance(value, list):
             found.append((name, ", ".join(_yes(str(v)) for v in value)))

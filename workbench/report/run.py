@@ -47,8 +47,9 @@ def run_notebook(
         if target is not None:
             _check_folder(Path(target))
     source = templates.find(template)
+    templates.read(source)  # says what is wrong
     notebook = nbformat.read(source, as_version=4)
-    allowed = templates.parameters_of(notebook) if parameters else []
+    allowed = templates.parameters_of(templates.read(source)) if parameters else []
     for name in parameters:
         if name not in allowed:
             raise unknown("parameter", name, allowed, f"They are those of {source.name}.")

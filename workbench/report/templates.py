@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.files import write_atomic
+from workbench.files import read_regular, write_atomic
+
+# With outputs and pictures; those that are templates have none.
+MOST_BYTES = 1 << 26
 
 
 def folder() -> Path:
@@ -37,6 +40,25 @@ def find(name: str | Path) -> Path:
     return folder() / f"{name}.ipynb"
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return a notebook's JSON; raises WorkbenchError where the file is no notebook with cells."""
+    data = read_regular(path, "notebook", MOST_BYTES)
+    try:
+        found: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WorkbenchError(f"notebook {str(path)!r} is no JSON: {str(error)[:200]}.") from None
+    cells = found.get("cells") if isinstance(found, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(c, dict) and _is_source(c.get("source")) for c in cells):
+        raise WorkbenchError(
+            f"notebook {str(path)!r} is no notebook of format 4: it has no list of cells with a source."
+        )
+    return found
+
+
+def _is_source(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(line, str) for line in value))
+
+
 def copy(name: str, target: Path) -> Path:
     """Copy a notebook into a folder, and return it; raises WorkbenchError where one of that name is there already."""
     source = find(name)
@@ -49,8 +71,8 @@ def copy(name: str, target: Path) -> Path:
 
 def about(name: str) -> str:
     """Return a notebook's heading."""
-    for cell in json.loads(find(name).read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "markdown":
+    for cell in read(find(name))["cells"]:
+        if cell.get("cell_type") == "markdown":
             return "".join(cell["source"]).partition("\n")[0].lstrip("# ")
     return ""
 
@@ -58,9 +80,14 @@ def about(name: str) -> str:
 def parameters_of(notebook: dict[str, Any]) -> list[str]:
     """Return the names that the cell tagged `parameters` assigns, in order; raises WorkbenchError where there is none."""
     for cell in notebook["cells"]:
-        if "parameters" in cell.get("metadata", {}).get("tags", ()):
+        metadata = cell.get("metadata")
+        if isinstance(metadata, dict) and "parameters" in (metadata.get("tags") or ()):
             source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
-            found = [target for node in ast.parse(source).body for target in _targets(node)]
+            try:
+                body = ast.parse(source).body
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                raise WorkbenchError(f"the cell tagged `parameters` is not plain Python: {str(error)[:200]}.") from None
+            found = [target for node in body for target in _targets(node)]
             return [target.id for target in found if isinstance(target, ast.Name)]
     raise WorkbenchError("this notebook takes no parameters: none of its cells has the tag `parameters`.")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workbench.errors import WorkbenchError, nearest, unknown
+from workbench.errors import WorkbenchError, nearest, shown, unknown
 
 V = TypeVar("V", bound="Value")
 
@@ -39,13 +39,20 @@ def build(cls: type[V], data: dict[str, Any], where: str, keys: str | None = Non
 
     Raises WorkbenchError naming the key, the value received and what is allowed.
     """
-    for key in data:
+    for key, value in data.items():
         if key not in cls.model_fields:
             raise unknown(keys or f"{where} setting", str(key), cls.model_fields)
+        if isinstance(value, bool) and _is_number(cls.model_fields[key].annotation):
+            raise WorkbenchError(f"{where}: {key} = {str(value).lower()}: a number is meant, not true or false")
     try:
         return cls.model_validate(data)
     except ValidationError as error:
         raise WorkbenchError(f"{where}: {explain(error)}") from None
+
+
+def _is_number(annotation: Any) -> bool:
+    kinds = (annotation, *get_args(annotation))
+    return bool not in kinds and (int in kinds or float in kinds)
 
 
 def explain(error: ValidationError) -> str:
@@ -54,7 +61,7 @@ def explain(error: ValidationError) -> str:
     for item in error.errors():
         path = ".".join(str(p) for p in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
-        name = f"{path} = {item['input']!r}" if path else repr(item["input"])
+        name = f"{path} = {shown(item['input'])}" if path else shown(item["input"])
         near = ""
         if item["type"] == "literal_error":
             near = nearest(str(item["input"]), re.findall(r"'([^']*)'", item["ctx"]["expected"]))

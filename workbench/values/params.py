@@ -10,6 +10,7 @@ import types
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import annotated_types
+from pydantic import ConfigDict
 from pydantic.fields import FieldInfo
 
 from workbench.values.base import Value
@@ -17,6 +18,9 @@ from workbench.values.base import Value
 
 class Params(Value):
     """Typed, frozen parameters; `primary` names the one that the short text form sets."""
+
+    # Of what is measured NaN says that there is none; what somebody asks for is a number.
+    model_config = ConfigDict(allow_inf_nan=False)
 
     primary: ClassVar[str | None] = None
 

@@ -8,10 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
 from workbench.values.params import Params
 
 _UNITS = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2, "gb": 1000**3, "gib": 1024**3}
+
+MOST_SIZE = 2**63
+# What NumPy and TensorFlow take.
+MOST_SEED = 2**32 - 1
+MOST_COUNT = 2**31 - 1
 
 
 def parse_size(value: int | float | str) -> int:
@@ -19,34 +24,37 @@ def parse_size(value: int | float | str) -> int:
 
     Raises WorkbenchError for anything else.
     """
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return int(value)
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", str(value))
-    if not match or match[2].lower() not in _UNITS:
+    size: Any = value
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+        unit = _UNITS.get(match[2].lower()) if match else None
+        size = float(match[1]) * unit if match and unit else math.nan
+    # NaN and infinity are not smaller.
+    if not isinstance(size, (int, float)) or not abs(size) < MOST_SIZE:
         raise WorkbenchError(
-            f"size {value!r} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB."
+            f"size {shown(value)} is not understood. Allowed: a number of bytes, or one with KB, KiB, MB, MiB, GB, GiB, e.g. 100KB."
         )
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    return int(size)
 
 
 class Train(Params):
     """Fine-tuning of the trained steps (prune, cluster, qat)."""
 
     epochs: int = Field(3, ge=1, le=1000, description="passes over the train split per trained step")
-    batch_size: int = Field(64, ge=1, description="samples per optimizer step")
+    batch_size: int = Field(64, ge=1, le=MOST_COUNT, description="samples per optimizer step")
     learning_rate: float | None = Field(
         None,
         gt=0,
         description="Adam's first learning rate, cosine decay to zero; default is the technique's own (prune 1e-3, cluster and qat 1e-4)",
     )
-    seed: int = Field(0, ge=0, description="seed of shuffling, initial centroids and calibration draw")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="seed of shuffling, initial centroids and calibration draw")
     loss: str = Field("auto", description="auto (from labels and output), or the name of a Keras loss")
 
 
 class Calibration(Params):
     """Samples that set the activation ranges of full-integer schemes."""
 
-    samples: int = Field(200, ge=1, description="samples drawn from the calibration (or train) split")
+    samples: int = Field(200, ge=1, le=MOST_COUNT, description="samples drawn from the calibration (or train) split")
 
 
 class Measure(Params):
@@ -67,9 +75,9 @@ class Search(Params):
     strategy: Literal["grid", "random", "tpe", "nsga2"] = Field(
         "grid", description="grid tries all; the others choose through Optuna, by file size and accuracy"
     )
-    trials: int | None = Field(None, ge=1, description="recipes to try; default a quarter of the grid")
+    trials: int | None = Field(None, ge=1, le=MOST_COUNT, description="recipes to try; default a quarter of the grid")
     timeout: float | None = Field(None, gt=0, description="seconds after which no further recipe is begun")
-    seed: int = Field(0, ge=0, description="seed of the choice")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="seed of the choice")
 
 
 class Limits(Params):

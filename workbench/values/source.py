@@ -36,7 +36,10 @@ class Signature(Value):
 
 
 class DatasetInfo(Value):
-    """A dataset stored as `.npy` files in a folder: hash, sample counts, class names, input shapes."""
+    """A dataset stored as `.npy` files in a folder: hash, sample counts, class names, input shapes.
+
+    `notes` are sentences on what was changed or left out in reading it.
+    """
 
     name: str
     sha256: str
@@ -45,3 +48,4 @@ class DatasetInfo(Value):
     labels: Literal["class", "value", "none"]
     class_names: tuple[str, ...] = ()
     calibration_from: str = "calibration"
+    notes: tuple[str, ...] = ()
