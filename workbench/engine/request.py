@@ -86,7 +86,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     is_folder = isinstance(data, (str, Path)) and Path(str(data).partition("?")[0]).is_dir()
     with ThreadPoolExecutor(1) as reader:
         reading = None if is_folder else reader.submit(load_dataset, data)
-        model = identify(request.model, request.store.root / "models", request.allow_code)
+        model = identify(request.model, request.store.models, request.allow_code)
         expansion = expand(request.grid, model.kind)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)

@@ -126,9 +126,9 @@ def known_values(
 
 
 def _store(session: Session) -> Any:
-    from workbench.store.store import Store
+    from workbench.store.reader import Reader
 
-    return Store(session.store)
+    return Reader(session.store)
 
 
 def _of_study(study: Any, what: str) -> list[str]:

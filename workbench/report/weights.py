@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from workbench.report.picture import COLOURS, canvas, shown
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.sections import Report
+from workbench.store.artifacts import intact_bytes
 from workbench.values.trial import TensorCensus, Trial
 from workbench.views import units
 from workbench.views.card import compare
@@ -100,11 +100,12 @@ def _values(trial: Trial, kernel: TensorCensus) -> np.ndarray[Any, np.dtype[np.f
     """Return the numbers of a kernel in a trial's file, dequantized; None where the file does not hold it in a form that can be read."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    if trial.artifact is None or not Path(trial.artifact.path).is_file():
+    if trial.artifact is None:
         return None
+    content = intact_bytes(trial.artifact, f"trial {trial.recipe!r}")
     # No delegate: it would pack the weights, which are only read here.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_path=trial.artifact.path, experimental_op_resolver_type=plain)
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
     for detail in interpreter.get_tensor_details():
         if detail["name"] == kernel.name and tuple(detail["shape"]) == kernel.shape:

@@ -13,7 +13,7 @@ from workbench.engine.request import make_grid
 from workbench.errors import WorkbenchError
 from workbench.notebook.session import Session, app
 from workbench.recipes.grid import Grid, grid_dict
-from workbench.store.store import Store
+from workbench.store.reader import Reader
 
 
 class Asked(NamedTuple):
@@ -81,7 +81,7 @@ def foresee(session: Session, asked: Asked) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
     place = asked.options.get("store") or session.store
     grid = make_grid(asked.grid, asked.options.get("runtimes"), None)
-    return forecast(asked.model, asked.data, grid, Store(place), asked.options.get("jobs"))
+    return forecast(asked.model, asked.data, grid, Reader(place), asked.options.get("jobs"))
 
 
 def python_call(asked: Asked) -> str:
