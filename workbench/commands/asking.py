@@ -108,7 +108,9 @@ def studies(store: str | None, form: str) -> Studies:
                 "started": record.started,
             }
         )
-    notes = opened.notes() if opened.exists else (f"there is no store at {opened.location!r} yet; --store names another",)
+    notes = (
+        opened.notes() if opened.exists else (f"there is no store at {opened.location!r} yet; --store names another",)
+    )
     return Studies(found, form, notes, place=opened.location)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
 from workbench.report.picture import COLOURS, canvas, shown
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.sections import Report
@@ -33,7 +34,10 @@ def weights(report: Report, recipe: str) -> Section:
     if before is None or after is None or kernel is None:
         return _missing(report, recipe)
     now = _counterpart(after, kernel)
-    was_values, now_values = _values(before, kernel), _values(after, now) if now else None
+    try:
+        was_values, now_values = _values(before, kernel), _values(after, now) if now else None
+    except WorkbenchError as error:  # a file is gone or damaged, which is said where its weights would be
+        return Section(rendered("nothing", words=str(error)))
     if was_values is None or now is None or now_values is None:
         return nothing("The largest kernel cannot be found in both files.")
     figure, axes = canvas(1000, 330, 2)

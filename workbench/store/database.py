@@ -16,7 +16,7 @@ from workbench.store.reading import LOCK_SECONDS, SqliteFile, decoded, opened_fo
 from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
 
 T = TypeVar("T")
-Rows = list[sa.Row[Any]]
+Rows = list[Any]
 
 
 class ReadDatabase:

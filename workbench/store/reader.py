@@ -80,6 +80,10 @@ class Reader:
                     left_out.append(f"study {name!r} cannot be read and is left out: {error}. {MEND}.")
         return records
 
+    def study_names(self) -> set[str]:
+        """Return the names of all studies, of those too that cannot be read."""
+        return {name for (name,) in self.database.rows(sa.select(STUDIES.c.name))[0]}
+
     def study(self, name: str) -> StudyRecord:
         """Return a study; raises WorkbenchError with the nearest names when there is none, or with what is wrong with it."""
         query = sa.select(sa.cast(STUDIES.c.record, sa.Text)).where(STUDIES.c.name == name)
