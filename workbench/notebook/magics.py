@@ -42,7 +42,7 @@ class WorkbenchMagics(Magics):
             %wb quantize int8             one technique: prune, cluster, qat, quantize, convert, delegate
             %wb sweep --prune none,0.5 --quantize float32,int8 --runtime xnnpack
             %wb dashboard                 the live trade-off chart of the last study
-            %wb studies | show | pareto | best | inspect | bench | compare | export | report | doctor
+            %wb studies | show | pareto | best | inspect | bench | compare | export | report | store | doctor
 
         A grid can stand in the cell, as YAML:
 

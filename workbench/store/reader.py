@@ -55,6 +55,10 @@ class Reader:
                 found.append(f"{len(left_out) - MOST_NOTES} more like this; `workbench store check` lists all")
         return tuple(found)
 
+    def left_out(self) -> list[str]:
+        """Return all that was left out of what was asked for last, in words."""
+        return [text for texts in self._left_out.values() for text in texts]
+
     def stage(self, key: str) -> dict[str, Any] | None:
         """Return a finished stage's result when what it made is still there, else None."""
         return self.stages([key]).get(key)
