@@ -75,7 +75,9 @@ def complete(session: Session, text: str) -> Offer:
         return _matching(fragment, [*options, "--help"]) if not fragment else Offer(fragment, [])
     named = {str(p.name): value for p, value in zip(places, given, strict=False)}
     found = values(session, command, places[len(given)], fragment, named)
-    if not fragment and (not places[len(given)].required or places[len(given)].name in session.defaults(" ".join(path))):
+    if not fragment and (
+        not places[len(given)].required or places[len(given)].name in session.defaults(" ".join(path))
+    ):
         return Offer(fragment, [*found.texts, *options])
     return found
 

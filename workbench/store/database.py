@@ -39,7 +39,7 @@ class ReadDatabase:
         if self.file is None or not self.file.copied:
             return ()
         return (
-            f"the store's database was left by a process that was killed ({self.file.wal.name}); it was read from a private copy, unchanged where it lies",
+            f"the store's database was left by a process that was killed ({self.file.wal.name} or {self.file.journal.name} is there); it was read from a private copy, and is unchanged where it lies",
         )
 
     def rows(self, *queries: sa.Select[Any]) -> list[Rows]:

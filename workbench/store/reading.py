@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -18,9 +19,9 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError
 
 T = TypeVar("T")
-# Inode, size and time of a file; of the database, its log, its log's index.
+# Inode, size and time of a file; of the database, its log, its log's index, and the journal that there is without a log.
 Stamp = tuple[int, int, int] | None
-Seen = tuple[Stamp, Stamp, Stamp]
+Seen = tuple[Stamp, Stamp, Stamp, Stamp]
 # How long a process waits for another one that writes.
 LOCK_SECONDS = 60
 # Databases that this process has opened for writing, and who may open one.
@@ -36,16 +37,16 @@ class SqliteFile:
 
     Without a log (`-wal`) beside it all is in the file, which is opened as one that does not change, and read again if it did.
     With a log and its index (`-shm`) the file is shared with whoever writes. With a log alone, left by a process that was killed,
-    both are copied into a private temporary folder and read there: SQLite would have to write to read them where they are.
-    `copied` says whether that was so.
+    both are copied into a private temporary folder and read there: SQLite would have to write to read them where they are. The
+    same is done with a journal, which there is where the file system does not do for a log. `copied` says whether that was so.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.wal, self.shm = (Path(f"{file}{end}") for end in ("-wal", "-shm"))
+        self.wal, self.shm, self.journal = (Path(f"{file}{end}") for end in ("-wal", "-shm", "-journal"))
         self.copied = False
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        self._copied_from: Seen = (None, None, None)
+        self._copied_from: Seen = (None, None, None, None)
 
     def read(self, ask: Callable[[sa.Connection], T]) -> T | None:
         """Return what `ask` makes of a connection, None where there is no such file; it may be asked more than once.
@@ -57,6 +58,11 @@ class SqliteFile:
             before = self._seen()
             if before[0] is None:
                 return None
+            # SQLite would only say that it cannot be opened.
+            if not self.file.is_file():
+                raise OSError(f"{self.file.name} is no file")
+            if not os.access(self.file, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.file.name)
             try:
                 found, whole = self._asked(ask, before)
                 if whole:
@@ -79,23 +85,30 @@ class SqliteFile:
 
     def _asked(self, ask: Callable[[sa.Connection], T], before: Seen) -> tuple[T, bool]:
         """Return the answer, and whether it can be counted on."""
-        _, log, index = before
+        _, log, index, journal = before
+        whole = not (log and log[1]) and not (journal and journal[1])
         with _opening:
             ours = str(self.file) in _written
-            if not ours and index is None and not (log and log[1]):
+            if not ours and whole and (index is None or log is None):
                 return _ask(self.file, "mode=ro&immutable=1", ask), self._seen() == before
         if ours:
             return _ask(self.file, "mode=rw", ask), True
-        if index is not None:
-            return _ask(self.file, "mode=ro&readonly_shm=1", ask), True
+        if index is not None and log is not None:
+            try:
+                return _ask(self.file, "mode=ro&readonly_shm=1", ask), True
+            except sa.exc.OperationalError:
+                # An index that only who may write can bring up to date.
+                if self._seen() != before:
+                    raise
         return _ask(self._copy_of(before), "mode=rw", ask), True
 
     def _copy_of(self, before: Seen) -> Path:
         if self._copy is None or self._copied_from != before:
             self.close()
             self._copy = tempfile.TemporaryDirectory(prefix="workbench-store-")
-            for path in (self.file, self.wal):
-                shutil.copyfile(path, Path(self._copy.name) / path.name)
+            for path, there in zip((self.file, self.wal, self.journal), (*before[:2], before[3]), strict=True):
+                if there:
+                    shutil.copyfile(path, Path(self._copy.name) / path.name)
             if self._seen() != before:
                 self.close()
                 raise sa.exc.OperationalError(
@@ -105,7 +118,7 @@ class SqliteFile:
         return Path(self._copy.name) / self.file.name
 
     def _seen(self) -> Seen:
-        return _stamp(self.file), _stamp(self.wal), _stamp(self.shm)
+        return _stamp(self.file), _stamp(self.wal), _stamp(self.shm), _stamp(self.journal)
 
 
 def opened_for_writing(file: Path) -> None:
