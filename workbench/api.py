@@ -15,6 +15,7 @@ from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
 from workbench.recipes.grid import Grid, load_grid, parse_runtimes
+from workbench.store.reader import Reader
 from workbench.store.store import Store
 from workbench.study import Study, Work
 from workbench.values.settings import Measure
@@ -70,9 +71,9 @@ def sweep(
     return result
 
 
-def open_study(name: str, store: str | Path | Store | None = None) -> Study:
-    """Return a stored study; raises WorkbenchError with the nearest names when there is none."""
-    opened = store if isinstance(store, Store) else Store(store)
+def open_study(name: str, store: str | Path | Reader | None = None) -> Study:
+    """Return a stored study, which may lie where nothing can be written; raises WorkbenchError with the nearest names when there is none."""
+    opened = store if isinstance(store, Reader) else Reader(store)
     return Study(opened, opened.study(name).name)
 
 

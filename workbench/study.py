@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.events import Event, Listener
 from workbench.errors import Cancelled, WorkbenchError, unknown
 from workbench.recipes.grammar import runtime_text
-from workbench.store.store import Store, runtime_key
+from workbench.store.reader import Reader, runtime_key
 from workbench.values.profile import Profile
 from workbench.values.settings import Constraints, parse_size
 from workbench.values.study import StudyRecord
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Study:
     """A named sweep on one model and one dataset; what it shows is what the store holds at that moment."""
 
-    def __init__(self, store: Store, name: str, work: Work | None = None) -> None:
+    def __init__(self, store: Reader, name: str, work: Work | None = None) -> None:
         self.store = store
         self._name = name
         self._work = work
@@ -61,6 +61,10 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials with their measurements."""
         return self.store.trials(self.name)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was left out of what was asked for last, since it cannot be read, and what to do about it."""
+        return self.store.notes()
 
     def wait(self) -> Study:
         """Wait for a sweep in the background; raises what it raised."""

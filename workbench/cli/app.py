@@ -73,6 +73,6 @@ def print_result(found: Result) -> int:
                 print_table(block.rows, block.title, block.empty)
             else:
                 print(block)
-    for note in found.notes:
+    for note in found.said():
         print(f"workbench: {note}", file=sys.stderr)
     return found.code

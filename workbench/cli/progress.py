@@ -50,6 +50,12 @@ class Progress:
         self.failed = max(self.failed, event.failed)
         if event.kind == "trial":
             return
+        if event.kind == "damaged":
+            if self.live:
+                self.bar.console.print(f"workbench: {event.label}", markup=False)
+            else:
+                print(f"workbench: {event.label}", file=sys.stderr, flush=True)
+            return
         eta = "" if event.eta_s is None else f"about {duration(event.eta_s)} left"
         if self.live:
             if event.kind == "stage-started":

@@ -12,7 +12,7 @@ from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.commands.tables import trials_table
-from workbench.store.store import Store
+from workbench.store.reader import Reader
 from workbench.study import Study
 from workbench.values.trial import Trial
 from workbench.views.table import rows
@@ -69,6 +69,10 @@ class Trials(Result):
         chosen = {t.id for t in self._chosen()}
         return [r for r in rows(self.study.trials) if r["id"] in chosen]
 
+    def said(self) -> tuple[str, ...]:
+        """Return the notes, and what cannot be read of the study."""
+        return (*self.notes, *self.study.notes())
+
     def _chosen(self) -> Sequence[Trial]:
         if isinstance(self.value, Study):
             return self.value.trials
@@ -88,7 +92,7 @@ class NoTrial(Trials):
 @flags.format_option
 def studies(store: str | None, form: str) -> Studies:
     """List the studies in the store."""
-    opened = Store(store)
+    opened = Reader(store)
     counts = opened.counts()
     found = []
     for record in opened.studies():
@@ -104,7 +108,10 @@ def studies(store: str | None, form: str) -> Studies:
                 "started": record.started,
             }
         )
-    return Studies(found, form, place=opened.location)
+    notes = (
+        opened.notes() if opened.exists else (f"there is no store at {opened.location!r} yet; --store names another",)
+    )
+    return Studies(found, form, notes, place=opened.location)
 
 
 @click.command()

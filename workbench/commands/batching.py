@@ -100,7 +100,7 @@ def gate(
     found = verdict(opened.trials, limits, opened.trial(trial) if trial else None)
     if junit:
         write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
-    notes = (f"wrote {junit}",) if junit else ()
+    notes = (*((f"wrote {junit}",) if junit else ()), *opened.notes())
     return Judged(found, form, notes, int(not found.passed), study=opened.name)
 
 

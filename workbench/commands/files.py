@@ -67,8 +67,10 @@ def inspect(file: str, form: str) -> Inspection:
 @pass_host
 def export(host: Host, study: str, trial: str, out: str, store: str | None) -> Said:
     """Write TRIAL (id or recipe) of STUDY: model.tflite, labels, card.json and a runnable predict.py."""
-    folder = host.study(study, store).export(trial, out)
-    return Said(folder, lines=(f"wrote {', '.join(sorted(p.name for p in folder.iterdir()))} into {folder}",))
+    opened = host.study(study, store)
+    folder = opened.export(trial, out)
+    lines = (f"wrote {', '.join(sorted(p.name for p in folder.iterdir()))} into {folder}",)
+    return Said(folder, notes=opened.notes(), lines=lines)
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,6 +25,7 @@ COMMANDS = {
     "notebook": ("workbench.commands.files:notebook", "Copy out a notebook that comes along: reports, comparisons, a tour."),
     "batch": ("workbench.commands.batching:batch", "Run a notebook over many models, datasets, grids and seeds."),
     "gate": ("workbench.commands.batching:gate", "Say whether a variant keeps the limits for shipping; exit 0 or 1."),
+    "store": ("workbench.commands.storing:store", "Look after the store: check it for damage."),
     "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
 }  # fmt: skip
 
@@ -58,6 +59,15 @@ class Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def descend(self, words: Sequence[str]) -> tuple[list[str], click.Command | None]:
+        """Return the words at the beginning of a line that name a verb, one within a group of verbs too, and the verb itself."""
+        path: list[str] = []
+        found: click.Command | None = self
+        while isinstance(found, Verbs) and len(path) < len(words) and words[len(path)] in found.places:
+            found = found.get_command(None, words[len(path)])
+            path.append(words[len(path)])
+        return path, found if path else None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -65,7 +75,7 @@ class Verbs(click.Group):
         if args and args[0] not in self.places and not args[0].startswith("-"):
             from workbench.errors import unknown
 
-            raise unknown(self.what, args[0], self.places, f"`{ctx.info_name} --help` explains them.")
+            raise unknown(self.what, args[0], self.places, f"`{ctx.command_path} --help` explains them.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -48,6 +48,10 @@ class Result:
         """Return flat rows, for CSV; a verb without `--format` has no need of them."""
         raise NotImplementedError
 
+    def said(self) -> tuple[str, ...]:
+        """Return what is said beside the result, once that was made."""
+        return self.notes
+
     # A result stands for its value: `found = %wb bench f.tflite` gives a list, `study = %wb sweep ...` a study.
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -20,11 +21,25 @@ from workbench.values.warning import Warning_, warning
 Array = np.ndarray[Any, Any]
 
 
-def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
-    """Write the arrays into `root/<sha256>/` unless they are there, and return what they are."""
+# Whether a folder is there and what reads it returns a hash; where it does not, the folder is gone when it returns.
+Keeps = Callable[[Path, str, Callable[[Path], str]], bool]
+
+
+def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> DatasetInfo:
+    """Write the arrays into `root/<sha256>/` unless they are there, and return what they are.
+
+    `keeps` looks whether what is there is still what was put there, and moves it out of the way where it is not.
+    """
     digest = dataset_sha256(dataset)
     folder = root / digest
-    if not folder.exists():
+
+    def contents(path: Path) -> str:
+        return stored_sha256(path, dataset.test.inputs, dataset.class_names)
+
+    def is_there() -> bool:
+        return keeps(folder, digest, contents) if keeps else folder.exists() and contents(folder) == digest
+
+    if not is_there():
         root.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
         try:
@@ -37,7 +52,7 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             # Otherwise another process wrote the same content first.
-            if not folder.exists():
+            if not is_there():
                 raise WorkbenchError(
                     f"dataset {dataset.name!r} cannot be written into {str(root)!r}: {error}. Free some space or choose another --store."
                 ) from error
@@ -56,13 +71,32 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
 def dataset_sha256(dataset: Dataset) -> str:
     """Return the SHA-256 (hex) over all splits: names, types, shapes and bytes."""
     hasher = hashlib.sha256()
+    order = {name: n for n, name in enumerate(dataset.test.inputs)}
     for split, part in dataset.splits().items():
-        arrays = {**{f"x.{k}": v for k, v in part.inputs.items()}, **({"y": part.y} if part.y is not None else {})}
+        # The order of the test split's inputs is kept with the dataset, that of the others is not.
+        inputs = sorted(part.inputs.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+        arrays = {**{f"x.{k}": v for k, v in inputs}, **({"y": part.y} if part.y is not None else {})}
         for name, array in arrays.items():
             hasher.update(f"{split}.{name}:{array.dtype}:{array.shape}\0".encode())
             hasher.update(np.ascontiguousarray(array).data)
     hasher.update("\0".join(dataset.class_names).encode())
     return hasher.hexdigest()
+
+
+def stored_sha256(folder: Path, inputs: Iterable[str], class_names: tuple[str, ...]) -> str:
+    """Return what `dataset_sha256` is of a stored dataset whose inputs have these names, in this order.
+
+    Raises what NumPy raises for a damaged file, WorkbenchError where a split is missing.
+    """
+    test, train, calibration = (
+        open_split(folder, split) if split == "test" or any(folder.glob(f"x_{split}.*.npy")) else None
+        for split in ("test", "train", "calibration")
+    )
+    if test is None or set(test.inputs) != set(inputs):
+        return ""
+    if isinstance(test.x, dict):
+        test = Split({name: test.x[name] for name in inputs}, test.y)
+    return dataset_sha256(Dataset("", test, train, calibration, class_names))
 
 
 def open_split(folder: Path, split: str) -> Split:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.engine.damage import check_data, stands, usable
 from workbench.engine.events import Event, EventKind, Listener
 from workbench.engine.plan import COST, Plan, Stage
 from workbench.engine.pool import Pool, threads_per_worker
@@ -17,10 +18,13 @@ from workbench.engine.stages import run_stage
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.store.store import Store
 from workbench.values.profile import StageTime
+from workbench.values.source import DatasetInfo
 
 # A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
 VANISHED_SECONDS = 5.0
 STARTUP_SECONDS = 120.0
+# A stage whose inputs were damaged while it ran is done again so often.
+MOST_AGAIN = 3
 OnEnd = Callable[[str, dict[str, Any]], None]
 
 
@@ -48,8 +52,10 @@ class Builder:
         stage_seconds: float,
         listener: Listener,
         cancel: threading.Event,
+        dataset: DatasetInfo | None = None,
     ) -> None:
         self.plan, self.store, self.jobs = plan, store, jobs
+        self.dataset = dataset
         self.make_pool = pool
         self.stage_seconds = stage_seconds
         self.listener = listener
@@ -61,13 +67,15 @@ class Builder:
         self.ready_at: dict[str, float] = {}
         self.times: list[StageTime] = []
         self.found: set[str] = set()
+        self.again: Counter[str] = Counter()
 
     def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
 
         Raises Cancelled when asked to stop, WorkbenchError when no worker comes up.
         """
-        self.results.update(self.store.stages(self.plan.stages))
+        stored = self.store.stages(self.plan.stages)
+        self.results.update({k: r for k, r in stored.items() if usable(self.plan.stages[k], r)})
         todo = self._missing(wanted)
         self.found = self._needed(wanted) - todo
         for key in wanted:
@@ -116,6 +124,8 @@ class Builder:
                 on_start(key)
             for key, result in self._collect(pool, flights, set(workers)):
                 self._clock(flights.pop(key), result)
+                if self._spoilt(key, todo, waiting, flights):
+                    continue
                 ended = self._end(key, result, waiting)
                 failed += sum("error" in self.results[k] for k in ended)
                 for ended_key in ended:
@@ -171,6 +181,41 @@ class Builder:
                 found.add(key)
                 stack.extend(self.plan.stages[key].parents.values())
         return found
+
+    def _spoilt(self, key: str, todo: set[str], waiting: dict[str, set[str]], flights: dict[str, _Flight]) -> bool:
+        """Whether something that an ended stage was made from is damaged; that and the stage itself are then waiting again.
+
+        Raises WorkbenchError where it is the dataset, and where it does not end.
+        """
+        stage = self.plan.stages[key]
+        if self.dataset is not None and "dataset" in stage.payload:
+            check_data(self.store, self.dataset)
+        lost = self._lost(key)
+        if not lost:
+            return False
+        self.again[key] += 1
+        if self.again[key] > MOST_AGAIN:
+            raise WorkbenchError(
+                f"files of the store {self.store.location!r} are damaged again and again while stage `{stage.label}` reads them. See its folder `damaged`, and whether the disk is sound."
+            )
+        stack = [key]
+        while stack:
+            child = stack.pop()
+            todo.add(child)
+            lost = self._lost(child)
+            waiting[child] = set(lost)
+            for parent in lost:
+                self.results.pop(parent, None)
+                if parent not in waiting and parent not in flights:
+                    stack.append(parent)
+        for child, parents in waiting.items():
+            parents.update(p for p in self.plan.stages[child].parents.values() if p in waiting or p in flights)
+        return True
+
+    def _lost(self, key: str) -> list[str]:
+        """Return the stages before a stage whose files are not there, or not intact."""
+        parents = self.plan.stages[key].parents.values()
+        return [p for p in parents if p not in self.results or not stands(self.store, self.results[p])]
 
     def _start(self, pool: Pool, worker: str, key: str) -> _Flight:
         stage = self.plan.stages[key]

@@ -11,7 +11,7 @@ from workbench.engine.plan import Stage, make_plan
 from workbench.engine.pool import available_cores
 from workbench.recipes.grid import Grid, expand
 from workbench.sources.identify import identify
-from workbench.store.store import Store
+from workbench.store.reader import Reader
 from workbench.values.source import DatasetInfo, ModelInfo
 
 # Starting workers and importing TensorFlow, on 2 cores.
@@ -40,13 +40,13 @@ class Forecast(NamedTuple):
         return self.stages.get("train", 0)
 
 
-def forecast(model: Any, data: Any, grid: Grid, store: Store, jobs: int | None = None) -> Forecast:
+def forecast(model: Any, data: Any, grid: Grid, store: Reader, jobs: int | None = None) -> Forecast:
     """Return what a sweep would do; raises WorkbenchError for a grid that does not fit the model.
 
     Seconds are the median ones of each kind of stage in this store's studies of the model, else rough ones; neither
     knows how fast other data trains.
     """
-    info = identify(model, store.root / "models")
+    info = identify(model, store.models)
     expansion = expand(grid, info.kind)
     dataset, known = _dataset(info, data, store)
     plan = make_plan(expansion.recipes, info, dataset, grid, known)
@@ -69,7 +69,7 @@ def forecast(model: Any, data: Any, grid: Grid, store: Store, jobs: int | None =
     )
 
 
-def _dataset(model: ModelInfo, data: Any, store: Store) -> tuple[DatasetInfo, str]:
+def _dataset(model: ModelInfo, data: Any, store: Reader) -> tuple[DatasetInfo, str]:
     """Return the dataset as a study of the same model knows it, with its output; else one that only serves to count."""
     name = Path(str(data).partition("?")[0]).stem if isinstance(data, (str, Path)) else getattr(data, "name", "")
     for record in reversed(store.studies()):
@@ -78,7 +78,7 @@ def _dataset(model: ModelInfo, data: Any, store: Store) -> tuple[DatasetInfo, st
     return DatasetInfo(name=name, sha256="", splits={}, inputs={}, labels="class"), ""
 
 
-def _seconds_by_kind(model: ModelInfo, store: Store) -> dict[str, float]:
+def _seconds_by_kind(model: ModelInfo, store: Reader) -> dict[str, float]:
     found: dict[str, list[float]] = defaultdict(list)
     for record in store.studies():
         if record.model.sha256 == model.sha256:

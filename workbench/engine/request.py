@@ -87,7 +87,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     # What does not have to know the model's input is read while the model's file is.
     with ThreadPoolExecutor(1) as reader:
         reading = None if takes_shape(data) else reader.submit(load_dataset, data)
-        model = identify(request.model, request.store.root / "models", request.allow_code)
+        model = identify(request.model, request.store.models, request.allow_code)
         expansion = expand(request.grid, model.kind)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
@@ -95,7 +95,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     signature = describe(model, request, pool, listener, cancel)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
     _check_labels(dataset, expansion.recipes)
-    info = materialize(dataset, request.store.data)
+    info = materialize(dataset, request.store.data, request.store.keeps)
     check_fit(info, signature)
     return Prepared(model, info, signature, expansion, _study_name(request, model, info))
 
@@ -145,10 +145,12 @@ def _check_labels(dataset: Dataset, recipes: tuple[Recipe, ...]) -> None:
 
 def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str:
     known = {s.name: s for s in request.store.studies()}
+    if request.study is not None and request.study not in known and request.study in request.store.study_names():
+        request.store.study(request.study)  # says what is wrong with it
     same = [s for s in known.values() if s.model.sha256 == model.sha256 and s.dataset.sha256 == dataset.sha256]
     if request.study is None:
         name = f"{model.name}-{dataset.name}"
-        if name in known and known[name] not in same:
+        if name in request.store.study_names() and known.get(name) not in same:
             return f"{name}-{model.sha256[:4]}{dataset.sha256[:4]}"
         return name
     if not request.study.strip() or len(request.study) > 200:

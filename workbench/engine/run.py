@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from workbench.data.materialize import calibration_warnings, open_split
 from workbench.engine import verdicts
 from workbench.engine.build import Builder
+from workbench.engine.damage import Tell, check_data
 from workbench.engine.events import Event, Listener
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool
@@ -26,7 +28,7 @@ from workbench.store.store import runtime_key
 from workbench.values.base import digest
 from workbench.values.profile import StageTime
 from workbench.values.settings import Measure
-from workbench.values.trial import RuntimeSpec, Trial
+from workbench.values.trial import Measurement, RuntimeSpec, Trial
 from workbench.values.warning import Warning_
 
 
@@ -43,11 +45,17 @@ class Run:
     """One sweep while it runs: trials by id, and how stage results become trials."""
 
     def __init__(
-        self, request: Request, prepared: Prepared, plan: Plan, listener: Listener, cancel: threading.Event
+        self,
+        request: Request,
+        prepared: Prepared,
+        plan: Plan,
+        listener: Listener,
+        cancel: threading.Event,
+        tell: Tell,
     ) -> None:
         self.request, self.prepared, self.plan = request, prepared, plan
         self.store, self.study = request.store, prepared.study
-        self.listener, self.cancel = listener, cancel
+        self.listener, self.cancel, self.tell = listener, cancel, tell
         self.ids_by_stage: dict[str, list[str]] = defaultdict(list)
         for trial_id, key in plan.ends.items():
             self.ids_by_stage[key].append(trial_id)
@@ -58,13 +66,27 @@ class Run:
             i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i)
             for i, key in plan.ends.items()
         }
+        self.machine = fingerprint()
         self.calibration: tuple[Warning_, ...] | None = None
         self.times: list[StageTime] = []
         self.reused: set[str] = set()
         self.ran: set[str] = set()
 
     def build(self, pool: Callable[[bool], Pool]) -> None:
-        """Make, check and evaluate the artifacts that the store does not have yet: all of the grid, or those a search chooses."""
+        """Make, check and evaluate the artifacts that the store does not have yet: all of the grid, or those a search chooses.
+
+        What was damaged meanwhile is made once more.
+        """
+        self._choose(pool)
+        lost = [i for i, t in self.trials.items() if t.state == "ok" and not self.store.intact(t.artifact)]
+        if lost:
+            self.trials.update({i: self._new(i) for i in lost})
+            self._build(pool, lost)
+        if not self.request.grid.measure.skip:
+            self._keep_outputs(pool)
+        self.tell("build")
+
+    def _choose(self, pool: Callable[[bool], Pool]) -> None:
         settings = self.request.grid.search
         if settings.strategy == "grid":
             self._build(pool, list(self.trials))
@@ -90,9 +112,27 @@ class Run:
         if not open_:
             return
         self.listener(Event("phase", "build", f"{len(open_)} of {len(self.trials)} recipes", 0, len(open_)))
-        wanted = list(dict.fromkeys([self.plan.ends[self.plan.baseline], *(self.plan.ends[i] for i in open_)]))
+        self._run(pool, list(dict.fromkeys([self.plan.ends[self.plan.baseline], *(self.plan.ends[i] for i in open_)])))
+
+    def _keep_outputs(self, pool: Callable[[bool], Pool]) -> None:
+        """Have the baseline's outputs, which a runtime's are held against, where they are gone while its file is not."""
+        end = self.plan.ends[self.plan.baseline]
+        gone = self.trials[self.plan.baseline].state == "ok" and self.store.stage(end) is None
+        if gone and any(self._unmeasured(r) for r in self.request.grid.runtimes):
+            self._run(pool, [end])
+
+    def _run(self, pool: Callable[[bool], Pool], wanted: list[str]) -> None:
         limit = self.request.grid.limits.stage_seconds
-        self.builder = Builder(self.plan, self.store, pool, self.request.workers, limit, self.listener, self.cancel)
+        self.builder = Builder(
+            self.plan,
+            self.store,
+            pool,
+            self.request.workers,
+            limit,
+            self.listener,
+            self.cancel,
+            self.prepared.dataset,
+        )
         try:
             self.builder.run(wanted, self._on_start, self._on_end)
         finally:
@@ -106,22 +146,8 @@ class Run:
     def measure(self) -> None:
         """Time every artifact that is ok and was not measured like this before."""
         grid = self.request.grid
-        done = self.store.measurement_keys(self.study)
-        machine = fingerprint()
-
-        def key(trial: Trial, runtime: RuntimeSpec, profile: bool) -> str:
-            sha = trial.artifact.sha256 if trial.artifact else ""
-            return measurement_key(sha, runtime, machine, grid.measure, profile)
-
-        def found(trial: Trial, runtime: RuntimeSpec) -> bool:
-            # One that was measured with its operators' times serves a sweep that does not ask for them.
-            stored = done.get((trial.id, runtime_key(runtime.name, runtime.options)))
-            profiles = (True,) if grid.measure.profile else (False, True)
-            return stored in [key(trial, runtime, p) for p in profiles]
-
-        fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
         for runtime in grid.runtimes:
-            missing = [t for t in fit if not found(t, runtime)]
+            missing = self._unmeasured(runtime)
             if not missing:
                 continue
             baseline = self.trials[self.plan.baseline]
@@ -133,13 +159,12 @@ class Run:
 
             def on_measured(result: Measured, by_id: dict[str, Trial] = by_id, runtime: RuntimeSpec = runtime) -> None:
                 trial = by_id[result.subject]
-                self.store.save_measurement(
-                    self.study,
-                    trial.id,
-                    result.measurement,
-                    key(trial, runtime, grid.measure.profile),
-                    result.samples_ns,
-                )
+                key = self._key(trial, runtime, grid.measure.profile)
+                if not self.store.intact(trial.artifact):
+                    self.tell("measure")
+                    # Under no key, so that the next sweep measures it once its file is there again.
+                    result, key = _of_damaged(result), ""
+                self.store.save_measurement(self.study, trial.id, result.measurement, key, result.samples_ns)
                 self._judge(trial.id, result)
 
             def on_progress(label: str, done: int, total: int) -> None:
@@ -156,9 +181,23 @@ class Run:
             if self.cancel.is_set():
                 raise Cancelled
 
+    def _key(self, trial: Trial, runtime: RuntimeSpec, profile: bool) -> str:
+        sha = trial.artifact.sha256 if trial.artifact else ""
+        return measurement_key(sha, runtime, self.machine, self.request.grid.measure, profile)
+
+    def _unmeasured(self, runtime: RuntimeSpec) -> list[Trial]:
+        """Return the trials that are ok and were not measured on a runtime as they are to be."""
+        done = self.store.measurement_keys(self.study)
+        name = runtime_key(runtime.name, runtime.options)
+        # One that was measured with its operators' times serves a sweep that does not ask for them.
+        profiles = (True,) if self.request.grid.measure.profile else (False, True)
+        fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
+        return [t for t in fit if done.get((t.id, name)) not in [self._key(t, runtime, p) for p in profiles]]
+
     def _samples(self) -> Samples:
         """Return the test split, and what the float baseline makes of it, to look at a runtime's outputs with."""
         info = self.prepared.dataset
+        check_data(self.store, info)
         split = open_split(self.store.data / info.sha256, "test")
         artifact = (self.store.stage(self.plan.ends[self.plan.baseline]) or {}).get("artifact")
         path = self.store.artifacts.path(artifact["sha256"], artifact["kind"]) if artifact else None
@@ -168,8 +207,7 @@ class Run:
     def _finished(self, trial: Trial) -> bool:
         if trial.state == "failed":
             return not self.request.retry_failed
-        here = trial.artifact and self.store.artifacts.path(trial.artifact.sha256, trial.artifact.kind).exists()
-        return trial.state == "ok" and bool(here)
+        return trial.state == "ok" and self.store.intact(trial.artifact)
 
     def _new(self, trial_id: str) -> Trial:
         recipe = self.plan.recipes[trial_id]
@@ -264,3 +302,11 @@ class Run:
         )
         if kept + found != trial.warnings:
             self._save(trial.model_copy(update={"warnings": kept + found}))
+
+
+def _of_damaged(result: Measured) -> Measured:
+    """Return what is kept of a measurement whose file was damaged meanwhile: that it was."""
+    was = result.measurement
+    error = "its file was damaged in the store while it was measured; run the same sweep again, which builds and measures it anew"
+    failed = Measurement(runtime=was.runtime, options=was.options, kind=was.kind, state="failed", error=error)
+    return dataclasses.replace(result, measurement=failed, samples_ns=None)

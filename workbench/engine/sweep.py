@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
 
+from workbench.engine.damage import Told
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.plan import make_plan
@@ -50,9 +51,11 @@ def _run(
 
     clock = [time.monotonic()]
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    told = Told(request.store.root, listener)
     try:
         listener(Event("phase", "prepare", "reading model and data"))
         prepared = prepare(request, pool, listener, cancel)
+        told.tell("prepare")
         clock.append(time.monotonic())
         output = prepared.signature.outputs[0].name
         plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, output)
@@ -61,9 +64,11 @@ def _run(
         found(record.name)
         for folder in (request.store.artifacts, Artifacts(request.store.data)):
             folder.sweep(time.time() - ABANDONED_SECONDS)
-        run = Run(request, prepared, plan, listener, cancel)
+        run = Run(request, prepared, plan, listener, cancel, told.tell)
+        told.tell("build")
         run.build(pool)
     finally:
+        told.tell("build")
         # Workers end before measuring begins: latency is measured alone. An engine's own are idle then.
         if request.engine is None:
             engine.close()

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256, write_atomic
+from workbench.files import write_atomic
+from workbench.store.artifacts import intact_bytes
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 
@@ -26,12 +27,12 @@ def export_trial(record: StudyRecord, trial: Trial, out: Path) -> Path:
     is a file.
     """
     out = Path(out)
-    source = _source(trial)
+    content = _content(trial)
     if out.exists() and not out.is_dir():
         raise WorkbenchError(f"{str(out)!r} is a file; an export is a folder. Choose another --out.")
-    card = _card(record, trial, source)
+    card = _card(record, trial, content)
     stale = (out / CARD).exists()
-    write_atomic(out / MODEL, source.read_bytes())
+    write_atomic(out / MODEL, content)
     if card["labels"]:
         write_atomic(out / LABELS, "".join(f"{name}\n" for name in card["labels"]).encode())
     elif stale:
@@ -42,7 +43,7 @@ def export_trial(record: StudyRecord, trial: Trial, out: Path) -> Path:
     return out
 
 
-def _source(trial: Trial) -> Path:
+def _content(trial: Trial) -> bytes:
     if trial.state == "failed":
         raise WorkbenchError(
             f"trial {trial.recipe!r} failed, so there is nothing to export: {trial.error or 'no reason recorded'}"
@@ -51,23 +52,12 @@ def _source(trial: Trial) -> Path:
         raise WorkbenchError(
             f"trial {trial.recipe!r} is {trial.state} and has no file yet; export it when the sweep has built it."
         )
-    path = Path(trial.artifact.path)
-    if not path.is_file():
-        raise WorkbenchError(
-            f"the file of trial {trial.recipe!r} is gone: {str(path)!r}. Run the sweep again to build it."
-        )
-    found = file_sha256(path)
-    if found != trial.artifact.sha256:
-        raise WorkbenchError(
-            f"{str(path)!r} is not the file that was measured: its SHA-256 is {found[:12]}..., the trial's is {trial.artifact.sha256[:12]}.... "
-            "Delete it and run the sweep again."
-        )
-    return path
+    return intact_bytes(trial.artifact, f"trial {trial.recipe!r}")
 
 
-def _card(record: StudyRecord, trial: Trial, source: Path) -> dict[str, Any]:
+def _card(record: StudyRecord, trial: Trial, content: bytes) -> dict[str, Any]:
     """Return what is known of the model, JSON-shaped; figures that are not finite become null."""
-    inputs, outputs = _ends(source)
+    inputs, outputs = _ends(content)
     labels = [" ".join(name.split()) for name in record.dataset.class_names] if record.dataset.labels == "class" else []
     card = {
         "study": record.name,
@@ -107,14 +97,14 @@ def _census(trial: Trial) -> dict[str, Any] | None:
     return {k: v for k, v in trial.census.to_json().items() if k != "tensors"}
 
 
-def _ends(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _ends(content: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the descriptions of inputs and outputs; the model is opened, not run."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        interpreter = Interpreter(model_path=str(path))
+        interpreter = Interpreter(model_content=content)
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(f"{str(path)!r} cannot be opened as a .tflite model: {error}") from error
+        raise WorkbenchError(f"the file of the trial cannot be opened as a .tflite model: {error}") from error
     public: dict[str, dict[int, str]] = {"inputs": {}, "outputs": {}}
     signatures = interpreter.get_signature_list()
     if signatures:

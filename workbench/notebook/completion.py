@@ -49,6 +49,7 @@ def register(shell: InteractiveShell, session: Callable[[], Session]) -> None:
 
 def complete(session: Session, text: str) -> Offer:
     """Return what can follow the text after `%wb `, up to the cursor; nothing for a verb that is not known."""
+    from workbench.commands.group import Verbs
     from workbench.notebook.session import app
 
     *before, fragment = text.split(" ")
@@ -57,21 +58,25 @@ def complete(session: Session, text: str) -> Offer:
         words = words[2:]
     if not words:
         return _matching(fragment, [*app.places, "-o", "--help"])
-    if words[0] not in app.places:
+    path, command = app.descend(words)
+    if command is None:
         return Offer(fragment, [])
-    command = session.verb(words[0])
+    if isinstance(command, Verbs):
+        return _matching(fragment, [*command.places, "--help"]) if path == words else Offer(fragment, [])
     options = {flag: p for p in command.params for flag in p.opts if flag.startswith("-")}
     if words[-1] in options and not getattr(options[words[-1]], "is_flag", False):
         return values(session, command, options[words[-1]], fragment, {})
     if fragment.startswith("-"):
         return _matching(fragment, [*options, "--help", "-o"])
-    given = _positional(words[1:], options)
+    given = _positional(words[len(path) :], options)
     places = [p for p in command.params if p.param_type_name == "argument"]
     if len(given) >= len(places):
         return _matching(fragment, [*options, "--help"]) if not fragment else Offer(fragment, [])
     named = {str(p.name): value for p, value in zip(places, given, strict=False)}
     found = values(session, command, places[len(given)], fragment, named)
-    if not fragment and (not places[len(given)].required or places[len(given)].name in session.defaults(words[0])):
+    if not fragment and (
+        not places[len(given)].required or places[len(given)].name in session.defaults(" ".join(path))
+    ):
         return Offer(fragment, [*found.texts, *options])
     return found
 
@@ -125,9 +130,9 @@ def known_values(
 
 
 def _store(session: Session) -> Any:
-    from workbench.store.store import Store
+    from workbench.store.reader import Reader
 
-    return Store(session.store)
+    return Reader(session.store)
 
 
 def _of_study(study: Any, what: str) -> list[str]:

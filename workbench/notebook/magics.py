@@ -42,7 +42,7 @@ class WorkbenchMagics(Magics):
             %wb quantize int8             one technique: prune, cluster, qat, quantize, convert, delegate
             %wb sweep --prune none,0.5 --quantize float32,int8 --runtime xnnpack
             %wb dashboard                 the live trade-off chart of the last study
-            %wb studies | show | pareto | best | inspect | bench | compare | export | report | doctor
+            %wb studies | show | pareto | best | inspect | bench | compare | export | report | store | doctor
 
         A grid can stand in the cell, as YAML:
 
@@ -58,10 +58,11 @@ class WorkbenchMagics(Magics):
         if not words:
             print(inspect.getdoc(self.wb))
             return None
-        if cell is None and len(words) == 1 and self.session.opens_form(words[0]):
+        form = self.session.form_of(words) if cell is None else None
+        if form is not None:
             from workbench.notebook.forms.opening import form_for
 
-            found = form_for(self.session, words[0])
+            found = form_for(self.session, form)
         else:
             found = self.session.run(words, cell)
         if keep is None:

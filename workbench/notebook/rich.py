@@ -50,6 +50,6 @@ def bundle(result: Result) -> dict[str, str]:
 
     if result.form != "table":
         return {"text/plain": json_text(result.data()) if result.form == "json" else csv_text(result.rows())}
-    blocks = list(study_blocks(result.value)) if isinstance(result, Swept) else [*result.blocks(), *result.notes]
+    blocks = list(study_blocks(result.value)) if isinstance(result, Swept) else [*result.blocks(), *result.said()]
     page = cards_html(result) if isinstance(result, Tried) else blocks_html(blocks)
     return {"text/html": page, "text/plain": blocks_text(blocks)}

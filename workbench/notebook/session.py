@@ -43,7 +43,7 @@ app = Verbs(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 # Verbs that answer when nothing is missing; the others open their form.
-ANSWERS = ("studies", "doctor", "show", "dashboard", "report")
+ANSWERS = ("studies", "doctor", "show", "dashboard", "report", "store")
 # How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
 CHECKED_SECONDS = 2.0
 # How long a verb waits for the name of a study whose sweep has just begun.
@@ -81,6 +81,9 @@ class Session(Host):
             raise WorkbenchError(
                 f"%%wb takes a grid below `sweep` only, not below {verb!r}. Write %wb {verb} with one percent sign."
             )
+        path, command = app.descend(words)
+        if body is None and isinstance(command, click.Group) and len(words) == len(path):
+            words = [*words, "--help"]
         found = self.call(words, body)
         if isinstance(found, Tried):
             self.follow(found.study)
@@ -93,9 +96,10 @@ class Session(Host):
         Raises WorkbenchError for what the user can mend.
         """
         self._line, self.body = list(words), body
-        defaults = {words[0]: self.defaults(words[0])} if words[0] in app.places else {}
         try:
-            found = app.main(list(words), prog_name="%wb", standalone_mode=False, obj=self, default_map=defaults)
+            found = app.main(
+                list(words), prog_name="%wb", standalone_mode=False, obj=self, default_map=self.default_map(words)
+            )
         except click.ClickException as error:
             raise WorkbenchError(error.format_message()) from None
         finally:
@@ -103,19 +107,33 @@ class Session(Host):
         # Help ends in a number.
         return None if isinstance(found, int) else found
 
+    def form_of(self, words: Sequence[str]) -> str | None:
+        """Return the verb whose form a line opens, None where it says more than the verb, or the verb has nothing to ask."""
+        path, command = app.descend(words)
+        if command is None or isinstance(command, click.Group) or len(words) != len(path):
+            return None
+        verb = " ".join(path)
+        return verb if self.opens_form(verb) else None
+
     def opens_form(self, verb: str) -> bool:
         """Whether a verb by itself opens its form: it has something to ask, and nothing that it shows is already chosen."""
-        if verb not in app.places:
-            return False
         known = self.defaults(verb)
         missing = any(p.required and p.name not in known for p in self.verb(verb).params)
-        return missing or verb not in ANSWERS
+        return missing or verb.split()[0] not in ANSWERS
 
     def verb(self, name: str) -> click.Command:
-        """Return a verb's command; raises WorkbenchError with the nearest."""
-        found = app.get_command(None, name)
-        if found is None:
+        """Return a verb's command, by its words where it is one of a group; raises WorkbenchError with the nearest."""
+        path, found = app.descend(name.split())
+        if found is None or path != name.split():
             raise unknown("verb", name, app.places, "`%wb --help` explains them.")
+        return found
+
+    def default_map(self, words: Sequence[str]) -> dict[str, Any]:
+        """Return what the verb of a line takes from the session, as click looks it up."""
+        path, _ = app.descend(words)
+        found: dict[str, Any] = self.defaults(" ".join(path)) if path else {}
+        for name in reversed(path):
+            found = {name: found}
         return found
 
     def defaults(self, verb: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.recipes.grid import Grid, grid_dict
-from workbench.store.store import DEFAULT_STORE
+from workbench.store.place import DEFAULT_STORE
 from workbench.values.study import StudyRecord
 from workbench.views.listing import facts
 

@@ -11,14 +11,14 @@ from workbench.files import write_atomic
 from workbench.report.asked import grid_file, grid_text
 from workbench.report.execution import Listener
 from workbench.report.run import run_notebook
-from workbench.store.store import Store
+from workbench.store.reader import Reader
 
 TEMPLATE = "sweep_report"
 
 
 def write_report(
     name: str,
-    store: Store,
+    store: Reader,
     path: Path,
     pdf: bool = False,
     code: bool = False,
@@ -34,7 +34,7 @@ def write_report(
     environment = {}
     if "://" in store.location:
         # A URL can hold a password, which belongs in no file.
-        url = store.engine.url.render_as_string(hide_password=False)
+        url = store.place.url.render_as_string(hide_password=False)
         environment = {"WORKBENCH_STORE": url, "WORKBENCH_ARTIFACTS": str(store.root)}
     else:
         parameters["store"] = store.location

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
 from workbench.report.picture import COLOURS, canvas, shown
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.sections import Report
+from workbench.store.artifacts import intact_bytes
 from workbench.values.trial import TensorCensus, Trial
 from workbench.views import units
 from workbench.views.card import compare
@@ -33,7 +34,10 @@ def weights(report: Report, recipe: str) -> Section:
     if before is None or after is None or kernel is None:
         return _missing(report, recipe)
     now = _counterpart(after, kernel)
-    was_values, now_values = _values(before, kernel), _values(after, now) if now else None
+    try:
+        was_values, now_values = _values(before, kernel), _values(after, now) if now else None
+    except WorkbenchError as error:  # a file is gone or damaged, which is said where its weights would be
+        return Section(rendered("nothing", words=str(error)))
     if was_values is None or now is None or now_values is None:
         return nothing("The largest kernel cannot be found in both files.")
     figure, axes = canvas(1000, 330, 2)
@@ -100,11 +104,12 @@ def _values(trial: Trial, kernel: TensorCensus) -> np.ndarray[Any, np.dtype[np.f
     """Return the numbers of a kernel in a trial's file, dequantized; None where the file does not hold it in a form that can be read."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    if trial.artifact is None or not Path(trial.artifact.path).is_file():
+    if trial.artifact is None:
         return None
+    content = intact_bytes(trial.artifact, f"trial {trial.recipe!r}")
     # No delegate: it would pack the weights, which are only read here.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_path=trial.artifact.path, experimental_op_resolver_type=plain)
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
     for detail in interpreter.get_tensor_details():
         if detail["name"] == kernel.name and tuple(detail["shape"]) == kernel.shape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
 from workbench.sources.keras_file import read_keras_file
+from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo, SourceKind
 
 ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
@@ -113,9 +113,5 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
         hasher.update(weight.tobytes())
     digest = hasher.hexdigest()
     path = keep / f"{digest}.h5"
-    if not path.exists():
-        keep.mkdir(parents=True, exist_ok=True)
-        partial = keep / f"{digest}.{os.getpid()}.partial.h5"
-        model.save(partial, include_optimizer=False, save_format="h5")
-        partial.replace(path)
+    keep_file(path, lambda partial: model.save(partial, include_optimizer=False, save_format="h5"))
     return ModelInfo(name=str(model.name), kind="keras", path=str(path.resolve()), sha256=digest, allow_code=allow_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -9,7 +10,11 @@ from pathlib import Path
 
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, tree_sha256
+from workbench.store.intact import find_flaw, set_aside
 from workbench.values.trial import Artifact
+
+# Kinds of artifacts that are folders.
+FOLDERS = ("savedmodel",)
 
 
 class Artifacts:
@@ -37,7 +42,7 @@ class Artifacts:
             ) from error
 
     def put_folder(self, folder: Path, kind: str) -> Artifact:
-        """Move a folder into the store."""
+        """Move a folder into the store; its kind is one of `FOLDERS`."""
         return self._name(folder, kind, tree_sha256(folder))
 
     def scratch(self) -> Path:
@@ -63,8 +68,9 @@ class Artifacts:
         return os.path.join(self.folder, f"{sha256}.{kind}")
 
     def _name(self, partial: Path, kind: str, sha256: str) -> Artifact:
+        """Give what was written its name; what has it already stays if it is intact, and is set aside if it is not."""
         final = self.path(sha256, kind)
-        if final.exists():
+        if os.path.lexists(final) and self._stays(final, sha256, kind):
             shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
         else:
             try:
@@ -75,3 +81,27 @@ class Artifacts:
                     raise
                 shutil.rmtree(partial, ignore_errors=True)
         return Artifact(path=str(final), sha256=sha256, kind=kind)
+
+    def _stays(self, final: Path, sha256: str, kind: str) -> bool:
+        flaw = find_flaw(final, sha256, kind in FOLDERS)
+        if flaw is not None:
+            set_aside(final, self.folder.parent, flaw)
+        return flaw is None
+
+
+def intact_bytes(artifact: Artifact, what: str) -> bytes:
+    """Return the content of an artifact that is a file; raises WorkbenchError where it is gone or is not what was measured."""
+    path = Path(artifact.path)
+    if not path.is_file():
+        raise WorkbenchError(f"the file of {what} is gone: {str(path)!r}. Run the sweep again to build it.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WorkbenchError(f"the file of {what} cannot be read: {error}. Run the sweep again to build it.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != artifact.sha256:
+        raise WorkbenchError(
+            f"{str(path)!r} is not the file that was measured: its SHA-256 is {found[:12]}..., that of {what} is {artifact.sha256[:12]}.... "
+            "Run the sweep again: it sets the damaged file aside and builds it anew; `workbench store check` looks at all of them."
+        )
+    return data

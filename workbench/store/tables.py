@@ -60,3 +60,10 @@ PROFILES = sa.Table(
     sa.Column("started", sa.String(40), primary_key=True),
     sa.Column("profile", sa.JSON, nullable=False),
 )
+# What was found intact, by name below the store's folder, as it looked then (see `intact.py`). Earlier versions of this layout do without.
+CHECKED = sa.Table(
+    "checked",
+    META,
+    sa.Column("name", sa.String(300), primary_key=True),
+    sa.Column("stamp", sa.String(200), nullable=False),
+)

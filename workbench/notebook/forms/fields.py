@@ -51,7 +51,7 @@ def words_of(verb: str, given: Iterable[tuple[Field, str | bool]]) -> list[str]:
             after.append(field.flag if value else field.parameter.secondary_opts[0])
         else:
             after += [field.flag, str(value)]
-    return [verb, *before, *after]
+    return [*verb.split(), *before, *after]
 
 
 def _field(command: click.Command, parameter: click.Parameter) -> Field:

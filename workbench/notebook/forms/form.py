@@ -62,7 +62,7 @@ class Form:
             layout={"max_width": "100%"},
         )
         self.widget.add_class("workbench-form")
-        self.widget.add_class(f"workbench-form-{verb}")
+        self.widget.add_class(f"workbench-form-{verb.replace(' ', '-')}")
         self.changed()
 
     def control(self, field: Field, suggestions: list[str], start: str | None) -> Any:

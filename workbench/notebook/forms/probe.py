@@ -13,7 +13,7 @@ from workbench.engine.request import make_grid
 from workbench.errors import WorkbenchError
 from workbench.notebook.session import Session, app
 from workbench.recipes.grid import Grid, grid_dict
-from workbench.store.store import Store
+from workbench.store.reader import Reader
 
 
 class Asked(NamedTuple):
@@ -55,11 +55,12 @@ class _Probe(Host):
 
 def probe(session: Session, words: Sequence[str]) -> Asked | None:
     """Return the sweep that a line asks for, or None where its verb is no sweep; raises WorkbenchError for a mistake."""
-    verb = words[0]
+    path, _ = app.descend(words)
+    verb = " ".join(path) or words[0]
     command = session.verb(verb)
     try:
         if "model" not in {p.name for p in command.params} or verb == "model":
-            command.make_context(verb, list(words[1:]), default_map=session.defaults(verb))
+            command.make_context(verb, list(words[len(path) :]), default_map=session.defaults(verb))
             return None
         host = _Probe(session)
         try:
@@ -68,7 +69,7 @@ def probe(session: Session, words: Sequence[str]) -> Asked | None:
                 prog_name="%wb",
                 standalone_mode=False,
                 obj=host,
-                default_map={verb: session.defaults(verb)},
+                default_map=session.default_map(words),
             )
         except _Stop:
             return host.asked
@@ -81,7 +82,7 @@ def foresee(session: Session, asked: Asked) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
     place = asked.options.get("store") or session.store
     grid = make_grid(asked.grid, asked.options.get("runtimes"), None)
-    return forecast(asked.model, asked.data, grid, Store(place), asked.options.get("jobs"))
+    return forecast(asked.model, asked.data, grid, Reader(place), asked.options.get("jobs"))
 
 
 def python_call(asked: Asked) -> str:

@@ -1,0 +1,203 @@
+"""The database of a store, opened for reading or for writing; its errors become messages."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from workbench.errors import WorkbenchError
+from workbench.store.place import Place, reason
+from workbench.store.reading import LOCK_SECONDS, SqliteFile, decoded, opened_for_writing
+from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
+
+T = TypeVar("T")
+Rows = list[Any]
+
+
+class ReadDatabase:
+    """A database that is read; tables that it does not have are empty, and so is a database that is not there."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.file = SqliteFile(place.file) if place.file else None
+        self._engine: sa.Engine | None = None
+        self._tables: frozenset[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether a store was made there."""
+        return self.ask(lambda db: True) is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of how it was read."""
+        if self.file is None or not self.file.copied:
+            return ()
+        return (
+            f"the store's database was left by a process that was killed ({self.file.wal.name} or {self.file.journal.name} is there); it was read from a private copy, and is unchanged where it lies",
+        )
+
+    def rows(self, *queries: sa.Select[Any]) -> list[Rows]:
+        """Return the rows of each query, whose tables are those that it selects from."""
+
+        def ask(db: sa.Connection) -> list[Rows]:
+            return [
+                list(db.execute(q).all()) if all(t.name in self._known(db) for t in q.get_final_froms()) else []  # type: ignore[attr-defined]
+                for q in queries
+            ]
+
+        found = self.ask(ask)
+        return [[] for _ in queries] if found is None else found
+
+    def ask(self, ask: Callable[[sa.Connection], T]) -> T | None:
+        """Return what `ask` makes of a connection, None where no store was made there; it may be asked more than once.
+
+        Raises WorkbenchError where it cannot be read, or has another layout.
+        """
+
+        def checked(db: sa.Connection) -> T | None:
+            if LAYOUT_TABLE.name not in self._known(db):
+                return None
+            check_layout(db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar(), self.place)
+            return ask(db)
+
+        try:
+            if self.file is not None:
+                return self.file.read(checked)
+            with self._connected() as db:
+                return checked(db)
+        except ImportError as error:
+            raise _no_driver(self.place, error) from error
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise WorkbenchError(
+                f"store {self.place.location!r} cannot be read: {reason(error)}. If the file is damaged, choose another --store."
+            ) from error
+
+    def close(self) -> None:
+        """Release it."""
+        if self.file is not None:
+            self.file.close()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _connected(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        if self._engine is None:
+            self._engine = sa.create_engine(self.place.url)
+        return self._engine.connect()
+
+    def _known(self, db: sa.Connection) -> frozenset[str]:
+        # Tables are added while one looks on, but never go.
+        if self._tables is None or not self._tables.issuperset(META.tables):
+            self._tables = frozenset(sa.inspect(db).get_table_names())
+        return self._tables
+
+
+class WrittenDatabase(ReadDatabase):
+    """A database that is read and written, made where it is not there; safe for several processes at once."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        sqlite = place.url.get_backend_name() == "sqlite"
+        try:
+            if place.file is not None:
+                opened_for_writing(place.file)
+            self.engine = sa.create_engine(place.url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+            if sqlite:
+                sa.event.listen(self.engine, "connect", _configure_sqlite)
+            self._create_tables()
+            self._settle_layout()
+        except ImportError as error:
+            raise _no_driver(place, error) from error
+
+    def ask(self, ask: Callable[[sa.Connection], T]) -> T | None:
+        """Return what `ask` makes of a connection."""
+        with self._guarded("read"), self.engine.connect() as db:
+            return ask(db)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection whose changes are kept when the body ends without an error."""
+        with self._guarded("written"), self.engine.begin() as db:
+            yield db
+
+    def close(self) -> None:
+        """Release it."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            hint = (
+                "Finished work is kept; run the same command again."
+                if what == "written"
+                else "If the file is damaged, choose another --store."
+            )
+            raise WorkbenchError(f"store {self.place.location!r} cannot be {what}: {reason(error)}. {hint}") from error
+
+    def _create_tables(self) -> None:
+        with self.engine.begin() as db:
+            for table in META.sorted_tables:
+                # Not `create_all`, which looks first and creates later: another process may come in between.
+                db.execute(sa.schema.CreateTable(table, if_not_exists=True))
+
+    def _settle_layout(self) -> None:
+        with self.engine.begin() as db:
+            found = db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar()
+            if found is None:
+                with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
+                    db.execute(sa.insert(LAYOUT_TABLE).values(version=LAYOUT))
+        check_layout(found, self.place)
+
+
+def check_layout(found: Any, place: Place) -> None:
+    """Raise WorkbenchError for a layout that this version does not know; None is a store that is just being made."""
+    if found not in (None, LAYOUT):
+        raise WorkbenchError(
+            f"store {place.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it."
+        )
+
+
+def replace(db: sa.Connection, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
+    """Write a row in place of the one with the same key."""
+    condition = sa.and_(*(table.c[k] == v for k, v in where.items()))
+    update = sa.update(table).where(condition).values(**values)
+    if db.execute(update).rowcount:
+        return
+    try:
+        with db.begin_nested():
+            db.execute(sa.insert(table).values(**where, **values))
+    except sa.exc.IntegrityError:
+        # Another process wrote the row in between (not in SQLite, where the update took the write lock).
+        db.execute(update)
+
+
+def _no_driver(place: Place, error: ImportError) -> WorkbenchError:
+    return WorkbenchError(
+        f"store {place.location!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
+    )
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.text_factory = decoded
+    cursor = connection.cursor()
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            # Readers and one writer at a time work side by side, and a killed writer leaves a whole database.
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # This statement does not wait by itself for a process that opens the same new store at the same moment.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
+    cursor.close()

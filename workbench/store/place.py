@@ -1,0 +1,56 @@
+"""Where a store is: a folder, or a database by its SQLAlchemy URL with its files in a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from workbench.errors import WorkbenchError
+
+DEFAULT_STORE = ".workbench"
+DATABASE = "store.db"
+
+
+class Place(NamedTuple):
+    """`root` holds the files, `url` is the database, `file` its file where it is SQLite's; `location` is how to name it, without a password."""
+
+    root: Path
+    url: sa.URL
+    file: Path | None
+    location: str
+
+
+def find_place(location: str | Path | None = None) -> Place:
+    """Return the place named by an argument, else by `WORKBENCH_STORE`, else `.workbench`; nothing is looked at or made.
+
+    A URL's files are in `WORKBENCH_ARTIFACTS` (default `.workbench`). Raises WorkbenchError for a text that is no URL.
+    """
+    chosen = str(location or os.environ.get("WORKBENCH_STORE") or DEFAULT_STORE)
+    if "://" not in chosen:
+        root = Path(chosen).resolve()
+        return Place(root, sa.URL.create("sqlite", database=str(root / DATABASE)), root / DATABASE, str(root))
+    shown = without_password(chosen)
+    try:
+        url = sa.make_url(chosen)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise WorkbenchError(
+            f"store {shown!r} is no SQLAlchemy URL: {reason(error)}. Name a folder, or dialect://..."
+        ) from error
+    root = Path(os.environ.get("WORKBENCH_ARTIFACTS", DEFAULT_STORE)).resolve()
+    named = url.database or ""
+    plain = url.get_backend_name() == "sqlite" and named not in ("", ":memory:") and not named.startswith("file:")
+    return Place(root, url, Path(named).resolve() if plain else None, shown)
+
+
+def without_password(location: str) -> str:
+    """Return a URL with its password starred out."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", location)
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line what a database or the system says is wrong."""
+    return next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
