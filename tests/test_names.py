@@ -27,7 +27,7 @@ ODD = (
     "a\nb", "'\"", "%s {0} {x}", "[bold]", "<b>$x$</b>", "日本 😀", "\u202ertl", "n" * 300, "input_1", "input_0", "args", "kwargs", "name", "file",
 )  # fmt: skip
 # A layer's name, which an output has too, is the name of a scope in TensorFlow, which takes these only.
-SCOPES = ("class", "output/1", "lambda", "x.y", "1st", "self", "a//b", "x>y", "x\\y", "..", "Z-", "output_1", "output_0", "file", "x/")
+SCOPES = ("class", "output/1", "lambda", "x.y", "1st", "self", "a//b", "x>y", "..", "Z-", "output_1", "output_0", "file", "x/")
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 SCOPE = st.from_regex(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]{0,15}", fullmatch=True)
 

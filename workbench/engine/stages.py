@@ -76,7 +76,7 @@ def _train(job: Job) -> dict[str, Any]:
     import tf_keras
 
     from workbench.sources.freeze import keras_inference
-    from workbench.sources.load import load_keras
+    from workbench.sources.load import load_keras, save_keras
     from workbench.techniques import training
 
     step = Step.model_validate(job.payload["step"])
@@ -103,9 +103,8 @@ def _train(job: Job) -> dict[str, Any]:
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
         return _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs))
-    file = job.scratch() / "model.h5"
-    made.save(file, include_optimizer=False, save_format="h5")
-    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), "h5").to_json(), "data": {}}
+    file = save_keras(made, job.scratch())
+    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": {}}
 
 
 def _exported(job: Job, model: Any, outputs: list[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +28,28 @@ def load_keras(
         # safe_mode exists for the .keras format only; .h5 files with Lambda layers are refused in `identify`.
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            return tf_keras.models.load_model(path, compile=False, **options)
+            model = tf_keras.models.load_model(path, compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
+    # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
+    model._name = _scope(model.name)
+    return model
+
+
+def save_keras(model: Any, folder: Path) -> Path:
+    """Write a tf_keras model without its optimizer, and return the file.
+
+    In HDF5 names of layers are paths, so some exclude each other (`a` and `a/a`, `a` and `a/`); the `.keras` format
+    numbers what it holds.
+    """
+    path = folder / "model.h5"
+    try:
+        model.save(path, include_optimizer=False, save_format="h5")
+    except (ValueError, OSError, UnicodeEncodeError):
+        path.unlink(missing_ok=True)
+        path = folder / "model.keras"
+        model.save(path, include_optimizer=False, save_format="keras")
+    return path
 
 
 def describe(info: ModelInfo) -> Signature:
@@ -142,6 +162,11 @@ def serving_function(path: Path) -> Any:
     # A restored function lives only as long as its object.
     function._workbench_keep = loaded
     return function
+
+
+def _scope(name: str) -> str:
+    named = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
+    return named if re.match(r"[A-Za-z0-9.]", named) else f"model{named}"
 
 
 def _tensor(name: str, tensor: Any) -> TensorInfo:
