@@ -27,7 +27,22 @@ ODD = (
     "a\nb", "'\"", "%s {0} {x}", "[bold]", "<b>$x$</b>", "日本 😀", "\u202ertl", "n" * 300, "input_1", "input_0", "args", "kwargs", "name", "file",
 )  # fmt: skip
 # A layer's name, which an output has too, is the name of a scope in TensorFlow, which takes these only.
-SCOPES = ("class", "output/1", "lambda", "x.y", "1st", "self", "a//b", "x>y", "..", "Z-", "output_1", "output_0", "file", "x/")
+SCOPES = (
+    "class",
+    "output/1",
+    "lambda",
+    "x.y",
+    "1st",
+    "self",
+    "a//b",
+    "x>y",
+    "..",
+    "Z-",
+    "output_1",
+    "output_0",
+    "file",
+    "x/",
+)
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 SCOPE = st.from_regex(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]{0,15}", fullmatch=True)
 
@@ -61,7 +76,9 @@ def plain(path: Path, given: dict[str, Array]) -> dict[str, Array]:
     if "self" in given:
         # Its runner takes arguments by keyword, of which a method has this one already.
         path = path.with_suffix(".callable.tflite")
-        path.write_bytes(Names(inputs={"self": "other self"}).publish(path.with_suffix("").with_suffix(".tflite").read_bytes()))
+        path.write_bytes(
+            Names(inputs={"self": "other self"}).publish(path.with_suffix("").with_suffix(".tflite").read_bytes())
+        )
         given = {"other self" if n == "self" else n: v for n, v in given.items()}
     interpreter = Interpreter(model_path=str(path))
     assert list(interpreter.get_signature_list()) == ["serving_default"]

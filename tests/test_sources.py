@@ -18,8 +18,8 @@ from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate.run import run_all
 from workbench.files import file_sha256, tree_sha256
 from workbench.flatbuffer.census import read_census
-from workbench.recipes.grammar import parse_step
 from workbench.flatbuffer.signature import Names
+from workbench.recipes.grammar import parse_step
 from workbench.sources import freeze, load
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify

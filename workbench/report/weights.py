@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def weights(report: Report, recipe: str) -> Section:
     ):
         _draw(one, found, most, colour)
         text = f"{census.type}, {units.size_text(census.bytes)}, {census.unique:,} distinct stored values, {census.sparsity:.1%} zeros"
-        one.set_title(f"{name}\n{text}", fontsize=9, loc="left")
+        one.set_title(f"{name}\n{text}", fontsize=9, loc="left", parse_math=False)
         one.set_xlabel("Weight", size=9)
     axes[0].set_ylabel("Share of weights (%)", size=9)
     shape = " × ".join(map(str, kernel.shape))
@@ -104,7 +105,7 @@ def _values(trial: Trial, kernel: TensorCensus) -> np.ndarray[Any, np.dtype[np.f
         return None
     # No delegate: it would pack the weights, which are only read here.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_path=trial.artifact.path, experimental_op_resolver_type=plain)
+    interpreter = Interpreter(model_path=os.fsencode(trial.artifact.path), experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
     for detail in interpreter.get_tensor_details():
         if detail["name"] == kernel.name and tuple(detail["shape"]) == kernel.shape:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.signature import Names
+from workbench.names import printable
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
@@ -25,15 +27,31 @@ def load_keras(
     with contextlib.ExitStack() as stack:
         for scope in scopes:
             stack.enter_context(scope)
+        file = stack.enter_context(utf8_path(path))
         # safe_mode exists for the .keras format only; .h5 files with Lambda layers are refused in `identify`.
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            model = tf_keras.models.load_model(path, compile=False, **options)
+            model = tf_keras.models.load_model(file, compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
     # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
     model._name = _scope(model.name)
     return model
+
+
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Give a path that libraries can write as UTF-8: itself, or for so long a link to it.
+
+    A file's name is bytes, and Python stands in for those that are no UTF-8 with what nobody else takes.
+    """
+    if printable(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="wb-model-") as folder:
+        link = Path(folder) / f"model{path.suffix if printable(path.suffix) == path.suffix else ''}"
+        link.symlink_to(path.absolute(), path.is_dir())
+        yield link
 
 
 def save_keras(model: Any, folder: Path) -> Path:
@@ -150,7 +168,8 @@ def serving_function(path: Path) -> Any:
     import tensorflow as tf
 
     try:
-        loaded = tf.saved_model.load(str(path))
+        with utf8_path(path) as folder:
+            loaded = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
     signatures = dict(loaded.signatures)
@@ -165,7 +184,7 @@ def serving_function(path: Path) -> Any:
 
 
 def _scope(name: str) -> str:
-    named = re.sub(r"[^A-Za-z0-9_./>-]", "_", name)
+    named = re.sub(r"[^A-Za-z0-9_./-]", "_", name)
     return named if re.match(r"[A-Za-z0-9.]", named) else f"model{named}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -118,7 +119,7 @@ def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "
 def _signature_key(model: Path) -> str:
     from ai_edge_litert.interpreter import Interpreter
 
-    keys = list(Interpreter(model_path=str(model)).get_signature_list())
+    keys = list(Interpreter(model_path=os.fsencode(model)).get_signature_list())
     if not keys:
         raise StageFailed(
             "calibration needs a signature in the float .tflite, and this file has none. Convert it again with a recent TensorFlow, or start from the Keras model."
