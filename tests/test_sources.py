@@ -18,6 +18,7 @@ from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate.run import run_all
 from workbench.files import file_sha256, tree_sha256
 from workbench.flatbuffer.census import read_census
+from workbench.flatbuffer.signature import Names
 from workbench.recipes.grammar import parse_step
 from workbench.sources import freeze, load
 from workbench.sources.glance import glance
@@ -400,11 +401,8 @@ def test_loading_a_model_by_the_public_name(
 def run_saved(folder: Path, inputs: dict[str, Array]) -> dict[str, Array]:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(folder))
-    return {
-        k: v.numpy()
-        for k, v in loaded.signatures["serving_default"](**{k: tf.constant(v) for k, v in inputs.items()}).items()
-    }
+    served = load.serving(folder)
+    return {k: v.numpy() for k, v in served.call(*[tf.constant(inputs[k]) for k in served.inputs]).items()}
 
 
 def variables_of(folder: Path) -> int:
@@ -456,14 +454,13 @@ def test_names_survive_freezing(two_input_model: Any, tmp_path: Path) -> None:
 def test_a_frozen_function_that_differs_is_noticed() -> None:
     import tensorflow as tf
 
-    specs = {"x": tf.TensorSpec((None, 2), tf.float32, name="x")}
-    original = tf.function(lambda x: {"y": x + 1.0}).get_concrete_function(**specs)
-    other = tf.function(lambda x: {"y": x + 1.01}).get_concrete_function(**specs)
+    specs = {"input_0": tf.TensorSpec((None, 2), tf.float32, name="input_0")}
+    original = tf.function(lambda input_0: {"output_0": input_0 + 1.0}).get_concrete_function(**specs)
 
-    inference = freeze.Inference(original, specs, original)
-    inference.check(lambda sample: original(**sample), 1e-3, 1e-4)
+    inference = freeze.Inference(original, specs, original, Names.of(["x"], ["y"]))
+    inference.check(lambda sample: {"y": sample["x"] + 1.0}, 1e-3, 1e-4)
     with pytest.raises(StageFailed, match=r"output 'y' of the frozen model differs from the model's by up to 0\.01"):
-        inference.check(lambda sample: other(**sample), 1e-3, 1e-4)
+        inference.check(lambda sample: {"y": sample["x"] + 1.01}, 1e-3, 1e-4)
 
 
 # ---- folding batch normalization and ReLU
@@ -711,7 +708,8 @@ def test_fused_layers_are_taken_by_quantization_aware_training(before: tuple[str
     freeze.keras_inference(aware, ["out"]).save(tmp_path / "aware")
     notes: list[str] = []
     job = FinishJob(steps, None, tmp_path / "aware", None, list, lambda: None, notes.append)
-    (tmp_path / "aware.tflite").write_bytes(converter_engine.convert("int8", job, aware=True))
+    made = converter_engine.convert("int8", job, aware=True)
+    (tmp_path / "aware.tflite").write_bytes(Names.read(tmp_path / "aware").publish(made))
     census = read_census(tmp_path / "aware.tflite")
     assert census.operators == {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "RESHAPE": 1}
     assert set(census.weights) == {"int8", "int32"}

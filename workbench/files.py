@@ -102,9 +102,7 @@ def tree_sha256(folder: Path) -> str:
     """Return the SHA-256 (hex) of a folder: relative names and file hashes in order."""
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        hasher.update(
-            f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode("utf-8", "surrogateescape")
-        )
+        hasher.update(os.fsencode(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n"))
     return hasher.hexdigest()
 
 

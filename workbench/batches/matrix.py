@@ -12,6 +12,7 @@ from typing import Any
 from workbench.engine.request import check_runtimes, make_grid
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
+from workbench.names import file_stem
 from workbench.recipes.document import check_plain, load_document
 from workbench.recipes.grammar import parse_runtime
 from workbench.recipes.grid import Grid, expand, grid_dict, load_grid, parse_grid, parse_runtimes
@@ -116,11 +117,9 @@ def read_matrix(data: Mapping[str, Any], folder: Path) -> Matrix:
                 inputs=inputs,
             )
         )
-    twice = next((name for name, times in Counter(run.id for run in runs).items() if times > 1), None)
-    if twice is not None:
-        raise WorkbenchError(
-            f"two runs would have the name {twice!r}. Name them apart: {{NAME: ...}} instead of a list."
-        )
+    counts = Counter(run.id for run in runs)
+    # Different names can be one text once they are fit for a file.
+    runs = [run if counts[run.id] == 1 else run.model_copy(update={"id": _apart(run)}) for run in runs]
     store = data.get("store")
     return Matrix(template=template, store=None if store is None else _place(str(store), folder), runs=tuple(runs))
 
@@ -274,5 +273,9 @@ def _add(what: str, found: dict[str, Any], name: str, value: Any) -> None:
     found[name] = value
 
 
+def _apart(run: Plan) -> str:
+    return f"{run.id}-{digest([run.model, run.data, run.grid, run.seed])[:6]}"
+
+
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")
+    return file_stem(re.sub(r"[^\w.-]+", "-", text).strip("-."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from workbench.cli.progress import Progress
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
+from workbench.names import shell
 from workbench.study import Study
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
@@ -35,7 +35,7 @@ class Terminal(Host):
     @property
     def command(self) -> str:
         """The line as it was typed."""
-        return shlex.join(["workbench", *self.arguments])
+        return shell(["workbench", *self.arguments])
 
     def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
         """Run to the end."""

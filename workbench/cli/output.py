@@ -15,18 +15,17 @@ def print_table(rows: Sequence[Row], title: str = "", empty: str = "nothing to s
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     # Piped output keeps whole lines; a terminal wraps to its width.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     if not rows:
         console.print(f"{title}: {empty}" if title else empty, markup=False)
         return
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in rows[0]:
         numeric = all(_is_number(r[name]) for r in rows if r[name] not in (None, ""))
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    from rich.text import Text
-
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*[Text(cell(v)) for v in row.values()])
     console.print(table)

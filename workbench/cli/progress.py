@@ -27,12 +27,12 @@ class Progress:
             from rich.progress import Progress as Bar
 
             columns = (
-                TextColumn("{task.fields[phase]:<8}"),
+                TextColumn("{task.fields[phase]:<8}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[eta]}"),
-                TextColumn("{task.description}"),
+                TextColumn("{task.fields[eta]}", markup=False),
+                TextColumn("{task.description}", markup=False),
             )
             self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self.bar.start()

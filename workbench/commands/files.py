@@ -14,6 +14,7 @@ from workbench.commands import flags
 from workbench.commands.batching import gate_options
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
+from workbench.names import file_stem
 from workbench.values.trial import Census, Size
 from workbench.views.units import size_text
 
@@ -88,7 +89,7 @@ def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store
     """
     opened = host.study(study, store)
     limits = flags.collect(values, ["gate"]).get("gate", {})
-    path = opened.report(out or f"{opened.name}.html", pdf, code, limits)
+    path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
     kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
     return Said(path, lines=(f"wrote {path}", f"beside it {', '.join(p.name for p in kept)}"))
 

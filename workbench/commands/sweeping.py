@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from workbench.commands.result import Block, Result, Table
 from workbench.commands.tables import trials_table
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError
+from workbench.names import shell
 from workbench.recipes.grammar import split_list
 from workbench.recipes.grid import Grid, load_grid, parse_grid, read_grid
 from workbench.study import Study
@@ -138,7 +138,7 @@ def demo(host: Host, out: str, runtime: str | None, jobs: int | None) -> Swept:
         jobs=jobs,
     )
     report = study.report(folder / "report.html")
-    store = shlex.quote(str(folder / "store"))
+    store = shell([str(folder / "store")])
     more = (
         f"\nReport:  {report}   (opens offline in any browser)",
         f"Files:   {folder / 'store' / 'artifacts'}",

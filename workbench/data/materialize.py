@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.data.dataset import Dataset, Split
 from workbench.errors import WorkbenchError
+from workbench.names import printable
 from workbench.values.source import DatasetInfo, Signature
 from workbench.values.warning import Warning_, warning
 
@@ -57,12 +58,12 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
                     f"dataset {dataset.name!r} cannot be written into {str(root)!r}: {error}. Free some space or choose another --store."
                 ) from error
     return DatasetInfo(
-        name=dataset.name,
+        name=printable(dataset.name),
         sha256=digest,
         splits={k: len(v) for k, v in dataset.splits().items()},
         inputs={k: tuple(v.shape[1:]) for k, v in dataset.test.inputs.items()},
         labels=dataset.labels,
-        class_names=dataset.class_names,
+        class_names=tuple(map(printable, dataset.class_names)),
         calibration_from=dataset.calibration_from,
         notes=dataset.notes,
     )
@@ -77,9 +78,9 @@ def dataset_sha256(dataset: Dataset) -> str:
         inputs = sorted(part.inputs.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
         arrays = {**{f"x.{k}": v for k, v in inputs}, **({"y": part.y} if part.y is not None else {})}
         for name, array in arrays.items():
-            hasher.update(f"{split}.{name}:{array.dtype}:{array.shape}\0".encode())
+            hasher.update(f"{split}.{name}:{array.dtype}:{array.shape}\0".encode(errors="surrogatepass"))
             hasher.update(np.ascontiguousarray(array).data)
-    hasher.update("\0".join(dataset.class_names).encode())
+    hasher.update("\0".join(dataset.class_names).encode(errors="surrogatepass"))
     return hasher.hexdigest()
 
 

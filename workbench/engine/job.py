@@ -56,7 +56,7 @@ class Job:
     def keras_path(self) -> Path | None:
         """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
         if "keras" in self.inputs:
-            return self.path("keras") if self.inputs["keras"].kind == "h5" else None
+            return self.path("keras") if self.inputs["keras"].kind in ("h5", "keras") else None
         return Path(self.source.path) if self.source.kind == "keras" else None
 
     def scopes(self) -> list[Any]:

@@ -18,6 +18,7 @@ from workbench.engine.events import Listener
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError, shown
+from workbench.names import printable
 from workbench.recipes import grammar
 from workbench.recipes.grid import Expansion, Grid, expand, parse_grid, parse_runtimes
 from workbench.sources.glance import glance
@@ -29,6 +30,8 @@ from workbench.values.settings import MOST_SEED
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.study import StudyRecord
 from workbench.values.trial import RuntimeSpec
+
+MOST_CHARACTERS = 200
 
 
 @dataclass
@@ -149,12 +152,16 @@ def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str
         request.store.study(request.study)  # says what is wrong with it
     same = [s for s in known.values() if s.model.sha256 == model.sha256 and s.dataset.sha256 == dataset.sha256]
     if request.study is None:
-        name = f"{model.name}-{dataset.name}"
-        if name in request.store.study_names() and known.get(name) not in same:
-            return f"{name}-{model.sha256[:4]}{dataset.sha256[:4]}"
+        name, own = f"{model.name}-{dataset.name}", f"-{model.sha256[:4]}{dataset.sha256[:4]}"
+        if len(name) > MOST_CHARACTERS or (name in request.store.study_names() and known.get(name) not in same):
+            return f"{name[: MOST_CHARACTERS - len(own)]}{own}"
         return name
-    if not request.study.strip() or len(request.study) > 200:
-        raise WorkbenchError(f"study name {request.study!r} is empty or longer than 200 characters")
+    if not request.study.strip() or len(request.study) > MOST_CHARACTERS:
+        raise WorkbenchError(
+            f"study name {request.study[:80]!r} is empty or longer than {MOST_CHARACTERS} characters ({len(request.study)})"
+        )
+    if "\0" in request.study or printable(request.study) != request.study:
+        raise WorkbenchError(f"study name {request.study!r} holds NUL or is no UTF-8. Any other text is allowed.")
     if request.study in known and known[request.study] not in same:
         other: StudyRecord = known[request.study]
         raise WorkbenchError(

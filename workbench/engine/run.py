@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from workbench.data.materialize import calibration_warnings, open_split
 from workbench.engine import verdicts
 from workbench.engine.build import Builder
@@ -20,6 +18,7 @@ from workbench.engine.pool import Pool
 from workbench.engine.request import Prepared, Request
 from workbench.engine.search import search
 from workbench.errors import Cancelled
+from workbench.evaluate.arrays import load_arrays
 from workbench.measure.environment import fingerprint
 from workbench.measure.looks import Samples
 from workbench.measure.session import Asked, Measured, Subject, measure
@@ -201,7 +200,7 @@ class Run:
         split = open_split(self.store.data / info.sha256, "test")
         artifact = (self.store.stage(self.plan.ends[self.plan.baseline]) or {}).get("artifact")
         path = self.store.artifacts.path(artifact["sha256"], artifact["kind"]) if artifact else None
-        baseline = dict(np.load(path, allow_pickle=False)) if path and path.exists() else {}
+        baseline = load_arrays(path) if path and path.exists() else {}
         return Samples(split.inputs, split.y, info.labels, baseline, self.prepared.signature.outputs[0].name)
 
     def _finished(self, trial: Trial) -> bool:

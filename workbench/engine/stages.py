@@ -17,6 +17,7 @@ from workbench.data.materialize import open_split
 from workbench.engine.job import Job
 from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
 from workbench.errors import StageFailed, WorkbenchError
+from workbench.flatbuffer.signature import Names, readable
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
 from workbench.values.recipe import Step
@@ -75,7 +76,7 @@ def _train(job: Job) -> dict[str, Any]:
     import tf_keras
 
     from workbench.sources.freeze import keras_inference
-    from workbench.sources.load import load_keras
+    from workbench.sources.load import load_keras, save_keras
     from workbench.techniques import training
 
     step = Step.model_validate(job.payload["step"])
@@ -102,9 +103,8 @@ def _train(job: Job) -> dict[str, Any]:
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
         return _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs))
-    file = job.scratch() / "model.h5"
-    made.save(file, include_optimizer=False, save_format="h5")
-    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), "h5").to_json(), "data": {}}
+    file = save_keras(made, job.scratch())
+    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": {}}
 
 
 def _exported(job: Job, model: Any, outputs: list[str]) -> Path:
@@ -184,7 +184,8 @@ def _convert(job: Job) -> dict[str, Any]:
 
 
 def _import(job: Job) -> dict[str, Any]:
-    return {"artifact": job.artifacts.put_bytes(Path(job.source.path).read_bytes(), "tflite").to_json(), "data": {}}
+    content = readable(Path(job.source.path).read_bytes())
+    return {"artifact": job.artifacts.put_bytes(content, "tflite").to_json(), "data": {}}
 
 
 def _calibrate(job: Job) -> dict[str, Any]:
@@ -194,28 +195,30 @@ def _calibrate(job: Job) -> dict[str, Any]:
     return {"artifact": job.artifacts.put_bytes(json.dumps(ranges).encode(), "ranges.json").to_json(), "data": {}}
 
 
-def _samples(job: Job, float_model: Path | None = None) -> list[Arrays]:
-    """Return seeded calibration samples, `(1, *shape)` per input name, in the model's own input types."""
+def _samples(job: Job, model: Path) -> list[Arrays]:
+    """Return seeded calibration samples, `(1, *shape)` per input, by the names and in the types that a model has itself."""
     split = open_split(job.data(), "calibration")
     count = min(int(job.payload["samples"]), len(split))
     chosen = np.sort(np.random.default_rng(int(job.payload["seed"])).choice(len(split), count, replace=False))
-    names, types = _input_names(job, float_model)
-    inputs = split.inputs
-    renamed = {names[0]: inputs[""]} if list(inputs) == [""] else {n: inputs[n] for n in names}
-    return [{n: np.asarray(v[i : i + 1]).astype(types[n]) for n, v in renamed.items()} for i in chosen]
+    inputs, types = split.inputs, _input_types(model)
+    own = {public: mine for mine, public in Names.read(model).inputs.items()}
+    values = [inputs[""]] if list(inputs) == [""] else [inputs[n] for n in types]
+    typed = {own.get(n, n): (v, kind) for (n, kind), v in zip(types.items(), values, strict=True)}
+    return [{n: np.asarray(v[i : i + 1]).astype(kind) for n, (v, kind) in typed.items()} for i in chosen]
 
 
-def _input_names(job: Job, float_model: Path | None) -> tuple[list[str], dict[str, Any]]:
-    if float_model is not None:
+def _input_types(model: Path) -> dict[str, Any]:
+    """Return the types of a model's inputs by public name."""
+    if not model.is_dir():
         from workbench.evaluate.interpreter import open_interpreter, signature_names
 
-        interpreter = open_interpreter(float_model)
+        interpreter = open_interpreter(model)
         names, _ = signature_names(interpreter)
-        return names, {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
+        return {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
     from workbench.sources.load import describe
 
-    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(job.path("saved_model")), sha256=""))
-    return [t.name for t in signature.inputs], {t.name: np.dtype(t.dtype) for t in signature.inputs}
+    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256=""))
+    return {t.name: np.dtype(t.dtype) for t in signature.inputs}
 
 
 def _finish(job: Job) -> dict[str, Any]:
@@ -226,20 +229,37 @@ def _finish(job: Job) -> dict[str, Any]:
     if "saved_model" in job.inputs:
         set_up_tensorflow(job.threads)
     ranges = json.loads(job.path("calibration").read_bytes()) if "calibration" in job.inputs else None
+    saved_model = job.path("saved_model") if "saved_model" in job.inputs else None
+    # Where the frozen one does not convert, the ordinary export takes its place, with other names in its signature.
+    handed = [saved_model]
+
+    def ordinary() -> Path | None:
+        handed.append(_ordinary(job))
+        return handed[-1]
+
+    def samples() -> list[Arrays]:
+        if handed[-1] is None:
+            raise StageFailed(f"{technique.name} asked for samples, which go with a SavedModel, and was given none")
+        return _samples(job, handed[-1])
+
     finish = FinishJob(
         before=job.before(),
         float_model=job.path("float_model") if "float_model" in job.inputs else None,
-        saved_model=job.path("saved_model") if "saved_model" in job.inputs else None,
+        saved_model=saved_model,
         calibration=ranges,
-        samples=lambda: _samples(job),
-        ordinary=lambda: _ordinary(job),
+        samples=samples,
+        ordinary=ordinary,
         note=job.notes.append,
     )
-    return {"artifact": job.artifacts.put_bytes(technique.finish(params, finish), "tflite").to_json(), "data": {}}
+    content = technique.finish(params, finish)
+    if handed[-1] is not None:
+        content = Names.read(handed[-1]).publish(content)
+    return {"artifact": job.artifacts.put_bytes(content, "tflite").to_json(), "data": {}}
 
 
 def _evaluate(job: Job) -> dict[str, Any]:
     from workbench.evaluate import quality as q
+    from workbench.evaluate.arrays import load_arrays
     from workbench.evaluate.run import run_all
     from workbench.flatbuffer.census import read_census, read_sizes
     from workbench.flatbuffer.checks import check_census
@@ -249,7 +269,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
     split = open_split(job.data(), "test")
     outputs, batch = run_all(path, split.inputs, job.threads)
     is_baseline = "baseline" not in job.inputs
-    baseline = outputs if is_baseline else dict(np.load(job.path("baseline"), allow_pickle=False))
+    baseline = outputs if is_baseline else load_arrays(job.path("baseline"))
     y = None if split.y is None else np.asarray(split.y)
     quality = q.quality(outputs, baseline, y, job.payload["labels"], batch, job.payload["output"])
     warnings = check_census(
@@ -267,8 +287,10 @@ def _evaluate(job: Job) -> dict[str, Any]:
 
 
 def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
+    from workbench.evaluate.arrays import save_arrays
+
     file = job.scratch() / "outputs.npz"
-    np.savez(file, **outputs)  # type: ignore[arg-type]  # names are the model's
+    save_arrays(file, outputs)
     return job.artifacts.put_bytes(file.read_bytes(), "npz")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
+            interpreter = Interpreter(model_path=native(path), num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise WorkbenchError(
@@ -36,16 +37,33 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
 
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     """Return input and output names in the order of the details: the signature's names where there is one."""
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    signatures = interpreter.get_signature_list()
-    if not signatures:
-        return [d["name"] for d in inputs], [d["name"] for d in outputs]
-    runner = interpreter.get_signature_runner(next(iter(signatures)))
-    by_index_in = {d["index"]: n for n, d in runner.get_input_details().items()}
-    by_index_out = {d["index"]: n for n, d in runner.get_output_details().items()}
-    return [by_index_in.get(d["index"], d["name"]) for d in inputs], [
-        by_index_out.get(d["index"], d["name"]) for d in outputs
-    ]
+    try:
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        # Not the runner, which refuses a signature whose own name is empty.
+        signatures = interpreter._get_full_signature_list()
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(
+            f"a name in the file is not UTF-8 ({error.object[:40]!r}), and LiteRT's Python interface reads no other. "
+            "A sweep mends such names in its copies of the file."
+        ) from None
+    named = next(iter(signatures.values()), {"inputs": {}, "outputs": {}})
+    return _named(inputs, named["inputs"]), _named(outputs, named["outputs"])
+
+
+def _named(details: list[dict[str, Any]], names: dict[str, int]) -> list[str]:
+    # One tensor may be two outputs, each with a name of its own.
+    left = dict(names)
+    found = []
+    for detail in details:
+        name = next((n for n, index in left.items() if index == detail["index"]), detail["name"])
+        left.pop(name, None)
+        found.append(name)
+    return found
+
+
+def native(path: Path) -> bytes:
+    """Return a path as LiteRT takes any: its text form has to be UTF-8, which a file's name need not be."""
+    return os.fsencode(path)
 
 
 class Ends(NamedTuple):
@@ -61,7 +79,7 @@ def describe_ends(path: Path) -> Ends:
 
     try:
         interpreter = Interpreter(
-            model_path=str(path),
+            model_path=native(path),
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     except (ValueError, RuntimeError) as error:

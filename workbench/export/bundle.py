@@ -20,7 +20,7 @@ MODEL, LABELS, CARD, SCRIPT = "model.tflite", "labels.txt", "card.json", "predic
 
 
 def export_trial(record: StudyRecord, trial: Trial, out: Path) -> Path:
-    """Write `model.tflite`, `labels.txt` (where classes have names), `card.json` and `predict.py` into `out`.
+    """Write `model.tflite`, `labels.txt` (where classes have names; line breaks within one are spaces there), `card.json` and `predict.py` into `out`.
 
     Returns the folder; an earlier export there is replaced file by file. Raises WorkbenchError for a trial
     that did not run (with its reason), a file that is gone or is not what was measured, and a path that
@@ -34,13 +34,18 @@ def export_trial(record: StudyRecord, trial: Trial, out: Path) -> Path:
     stale = (out / CARD).exists()
     write_atomic(out / MODEL, content)
     if card["labels"]:
-        write_atomic(out / LABELS, "".join(f"{name}\n" for name in card["labels"]).encode())
+        write_atomic(out / LABELS, "".join(f"{_line(name)}\n" for name in card["labels"]).encode())
     elif stale:
         # Labels of an earlier export would put wrong names on this model's classes.
         (out / LABELS).unlink(missing_ok=True)
     write_atomic(out / SCRIPT, resources.files("workbench.export").joinpath("predict_template.py").read_bytes())
     write_atomic(out / CARD, (json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
     return out
+
+
+def _line(name: str) -> str:
+    """Return a class's name on one line, as a file of one per line needs it; the card has it as it is."""
+    return " ".join(name.splitlines())
 
 
 def _content(trial: Trial) -> bytes:
@@ -58,7 +63,7 @@ def _content(trial: Trial) -> bytes:
 def _card(record: StudyRecord, trial: Trial, content: bytes) -> dict[str, Any]:
     """Return what is known of the model, JSON-shaped; figures that are not finite become null."""
     inputs, outputs = _ends(content)
-    labels = [" ".join(name.split()) for name in record.dataset.class_names] if record.dataset.labels == "class" else []
+    labels = list(record.dataset.class_names) if record.dataset.labels == "class" else []
     card = {
         "study": record.name,
         "recipe": {

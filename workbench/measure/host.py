@@ -147,15 +147,16 @@ def _covered(coverage: Any) -> dict[str, Any]:
 def _outputs(session: Any, path: Path, samples: str | None, count: int, seconds: float) -> dict[str, Any]:
     """Return real-valued outputs `{name: (n, *shape)}` of as many samples, at least one, as the time allows.
 
-    `samples` names an `.npz` of inputs by name; without it they are seeded.
+    `samples` names a file of inputs by name (`save_arrays`); without it they are seeded.
     """
     import numpy as np
 
+    from workbench.evaluate.arrays import load_arrays
     from workbench.evaluate.interpreter import dequantized, describe_ends, quantized
     from workbench.runtimes.base import seeded
 
     ends = describe_ends(path)
-    given = dict(np.load(samples, allow_pickle=False)) if samples else {}
+    given = load_arrays(Path(samples)) if samples else {}
     if list(given) == [""]:
         given = {ends.inputs[0][0]: given[""]}
     available = len(next(iter(given.values()))) if given else count

@@ -17,6 +17,7 @@ import numpy as np
 from workbench import registry
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import quality as q
+from workbench.evaluate.arrays import save_arrays
 from workbench.measure.hosts import Host, Hosts
 from workbench.values.trial import Agreement, OpProfile, Quality, RuntimeSpec
 
@@ -121,7 +122,7 @@ class Looks:
             return None
         if count not in self._files:
             path = Path(self._folder.name) / f"{count}.npz"
-            np.savez(path, **{n: np.asarray(v[:count]) for n, v in self._samples.inputs.items()})  # type: ignore[arg-type]  # names are the model's
+            save_arrays(path, {n: np.asarray(v[:count]) for n, v in self._samples.inputs.items()})
             self._files[count] = path
         return self._files[count]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
+from workbench import names
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -76,10 +76,11 @@ class WorkbenchMagics(Magics):
 def split(line: str) -> tuple[list[str], str | None]:
     """Return the words of a line, and the name after `-o` under which the result is to be kept, or None."""
     try:
-        words = shlex.split(line)
+        words = names.split(line)
     except ValueError as error:
         raise WorkbenchError(f"the line {line!r} cannot be split into words: {error}. Close the quotation.") from None
-    if "-o" not in words:
+    # What stands behind `--` is a name, whatever it looks like.
+    if "-o" not in words[: words.index("--") if "--" in words else None]:
         return words, None
     place = words.index("-o")
     name = words[place + 1] if place + 1 < len(words) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import shlex
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.engine.engine import Engine
 from workbench.errors import WorkbenchError, unknown
+from workbench.names import notebook
 from workbench.notebook.techniques import Tried
 from workbench.registry import techniques
 from workbench.study import Study
@@ -68,7 +68,7 @@ class Session(Host):
     @property
     def command(self) -> str:
         """The line as it was typed, with the cell's text below it."""
-        line = shlex.join(self._line)
+        line = notebook(self._line)
         return f"%wb {line}" if self.body is None else f"%%wb {line}\n{self.body.rstrip()}"
 
     def run(self, words: Sequence[str], body: str | None = None) -> Any:

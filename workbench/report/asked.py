@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.names import command, file_stem, shell
 from workbench.recipes.grid import Grid, grid_dict
 from workbench.store.place import DEFAULT_STORE
 from workbench.values.study import StudyRecord
@@ -61,14 +61,14 @@ def grid_file(record: StudyRecord) -> str | None:
     """Return the name of the grid file that belongs beside the report: of a study that no command line made, else None."""
     if record.command.startswith("workbench ") or grid_of(record) is None:
         return None
-    return f"{record.name.replace('/', '-')}.grid.yaml"
+    return f"{file_stem(record.name)}.grid.yaml"
 
 
 def again(record: StudyRecord, location: str) -> tuple[str, str]:
     """Return the command line that makes study and report again, and a sentence that goes before it."""
-    elsewhere = "" if location in ("", str(Path(DEFAULT_STORE).resolve())) else f" --store {shlex.quote(location)}"
-    name = shlex.quote(record.name)
-    report = f"workbench report {name} --out {shlex.quote(record.name.replace('/', '-') + '.html')}{elsewhere}"
+    elsewhere = [] if location in ("", str(Path(DEFAULT_STORE).resolve())) else ["--store", location]
+    page = ["--out", f"{file_stem(record.name)}.html"]
+    report = f"workbench {shell(command('report', [record.name], [*page, *elsewhere]))}"
     if record.command.startswith("workbench demo"):
         return (
             record.command,
@@ -82,13 +82,13 @@ def again(record: StudyRecord, location: str) -> tuple[str, str]:
         return "", "The study was started from Python; run the same grid on the same model and dataset."
     where = "a notebook" if record.command.startswith("%") else "Python"
     words = f"The study was started from {where}; this line does the same, with the grid below as `{file}`; `workbench report` writes that file beside its page."
-    data = shlex.quote(record.dataset.name) if record.dataset.name == "digits" else "DATA"
+    data = "digits" if record.dataset.name == "digits" else "DATA"
     if data == "DATA":
         words += (
             f" `DATA` stands for the dataset {record.dataset.name!r}, which was handed over as arrays or by a path."
         )
-    model = shlex.quote(record.model.path)
-    sweep = f"workbench sweep {model} --data {data} --grid {shlex.quote(file)} --study {name}{elsewhere}"
+    options = ["--data", data, "--grid", file, "--study", record.name, *elsewhere]
+    sweep = f"workbench {shell(command('sweep', [record.model.path], options))}"
     return f"{sweep} \\\n  && {report}", words
 
 

@@ -47,7 +47,7 @@ def weights(report: Report, recipe: str) -> Section:
     ):
         _draw(one, found, most, colour)
         text = f"{census.type}, {units.size_text(census.bytes)}, {census.unique:,} distinct stored values, {census.sparsity:.1%} zeros"
-        one.set_title(f"{name}\n{text}", fontsize=9, loc="left")
+        one.set_title(f"{name}\n{text}", fontsize=9, loc="left", parse_math=False)
         one.set_xlabel("Weight", size=9)
     axes[0].set_ylabel("Share of weights (%)", size=9)
     shape = " × ".join(map(str, kernel.shape))

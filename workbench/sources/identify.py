@@ -10,6 +10,7 @@ from typing import Any
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
+from workbench.names import printable
 from workbench.sources.keras_file import read_keras_file
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo, SourceKind
@@ -56,7 +57,9 @@ def _from_path(path: Path, allow_code: bool) -> ModelInfo:
     if kind == "keras":
         _refuse_unfit_keras(path, allow_code)
     digest = tree_sha256(path) if path.is_dir() else file_sha256(path)
-    return ModelInfo(name=path.stem, kind=kind, path=str(path.resolve()), sha256=digest, allow_code=allow_code)
+    return ModelInfo(
+        name=printable(path.stem), kind=kind, path=str(path.resolve()), sha256=digest, allow_code=allow_code
+    )
 
 
 def _kind(path: Path) -> SourceKind:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.flatbuffer.signature import Names
+from workbench.names import printable
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
@@ -23,12 +27,47 @@ def load_keras(
     with contextlib.ExitStack() as stack:
         for scope in scopes:
             stack.enter_context(scope)
+        file = stack.enter_context(utf8_path(path))
         # safe_mode exists for the .keras format only; .h5 files with Lambda layers are refused in `identify`.
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            return tf_keras.models.load_model(path, compile=False, **options)
+            model = tf_keras.models.load_model(file, compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
+    # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
+    model._name = _scope(model.name)
+    return model
+
+
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Give a path that libraries can write as UTF-8: itself, or for so long a link to it.
+
+    A file's name is bytes, and Python stands in for those that are no UTF-8 with what nobody else takes.
+    """
+    if printable(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="wb-model-") as folder:
+        link = Path(folder) / f"model{path.suffix if printable(path.suffix) == path.suffix else ''}"
+        link.symlink_to(path.absolute(), path.is_dir())
+        yield link
+
+
+def save_keras(model: Any, folder: Path) -> Path:
+    """Write a tf_keras model without its optimizer, and return the file.
+
+    In HDF5 names of layers are paths, so some exclude each other (`a` and `a/a`, `a` and `a/`); the `.keras` format
+    numbers what it holds.
+    """
+    path = folder / "model.h5"
+    try:
+        model.save(path, include_optimizer=False, save_format="h5")
+    except (ValueError, OSError, UnicodeEncodeError):
+        path.unlink(missing_ok=True)
+        path = folder / "model.keras"
+        model.save(path, include_optimizer=False, save_format="keras")
+    return path
 
 
 def describe(info: ModelInfo) -> Signature:
@@ -43,10 +82,10 @@ def describe(info: ModelInfo) -> Signature:
             outputs=tuple(_tensor(n, t) for n, t in zip(model.output_names, model.outputs, strict=True)),
             parameters=int(model.count_params()),
         )
-    function = serving_function(path)
+    served = serving(path)
     return Signature(
-        inputs=tuple(_tensor(n, s) for n, s in function.structured_input_signature[1].items()),
-        outputs=tuple(_tensor(n, s) for n, s in function.structured_outputs.items()),
+        inputs=tuple(_tensor(n, s) for n, s in served.inputs.items()),
+        outputs=tuple(_tensor(n, s) for n, s in served.outputs.items()),
     )
 
 
@@ -57,38 +96,71 @@ def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = Non
     """
     import tensorflow as tf
 
-    serve = tf.function(inference_call(model, output_names)).get_concrete_function(**input_specs(model, batch=1))
+    names = keras_names(model, output_names)
+    serve = tf.function(inference_call(model, names)).get_concrete_function(**input_specs(model, names, batch=1))
     model.save(folder, save_format="tf", include_optimizer=False, signatures=serve)
+    names.save(folder)
 
 
-def input_specs(model: Any, batch: int | None = None) -> dict[str, Any]:
-    """Return a tf_keras model's inputs by name, as TensorSpecs; `batch` fixes an open batch axis."""
+def keras_names(model: Any, output_names: list[str] | None = None) -> Names:
+    """Return a tf_keras model's names of inputs and outputs; `output_names` replaces its own."""
+    return Names.of(model.input_names, output_names or model.output_names)
+
+
+def input_specs(model: Any, names: Names, batch: int | None = None) -> dict[str, Any]:
+    """Return a tf_keras model's inputs as TensorSpecs by names of ours; `batch` fixes an open batch axis."""
     import tensorflow as tf
 
     return {
         n: tf.TensorSpec((t.shape[0] or batch, *t.shape[1:]), t.dtype, name=n)
-        for n, t in zip(model.input_names, model.inputs, strict=True)
+        for n, t in zip(names.inputs, model.inputs, strict=True)
     }
 
 
-def inference_call(model: Any, output_names: list[str] | None = None) -> Callable[..., dict[str, Any]]:
-    """Return a tf_keras model's inference as a function from inputs by name to outputs by name."""
-    names = output_names or list(model.output_names)
+def inference_call(model: Any, names: Names) -> Callable[..., dict[str, Any]]:
+    """Return a tf_keras model's inference as a function from inputs to outputs, both by names of ours."""
+    import tensorflow as tf
 
     def call(**inputs: Any) -> dict[str, Any]:
-        values = [inputs[n] for n in model.input_names]
+        values = [inputs[n] for n in names.inputs]
         outputs = model(values if len(values) > 1 else values[0], training=False)
-        listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return dict(zip(names, listed, strict=True))
+        return dict(zip(names.outputs, tf.nest.flatten(outputs), strict=True))
 
     return call
 
 
 def convert_float(folder: Path) -> bytes:
-    """Return the float32 flatbuffer of a SavedModel."""
+    """Return the float32 flatbuffer of a SavedModel, with public names in its signature."""
     import tensorflow as tf
 
-    return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+    return Names.read(folder).publish(bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()))
+
+
+class Served(NamedTuple):
+    """A SavedModel's function, which takes its inputs in order; specs of inputs and outputs by public name, in order."""
+
+    call: Callable[..., dict[str, Any]]
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+def serving(path: Path) -> Served:
+    """Return a SavedModel's serving function; raises WorkbenchError when there is none or it cannot be loaded."""
+    import tensorflow as tf
+
+    function, names = serving_function(path), Names.read(path)
+    # Called by keyword it could not take an input named `self`, or two whose names differ in what is no letter only.
+    keywords = [tf.compat.as_str(k) for k in function._arg_keywords]
+
+    def call(*inputs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = function._call_flat(list(inputs), function.captured_inputs)
+        return {names.outputs.get(n, n): t for n, t in found.items()}
+
+    return Served(
+        call,
+        {names.inputs.get(k, k): tf.TensorSpec(t.shape, t.dtype) for k, t in zip(keywords, function.inputs)},  # noqa: B905  # captures follow
+        {names.outputs.get(n, n): t for n, t in function.structured_outputs.items()},
+    )
 
 
 def serving_function(path: Path) -> Any:
@@ -96,7 +168,8 @@ def serving_function(path: Path) -> Any:
     import tensorflow as tf
 
     try:
-        loaded = tf.saved_model.load(str(path))
+        with utf8_path(path) as folder:
+            loaded = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
     signatures = dict(loaded.signatures)
@@ -108,6 +181,11 @@ def serving_function(path: Path) -> Any:
     # A restored function lives only as long as its object.
     function._workbench_keep = loaded
     return function
+
+
+def _scope(name: str) -> str:
+    named = re.sub(r"[^A-Za-z0-9_./-]", "_", name)
+    return named if re.match(r"[A-Za-z0-9.]", named) else f"model{named}"
 
 
 def _tensor(name: str, tensor: Any) -> TensorInfo:

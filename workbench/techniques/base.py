@@ -54,7 +54,8 @@ class Needs:
 class FinishJob:
     """What a finisher may use; paths are None unless asked for in `Needs`.
 
-    `samples` yields input dicts of one sample each, `(1, *input_shape)` per name.
+    `samples` yields input dicts of one sample each, `(1, *input_shape)` per name in the signature of the SavedModel that
+    was handed out last. These names are not the public ones, which take their place in what is returned.
     """
 
     before: tuple[Step, ...]

@@ -67,7 +67,8 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
     kinds = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
     if not (getattr(model, "_is_graph_network", False) or isinstance(model, tf_keras.Sequential)):
         return []
-    outputs = {t.name for t in model.outputs}
+    # By identity: the names of tensors are not their own.
+    outputs = {id(t) for t in model.outputs}
     pairs = []
     for layer in model.layers:
         if type(layer) is not getattr(tf_keras.layers, follower) or len(layer.inbound_nodes) != 1:
@@ -79,7 +80,7 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
             or before.activation is not tf_keras.activations.linear
         ):
             continue
-        if len(before.inbound_nodes) == 1 and len(before.outbound_nodes) == 1 and before.output.name not in outputs:
+        if len(before.inbound_nodes) == 1 and len(before.outbound_nodes) == 1 and id(before.output) not in outputs:
             pairs.append((before, layer))
     return pairs
 
@@ -122,10 +123,11 @@ def _rewired(entry: dict[str, Any], renamed: dict[str, str], updates: dict[str, 
 
 
 def _rename(data: Any, renamed: dict[str, str]) -> Any:
-    if isinstance(data, str):
-        return renamed.get(data, data)
+    """Return a structure of tensors with other layers' names; each is `[layer, node, tensor, ...]`, and other text is none."""
     if isinstance(data, (list, tuple)):
-        return [_rename(d, renamed) for d in data]
+        parts = [_rename(d, renamed) for d in data]
+        is_tensor = len(data) > 2 and isinstance(data[0], str) and all(type(d) is int for d in data[1:3])
+        return [renamed.get(data[0], data[0]), *parts[1:]] if is_tensor else parts
     if isinstance(data, dict):
         return {k: _rename(v, renamed) for k, v in data.items()}
     return data

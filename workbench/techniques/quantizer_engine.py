@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.errors import StageFailed
+from workbench.flatbuffer.signature import Names
 
+Sample = dict[str, np.ndarray[Any, Any]]
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16}
 # Depthwise kernels lose too much with one scale, and clustering leaves them alone: they stay per channel.
 _SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
@@ -20,7 +23,7 @@ def calibrates(scheme: str) -> bool:
     return scheme in _BITS
 
 
-def calibrate(float_model: Path, samples: Iterable[dict[str, np.ndarray[Any, Any]]], threads: int) -> dict[str, Any]:
+def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dict[str, Any]:
     """Return activation ranges by tensor name, JSON-shaped: `{tensor: {statistic: {shape, values}}}`.
 
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. What the profiler-based mode records, the
@@ -34,10 +37,23 @@ def calibrate(float_model: Path, samples: Iterable[dict[str, np.ndarray[Any, Any
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
     # The whole range that was seen, as TensorFlow's converter takes it. The engine's default is a moving average of
     # each sample's own extremes, which cuts off most of the range where one sample holds few values.
-    calibrator = Calibrator(str(float_model), num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update)
-    calibrator.calibrate({_signature_key(float_model): list(samples)}, quantizer._recipe_manager)
+    model, named = _callable(float_model, list(samples))
+    calibrator = Calibrator(model, num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update)
+    calibrator.calibrate({_signature_key(float_model): named}, quantizer._recipe_manager)
     found = calibrator.get_model_qsvs()
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
+
+
+def _callable(float_model: Path, samples: list[Sample]) -> tuple[str | bytes, list[Sample]]:
+    """Return a model whose inputs can be named in a call, and its samples.
+
+    LiteRT runs a signature by keyword, where a method of Python has taken `self`; any other text will do.
+    """
+    if not samples or "self" not in samples[0]:
+        return str(float_model), samples
+    free = next(n for n in map("input_{}".format, range(len(samples[0]) + 1)) if n not in samples[0])
+    renamed = [{free if n == "self" else n: v for n, v in sample.items()} for sample in samples]
+    return Names(inputs={"self": free}).publish(float_model.read_bytes()), renamed
 
 
 def quantize(
@@ -103,7 +119,7 @@ def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "
 def _signature_key(model: Path) -> str:
     from ai_edge_litert.interpreter import Interpreter
 
-    keys = list(Interpreter(model_path=str(model)).get_signature_list())
+    keys = list(Interpreter(model_path=os.fsencode(model)).get_signature_list())
     if not keys:
         raise StageFailed(
             "calibration needs a signature in the float .tflite, and this file has none. Convert it again with a recent TensorFlow, or start from the Keras model."

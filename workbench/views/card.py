@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from workbench.names import command, notebook, shell
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, Trial
 from workbench.views import units
@@ -196,10 +196,10 @@ def interval_text(interval: Interval | None, metric: Metric) -> str:
 
 def code_of(trial: Trial, study: str) -> dict[str, str]:
     """Return how to export the trial from a shell, from a notebook and from Python."""
-    words = shlex.join(["export", study, trial.recipe, "--out", "exported"])
+    words = command("export", [study, trial.recipe], ["--out", "exported"])
     return {
-        "magic": f"%wb {words}",
-        "cli": f"workbench {words}",
+        "magic": f"%wb {notebook(words)}",
+        "cli": f"workbench {shell(words)}",
         "python": f"workbench.open_study({study!r}).export({trial.recipe!r}, 'exported')",
     }
 

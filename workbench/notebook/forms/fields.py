@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import click
 
 from workbench.commands.flags import SETTINGS, SpecOption
+from workbench.names import command
 from workbench.values.params import ParamSpec
 
 Group = Literal["what", "how", "options", "settings", "where"]
@@ -51,7 +52,7 @@ def words_of(verb: str, given: Iterable[tuple[Field, str | bool]]) -> list[str]:
             after.append(field.flag if value else field.parameter.secondary_opts[0])
         else:
             after += [field.flag, str(value)]
-    return [*verb.split(), *before, *after]
+    return command(verb, before, after)
 
 
 def _field(command: click.Command, parameter: click.Parameter) -> Field:

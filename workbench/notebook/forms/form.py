@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import ipywidgets as widgets
 from workbench.commands.result import Result
 from workbench.dashboard.standing import Standing
 from workbench.errors import WorkbenchError
+from workbench.names import notebook
 from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field, Group, fields, words_of
 from workbench.notebook.forms.probe import Asked, foresee, probe, python_call
@@ -95,7 +95,7 @@ class Form:
     def changed(self) -> None:
         """Check the line, show it with its call, and say what it means or what is wrong."""
         words = self.words
-        line = f"%wb {shlex.join(words)}"
+        line = f"%wb {notebook(words)}"
         try:
             self.asked = probe(self.session, words)
             meaning = self.meaning()
