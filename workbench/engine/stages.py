@@ -75,7 +75,6 @@ def _train(job: Job) -> dict[str, Any]:
     import tf_keras
 
     from workbench.sources.freeze import keras_inference
-    from workbench.sources.load import load_keras
     from workbench.techniques import training
 
     step = Step.model_validate(job.payload["step"])
@@ -87,7 +86,7 @@ def _train(job: Job) -> dict[str, Any]:
     path = job.keras_path()
     if path is None:
         raise StageFailed(f"`{technique.name}` needs a Keras model")
-    model = load_keras(path, job.scopes(), job.source.allow_code)
+    model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
     y = None if split.y is None else np.asarray(split.y)
@@ -107,6 +106,12 @@ def _train(job: Job) -> dict[str, Any]:
     return {"artifact": job.artifacts.put_bytes(file.read_bytes(), "h5").to_json(), "data": {}}
 
 
+def _load(job: Job, path: Path) -> Any:
+    from workbench.sources.load import load_keras
+
+    return load_keras(path, job.scopes(), job.source.allow_code, ours="keras" in job.inputs)
+
+
 def _exported(job: Job, model: Any, outputs: list[str]) -> Path:
     from workbench.sources.load import save_ordinary
 
@@ -122,12 +127,12 @@ def _freeze(job: Job) -> dict[str, Any]:
 
 def _tracer(job: Job) -> Callable[[], Inference]:
     """Return what traces the model that the job starts from: a Keras file, loaded here, or a SavedModel."""
-    from workbench.sources import freeze, load
+    from workbench.sources import freeze
 
     path = job.keras_path()
     if path is None:
         return lambda: freeze.saved_model_inference(Path(job.source.path))
-    model = load.load_keras(path, job.scopes(), job.source.allow_code)
+    model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
 
@@ -153,7 +158,7 @@ def _ordinary(job: Job) -> Path | None:
     path = job.keras_path()
     folder = job.scratch()
     if path is not None:
-        load.save_ordinary(load.load_keras(path, job.scopes(), job.source.allow_code), folder)
+        load.save_ordinary(_load(job, path), folder)
     elif job.source.kind == "savedmodel":
         shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
     else:

@@ -3,32 +3,66 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.sources import trust
+from workbench.sources.keras_file import parse_keras_file
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
 
 
 def load_keras(
-    path: Path, scopes: Iterable[contextlib.AbstractContextManager[Any]] = (), allow_code: bool = False
+    path: Path,
+    scopes: Iterable[contextlib.AbstractContextManager[Any]] = (),
+    allow_code: bool = False,
+    ours: bool = False,
 ) -> Any:
-    """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew."""
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew.
+
+    `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
+    holds code and `allow_code` does not let it.
+    """
     import tf_keras
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
+        if not (ours or allow_code):
+            path = stack.enter_context(_checked_copy(path))
+        # The option is for .keras files alone; the scope holds for what lies in .h5 files too.
+        stack.enter_context(SafeModeScope(not allow_code))
         for scope in scopes:
             stack.enter_context(scope)
-        # safe_mode exists for the .keras format only; .h5 files with Lambda layers are refused in `identify`.
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            return tf_keras.models.load_model(path, compile=False, **options)
+            return tf_keras.models.load_model(path, custom_objects=_unlisted(), compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _checked_copy(path: Path) -> Iterator[Path]:
+    """Yield a copy that nobody else can change and that holds no code: the file may have changed since it was looked at."""
+    with tempfile.TemporaryDirectory(prefix="workbench-load-") as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        trust.refuse(repr(str(path)), parse_keras_file(copy).fault)
+        yield copy
+
+
+def _unlisted() -> dict[str, Any]:
+    """Return tf_keras's own layers that its loader of .h5 files does not know by name."""
+    import tf_keras
+    from tf_keras.src.applications import convnext
+
+    own = (convnext.LayerScale, convnext.StochasticDepth, tf_keras.layers.SpectralNormalization)
+    return {layer.__name__: layer for layer in (*own, tf_keras.layers.experimental.RandomFourierFeatures)}
 
 
 def describe(info: ModelInfo) -> Signature:
