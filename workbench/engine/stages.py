@@ -131,7 +131,7 @@ def _tracer(job: Job) -> Callable[[], Inference]:
 
     path = job.keras_path()
     if path is None:
-        return lambda: freeze.saved_model_inference(Path(job.source.path))
+        return lambda: freeze.saved_model_inference(Path(job.source.path), job.source.allow_code)
     model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
@@ -154,13 +154,17 @@ def _saved_model(job: Job, trace: Callable[[], Inference], ordinary: Callable[[]
 def _ordinary(job: Job) -> Path | None:
     """Return a new ordinary export of what the job starts from, None where that is gone."""
     from workbench.sources import load
+    from workbench.sources.saved_model import checked_copy
 
     path = job.keras_path()
     folder = job.scratch()
     if path is not None:
         load.save_ordinary(_load(job, path), folder)
     elif job.source.kind == "savedmodel":
-        shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+        if job.source.allow_code:
+            shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+        else:
+            checked_copy(Path(job.source.path), folder, whole=True)
     else:
         return None
     return folder
@@ -219,7 +223,9 @@ def _input_names(job: Job, float_model: Path | None) -> tuple[list[str], dict[st
         return names, {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
     from workbench.sources.load import describe
 
-    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(job.path("saved_model")), sha256=""))
+    # Made by a stage of a model that was checked.
+    ours = ModelInfo(name="frozen", kind="savedmodel", path=str(job.path("saved_model")), sha256="", allow_code=True)
+    signature = describe(ours)
     return [t.name for t in signature.inputs], {t.name: np.dtype(t.dtype) for t in signature.inputs}
 
 

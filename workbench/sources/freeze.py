@@ -94,11 +94,11 @@ def keras_inference(model: Any, output_names: list[str] | None = None) -> Infere
     return Inference(tf.function(call).get_concrete_function(**specs), specs, call)
 
 
-def saved_model_inference(path: Path) -> Inference:
-    """Return a SavedModel's serving function; raises any of TensorFlow's errors."""
+def saved_model_inference(path: Path, allow_code: bool = False) -> Inference:
+    """Return a SavedModel's serving function; raises any of TensorFlow's errors, WorkbenchError as `serving_function` does."""
     import tensorflow as tf
 
-    concrete = serving_function(path)
+    concrete = serving_function(path, allow_code)
     specs = {n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in concrete.structured_input_signature[1].items()}
     return Inference(concrete, specs, concrete)
 

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.sources import trust
 from workbench.sources.keras_file import parse_keras_file
+from workbench.sources.saved_model import checked_copy
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
@@ -34,7 +35,7 @@ def load_keras(
     tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
         if not (ours or allow_code):
-            path = stack.enter_context(_checked_copy(path))
+            path = stack.enter_context(_checked_file(path))
         # The option is for .keras files alone; the scope holds for what lies in .h5 files too.
         stack.enter_context(SafeModeScope(not allow_code))
         for scope in scopes:
@@ -47,7 +48,7 @@ def load_keras(
 
 
 @contextlib.contextmanager
-def _checked_copy(path: Path) -> Iterator[Path]:
+def _checked_file(path: Path) -> Iterator[Path]:
     """Yield a copy that nobody else can change and that holds no code: the file may have changed since it was looked at."""
     with tempfile.TemporaryDirectory(prefix="workbench-load-") as folder:
         copy = Path(folder) / path.name
@@ -77,7 +78,7 @@ def describe(info: ModelInfo) -> Signature:
             outputs=tuple(_tensor(n, t) for n, t in zip(model.output_names, model.outputs, strict=True)),
             parameters=int(model.count_params()),
         )
-    function = serving_function(path)
+    function = serving_function(path, info.allow_code)
     return Signature(
         inputs=tuple(_tensor(n, s) for n, s in function.structured_input_signature[1].items()),
         outputs=tuple(_tensor(n, s) for n, s in function.structured_outputs.items()),
@@ -125,14 +126,19 @@ def convert_float(folder: Path) -> bytes:
     return bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
 
 
-def serving_function(path: Path) -> Any:
-    """Return a SavedModel's serving signature; raises WorkbenchError when there is none or it cannot be loaded."""
+def serving_function(path: Path, allow_code: bool = False) -> Any:
+    """Return a SavedModel's serving signature; raises WorkbenchError when there is none or it cannot be loaded.
+
+    One that holds operators on files and the like is refused unless `allow_code`.
+    """
     import tensorflow as tf
 
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="workbench-load-") as folder:
+        place = path if allow_code else checked_copy(path, Path(folder) / path.name)
+        try:
+            loaded = tf.saved_model.load(str(place))
+        except (OSError, ValueError, KeyError) as error:
+            raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
     signatures = dict(loaded.signatures)
     if not signatures:
         raise WorkbenchError(

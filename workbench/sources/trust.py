@@ -60,7 +60,7 @@ class _Place(NamedTuple):
 def fault_of(config: Any) -> str:
     """Return the first thing in a model's configuration that is not allowed, with the layer it stands in, or nothing."""
     for fault in faults(config):
-        return f"{fault.what} (layer {_shown(fault.layer)})" if fault.layer else fault.what
+        return f"{fault.what} (layer {shown(fault.layer)})" if fault.layer else fault.what
     return ""
 
 
@@ -74,7 +74,7 @@ def faults(config: Any) -> Iterator[Fault]:
     """Yield what is not allowed in a model's configuration, in the order of the file."""
     name = config.get("class_name") if isinstance(config, dict) else None
     if not isinstance(name, str) or name not in classes.MODELS:
-        yield Fault("", f"an outermost object of class {_shown(name)}, which is no model of tf_keras")
+        yield Fault("", f"an outermost object of class {shown(name)}, which is no model of tf_keras")
         return
     # The outermost model is never compiled when it is loaded, so its own losses and metrics are of no account.
     config = {k: v for k, v in config.items() if k != "compile_config"}
@@ -91,13 +91,13 @@ def faults(config: Any) -> Iterator[Fault]:
         elif isinstance(place.value, str):
             yield from _in_text(place)
         elif not (place.value is None or isinstance(place.value, (bool, int, float))):
-            yield Fault(place.layer, f"a value of type {type(place.value).__name__} at {_shown(place.key)}")
+            yield Fault(place.layer, f"a value of type {type(place.value).__name__} at {shown(place.key)}")
 
 
 def _in_text(place: _Place) -> Iterator[Fault]:
     allowed = _LOOKED_UP.get(place.key.rpartition("_")[2])
     if allowed is not None and place.value not in allowed:
-        yield Fault(place.layer, f"{_shown(place.value)} as {place.key!r}, which is none of tf_keras's own")
+        yield Fault(place.layer, f"{shown(place.value)} as {place.key!r}, which is none of tf_keras's own")
 
 
 def _in_list(place: _Place) -> Iterator[Fault]:
@@ -108,7 +108,7 @@ def _in_list(place: _Place) -> Iterator[Fault]:
         and all(v is None or isinstance(v, (list, tuple, dict)) for v in value[1:])
         and _is_code(value[0])
     ):
-        yield Fault(place.layer, f"Python byte code at {_shown(place.key)}, which loading it would run")
+        yield Fault(place.layer, f"Python byte code at {shown(place.key)}, which loading it would run")
 
 
 def _is_code(text: str) -> bool:
@@ -134,7 +134,7 @@ def _in_dict(place: _Place) -> Iterator[Fault]:
     if "class_name" not in value:
         for key in _PLACES:
             if key in value:
-                yield Fault(place.layer, f"{key} {_shown(value[key])} without a class")
+                yield Fault(place.layer, f"{key} {shown(value[key])} without a class")
         return
     name, inner = value["class_name"], value.get("config")
     told = _told(name, value)
@@ -153,7 +153,7 @@ def _layer_of(value: dict[str, Any], layer: str) -> str:
 def _told(name: Any, value: dict[str, Any]) -> str:
     """Return what is wrong with a dict that names a class, or nothing."""
     if not isinstance(name, str):
-        return f"a class called {_shown(name)}"
+        return f"a class called {shown(name)}"
     if name in _DATA:
         return ""
     if name in ("Lambda", "__lambda__"):
@@ -162,22 +162,22 @@ def _told(name: Any, value: dict[str, Any]) -> str:
     if name == "TypeSpec":
         spec = value.get("type_spec")
         allowed = isinstance(spec, str) and spec.removeprefix("tf.") in _SPECS
-        return "" if allowed else f"a type of class {_shown(spec)}"
+        return "" if allowed else f"a type of class {shown(spec)}"
     if name == "__typespec__":
         spec = value.get("spec_name")
         allowed = spec in _SPECS and value.get("module") in _SPEC_MODULES and value.get("registered_name") is None
-        return "" if allowed else f"a type of class {_shown(value.get('module'))}, {_shown(spec)}"
+        return "" if allowed else f"a type of class {shown(value.get('module'))}, {shown(spec)}"
     if name == "function":
         return _function(value)
     if name not in classes.CLASSES | _REGISTERED:
-        return f"an object of class {_shown(name)}, which is none of tf_keras's own"
+        return f"an object of class {shown(name)}, which is none of tf_keras's own"
     return _placed(value, name, classes.MODULES, "class")
 
 
 def _function(value: dict[str, Any]) -> str:
     name = value.get("config")
     if not isinstance(name, str) or name not in classes.FUNCTIONS:
-        return f"a function called {_shown(value.get('module'))}, {_shown(name)}, which is none of tf_keras's own"
+        return f"a function called {shown(value.get('module'))}, {shown(name)}, which is none of tf_keras's own"
     return _placed(value, name, classes.MODULES | {"builtins"}, "function")
 
 
@@ -185,9 +185,9 @@ def _placed(value: dict[str, Any], name: str, modules: frozenset[str], what: str
     """Return what is wrong with where a class or function is said to lie, or nothing."""
     module, registered = value.get("module"), value.get("registered_name")
     if module is not None and not (isinstance(module, str) and module in modules):
-        return f"a {what} {_shown(name)} of module {_shown(module)}, which loading it would import"
+        return f"a {what} {shown(name)} of module {shown(module)}, which loading it would import"
     if registered is not None and registered != name and registered not in _REGISTERED:
-        return f"a {what} {_shown(name)} registered as {_shown(registered)}, which is none of tf_keras's own"
+        return f"a {what} {shown(name)} registered as {shown(registered)}, which is none of tf_keras's own"
     return ""
 
 
@@ -195,28 +195,28 @@ def _operation(config: dict[str, Any]) -> str:
     symbol = config.get("function")
     if functions.is_function(symbol):
         return ""
-    return f"a call of TensorFlow's {_shown(symbol)}, which is not among the functions that only compute on tensors"
+    return f"a call of TensorFlow's {shown(symbol)}, which is not among the functions that only compute on tensors"
 
 
 def _class_method(config: dict[str, Any]) -> str:
     called = (config.get("cls_symbol"), config.get("method_name"))
     if called in functions.CLASS_METHODS:
         return ""
-    return f"a call of TensorFlow's {_shown(called[0])}, method {_shown(called[1])}"
+    return f"a call of TensorFlow's {shown(called[0])}, method {shown(called[1])}"
 
 
 def _attribute(allowed: frozenset[str]) -> Callable[[dict[str, Any]], str]:
     def check(config: dict[str, Any]) -> str:
         name = config.get("attr_name")
         known = isinstance(name, str) and name in allowed
-        return "" if known else f"a use of the attribute {_shown(name)} of a tensor"
+        return "" if known else f"a use of the attribute {shown(name)} of a tensor"
 
     return check
 
 
 def _vocabulary(config: dict[str, Any]) -> str:
     words = config.get("vocabulary")
-    return f"a vocabulary in the file {_shown(words)}, which loading it would read" if isinstance(words, str) else ""
+    return f"a vocabulary in the file {shown(words)}, which loading it would read" if isinstance(words, str) else ""
 
 
 _CHECKS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -246,7 +246,7 @@ def _inside_dict(place: _Place) -> list[_Place]:
     return found
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value for a message: no longer than a line, and nothing in it that a terminal would obey."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
