@@ -381,8 +381,10 @@ def test_a_model_with_unknown_layers_cannot_be_loaded(tmp_path: Path) -> None:
     for suffix in (".h5", ".keras"):
         path = tmp_path / f"odd{suffix}"
         tf_keras.Sequential([tf_keras.layers.Input((3,)), Odd()]).save(path)
+        with pytest.raises(WorkbenchError, match=r"has an object of class 'Odd', .* \(layer 'odd'\)\. .*--allow-code"):
+            identify(path, tmp_path)
         with pytest.raises(WorkbenchError, match=rf"tf_keras cannot load 'odd{suffix}': .*Odd"):
-            load.describe(identify(path, tmp_path))
+            load.describe(identify(path, tmp_path, allow_code=True))
 
 
 def test_loading_a_model_by_the_public_name(

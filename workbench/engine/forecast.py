@@ -40,13 +40,15 @@ class Forecast(NamedTuple):
         return self.stages.get("train", 0)
 
 
-def forecast(model: Any, data: Any, grid: Grid, store: Reader, jobs: int | None = None) -> Forecast:
+def forecast(
+    model: Any, data: Any, grid: Grid, store: Reader, jobs: int | None = None, allow_code: bool = False
+) -> Forecast:
     """Return what a sweep would do; raises WorkbenchError for a grid that does not fit the model.
 
     Seconds are the median ones of each kind of stage in this store's studies of the model, else rough ones; neither
     knows how fast other data trains.
     """
-    info = identify(model, store.models)
+    info = identify(model, store.models, allow_code)
     expansion = expand(grid, info.kind)
     dataset, known = _dataset(info, data, store)
     plan = make_plan(expansion.recipes, info, dataset, grid, known)

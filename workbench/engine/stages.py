@@ -76,7 +76,7 @@ def _train(job: Job) -> dict[str, Any]:
     import tf_keras
 
     from workbench.sources.freeze import keras_inference
-    from workbench.sources.load import load_keras, save_keras
+    from workbench.sources.load import save_keras
     from workbench.techniques import training
 
     step = Step.model_validate(job.payload["step"])
@@ -88,7 +88,7 @@ def _train(job: Job) -> dict[str, Any]:
     path = job.keras_path()
     if path is None:
         raise StageFailed(f"`{technique.name}` needs a Keras model")
-    model = load_keras(path, job.scopes(), job.source.allow_code)
+    model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
     y = None if split.y is None else np.asarray(split.y)
@@ -107,6 +107,12 @@ def _train(job: Job) -> dict[str, Any]:
     return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": {}}
 
 
+def _load(job: Job, path: Path) -> Any:
+    from workbench.sources.load import load_keras
+
+    return load_keras(path, job.scopes(), job.source.allow_code, ours="keras" in job.inputs)
+
+
 def _exported(job: Job, model: Any, outputs: list[str]) -> Path:
     from workbench.sources.load import save_ordinary
 
@@ -122,12 +128,12 @@ def _freeze(job: Job) -> dict[str, Any]:
 
 def _tracer(job: Job) -> Callable[[], Inference]:
     """Return what traces the model that the job starts from: a Keras file, loaded here, or a SavedModel."""
-    from workbench.sources import freeze, load
+    from workbench.sources import freeze
 
     path = job.keras_path()
     if path is None:
-        return lambda: freeze.saved_model_inference(Path(job.source.path))
-    model = load.load_keras(path, job.scopes(), job.source.allow_code)
+        return lambda: freeze.saved_model_inference(Path(job.source.path), job.source.allow_code)
+    model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
 
@@ -149,13 +155,17 @@ def _saved_model(job: Job, trace: Callable[[], Inference], ordinary: Callable[[]
 def _ordinary(job: Job) -> Path | None:
     """Return a new ordinary export of what the job starts from, None where that is gone."""
     from workbench.sources import load
+    from workbench.sources.saved_model import checked_copy
 
     path = job.keras_path()
     folder = job.scratch()
     if path is not None:
-        load.save_ordinary(load.load_keras(path, job.scopes(), job.source.allow_code), folder)
+        load.save_ordinary(_load(job, path), folder)
     elif job.source.kind == "savedmodel":
-        shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+        if job.source.allow_code:
+            shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+        else:
+            checked_copy(Path(job.source.path), folder, whole=True)
     else:
         return None
     return folder
@@ -217,7 +227,8 @@ def _input_types(model: Path) -> dict[str, Any]:
         return {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
     from workbench.sources.load import describe
 
-    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256=""))
+    # Made by a stage of a model that was checked.
+    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256="", allow_code=True))
     return {t.name: np.dtype(t.dtype) for t in signature.inputs}
 
 

@@ -21,8 +21,8 @@ def glance(info: ModelInfo) -> Signature | None:
         return _tflite(path)
     if info.kind == "keras":
         try:
-            _, config, parameters = read_keras_file(path)
-            return _functional(config, parameters)
+            found = read_keras_file(path)
+            return _functional(found.config, found.parameters)
         except (KeyError, TypeError, IndexError, ValueError, AttributeError):
             return None
     return None

@@ -11,6 +11,7 @@ from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
 from workbench.names import printable
+from workbench.sources import trust
 from workbench.sources.keras_file import read_keras_file
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo, SourceKind
@@ -23,8 +24,8 @@ BUNDLED = ("digits_cnn", "digits_small")
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
     """Return what `model` is: a path, or a tf_keras model object, which is saved below `keep`.
 
-    Raises WorkbenchError for a missing file, an unknown kind, a Keras 3 model, or one that carries Python
-    code (Lambda layers) unless `allow_code`.
+    Raises WorkbenchError for a missing file, an unknown kind, a Keras 3 model, or one that holds more than data and
+    tf_keras's own layers (Lambda layers and the like, which are code) unless `allow_code`.
     """
     if isinstance(model, (str, Path)):
         return _from_path(Path(model), allow_code)
@@ -51,7 +52,7 @@ def _from_path(path: Path, allow_code: bool) -> ModelInfo:
         )
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
         # Without an ending it may be meant as a name.
-        hint = hint if path.suffix else f"{nearest(str(path), BUNDLED)}{hint}"
+        hint = hint if path.suffix else f"{nearest(path.name, BUNDLED)}{hint}"
         raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
     kind = _kind(path)
     if kind == "keras":
@@ -69,6 +70,8 @@ def _kind(path: Path) -> SourceKind:
         raise WorkbenchError(
             f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel. Allowed: {ALLOWED}."
         )
+    if not path.is_file():
+        raise WorkbenchError(f"{str(path)!r} is no regular file. Allowed: {ALLOWED}.")
     if path.suffix in (".h5", ".hdf5", ".keras"):
         return "keras"
     if path.suffix == ".tflite":
@@ -79,17 +82,15 @@ def _kind(path: Path) -> SourceKind:
 
 
 def _refuse_unfit_keras(path: Path, allow_code: bool) -> None:
-    version, config, _ = read_keras_file(path)
+    found = read_keras_file(path)
+    version = found.version
     if version and not version.startswith("2."):
         raise WorkbenchError(
             f"{str(path)!r} was saved by Keras {version}; trained techniques need a model saved by tf_keras (2.x). "
             "Save it again with tf_keras, or export a SavedModel (`model.export(folder)`) for post-training schemes."
         )
-    if '"Lambda"' in json.dumps(config) and not allow_code:
-        raise WorkbenchError(
-            f"{str(path)!r} has a Lambda layer, which is Python code that loading the file would run. "
-            "If you trust the file, allow it with --allow-code (Python: allow_code=True)."
-        )
+    if not allow_code:
+        trust.refuse(repr(str(path)), found.fault)
 
 
 def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
@@ -107,10 +108,10 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
         config = json.dumps(model.get_config(), sort_keys=True, default=str)
     except NotImplementedError as error:
         raise WorkbenchError(f"model {model.name!r} cannot be saved: {error}") from error
-    if '"Lambda"' in config and not allow_code:
-        raise WorkbenchError(
-            f"model {model.name!r} has a Lambda layer, which has to be saved as Python code. Allow it with allow_code=True."
-        )
+    if not allow_code:
+        # Saved with its code the file would run it in every worker that loads it.
+        own = {"class_name": "Functional", "config": json.loads(config)}
+        trust.refuse(f"model {model.name!r}", trust.fault_of(own))
     hasher = hashlib.sha256(config.encode())
     for weight in model.get_weights():
         hasher.update(weight.tobytes())

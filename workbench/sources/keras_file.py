@@ -1,15 +1,15 @@
-"""What a `.keras` or `.h5` file says of itself, read in a process of its own.
+"""What a `.keras` or `.h5` file says of itself, read in a process of its own with bounds on time and memory.
 
-The HDF5 library can crash on a damaged file; that must end neither the kernel nor the sweep.
+The HDF5 library can crash on a damaged file, and a small file can unfold to more than a machine holds; neither must end the
+kernel or the sweep.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import json
-import math
 import os
+import resource
 import subprocess
 import sys
 import zipfile
@@ -17,20 +17,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.sources import trust
+from workbench.sources.hdf5 import read_hdf5, text_of
+from workbench.sources.unfolding import check_archive, member
 
 READ_SECONDS = 60.0
+# What the reading process may address beyond the size of the file; NumPy and the HDF5 library take most of it.
+READ_BYTES = 4 << 30
+# The configuration of NASNetLarge has 1 MB; vocabularies are the largest that stand in one.
+CONFIG_BYTES = 16 << 20
 
 
 class KerasFile(NamedTuple):
-    """The Keras version that wrote the file ("" where unknown), the model's configuration, the number of weights (None where unknown)."""
+    """What a file says: the Keras version that wrote it ("" where unknown), the model's configuration, the number of weights.
+
+    `parameters` is None where unknown; `fault` says what code the configuration holds, "" where it is data alone.
+    """
 
     version: str
     config: dict[str, Any]
     parameters: int | None
+    fault: str = ""
 
 
 def read_keras_file(path: Path) -> KerasFile:
-    """Return what the file says; raises WorkbenchError when it is damaged or holds no model."""
+    """Return what the file says; raises WorkbenchError when it is damaged, holds no model or unfolds to too much."""
     stat = path.stat()
     return _read(str(path), stat.st_mtime_ns, stat.st_size)
 
@@ -42,64 +53,79 @@ def _read(path: str, _changed: int, size: int) -> KerasFile:
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=READ_SECONDS, check=False)
         answer = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
+    except subprocess.TimeoutExpired:
+        raise WorkbenchError(
+            f"{path!r} ({size} bytes) was given up: reading took longer than {READ_SECONDS:g} s. Save the model again; "
+            "if its disk is slow, copy it to a faster one."
+        ) from None
+    except ValueError:
         raise WorkbenchError(f"{path!r} ({size} bytes) is damaged: reading it crashed the HDF5 library.") from None
     if "error" in answer:
         raise WorkbenchError(answer["error"])
     return KerasFile(**answer)
 
 
-def _parse(path: Path) -> KerasFile:
-    import h5py
-
+def parse_keras_file(path: Path) -> KerasFile:
+    """Return what the file says, read in this process; raises WorkbenchError as `read_keras_file` does."""
+    archive = is_archive(path)
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                version = str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
-                config = json.loads(archive.read("config.json"))
-                weights = archive.read("model.weights.h5") if "model.weights.h5" in archive.namelist() else None
-            if weights is None:
-                return KerasFile(version, config, None)
-            with h5py.File(io.BytesIO(weights), "r") as file:
-                return KerasFile(version, config, _parameters(file))
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("model_config")
-            if text is None:
-                raise WorkbenchError(
-                    f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r})."
-                )
-            parameters = _parameters(file["model_weights"]) if "model_weights" in file else None
-            return KerasFile(_text(file.attrs.get("keras_version", "")), json.loads(_text(text)), parameters)
-    except (OSError, KeyError, ValueError, RuntimeError, AttributeError, zipfile.BadZipFile) as error:
-        if zipfile.is_zipfile(path):
+        version, config, parameters = _archive(path) if archive else _hdf5(path)
+        if not isinstance(config, dict):
+            raise ValueError("its configuration is no object")
+    except MemoryError:
+        raise WorkbenchError(f"{str(path)!r} was given up: reading it takes more than {READ_BYTES >> 30} GB.") from None
+    # RuntimeError: the HDF5 library, an encrypted archive, or JSON that nests deeper than Python can follow.
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
+        if archive:
             raise WorkbenchError(f"{str(path)!r} is a damaged .keras file: {error}") from None
         raise WorkbenchError(
             f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}"
         ) from None
+    return KerasFile(version, config, parameters, trust.fault_of(config))
 
 
-def _parameters(group: Any) -> int:
-    import h5py
-
-    sizes: list[int] = []
-
-    def add(name: str, item: Any) -> None:
-        # Optimizer state lies under its own name in .keras files.
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            sizes.append(math.prod(item.shape))
-
-    group.visititems(add)
-    return sum(sizes)
+def is_archive(path: Path) -> bool:
+    """Whether tf_keras reads the file as a `.keras` archive: by its ending too, for a file can be archive and HDF5 at once."""
+    return path.name.endswith(".keras") and zipfile.is_zipfile(path)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _archive(path: Path) -> tuple[str, Any, int | None]:
+    with zipfile.ZipFile(path) as archive:
+        check_archive(archive, path)
+        version = str(json.loads(member(archive, "metadata.json", CONFIG_BYTES)).get("keras_version", ""))
+        config = json.loads(member(archive, "config.json", CONFIG_BYTES))
+        if "model.weights.h5" not in archive.namelist():
+            return version, config, None
+        with archive.open("model.weights.h5") as weights:
+            return version, config, read_hdf5(weights, path).parameters
+
+
+def _hdf5(path: Path) -> tuple[str, Any, int | None]:
+    found = read_hdf5(path, path, ("model_config", "keras_version"))
+    if "model_config" not in found.attributes:
+        raise WorkbenchError(
+            f"{str(path)!r} holds weights only, no model. Save the whole model: model.save({path.name!r})."
+        )
+    text = text_of(found.attributes["model_config"])
+    if len(text) > CONFIG_BYTES:
+        raise ValueError(f"its configuration has more than {CONFIG_BYTES} bytes")
+    return text_of(found.attributes.get("keras_version", "")), json.loads(text), found.parameters
 
 
 def main(path: str) -> None:
-    """Print what a file says as JSON."""
+    """Print what a file says as JSON, within bounds on memory."""
+    bound = READ_BYTES + Path(path).stat().st_size
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     try:
-        answer = _parse(Path(path))._asdict()
+        answer = parse_keras_file(Path(path))._asdict()
     except WorkbenchError as error:
         answer = {"error": str(error)}
     print(json.dumps(answer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,26 +13,40 @@ from typing import Any, NamedTuple
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.signature import Names
 from workbench.names import printable
+from workbench.sources import trust
+from workbench.sources.keras_file import parse_keras_file
+from workbench.sources.saved_model import checked_copy
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
 
 
 def load_keras(
-    path: Path, scopes: Iterable[contextlib.AbstractContextManager[Any]] = (), allow_code: bool = False
+    path: Path,
+    scopes: Iterable[contextlib.AbstractContextManager[Any]] = (),
+    allow_code: bool = False,
+    ours: bool = False,
 ) -> Any:
-    """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew."""
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew.
+
+    `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
+    holds code and `allow_code` does not let it.
+    """
     import tf_keras
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
+        if not (ours or allow_code):
+            path = stack.enter_context(_checked_file(path))
+        # The option is for .keras files alone; the scope holds for what lies in .h5 files too.
+        stack.enter_context(SafeModeScope(not allow_code))
         for scope in scopes:
             stack.enter_context(scope)
         file = stack.enter_context(utf8_path(path))
-        # safe_mode exists for the .keras format only; .h5 files with Lambda layers are refused in `identify`.
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            model = tf_keras.models.load_model(file, compile=False, **options)
+            model = tf_keras.models.load_model(file, custom_objects=_unlisted(), compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
     # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
@@ -70,6 +85,25 @@ def save_keras(model: Any, folder: Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def _checked_file(path: Path) -> Iterator[Path]:
+    """Yield a copy that nobody else can change and that holds no code: the file may have changed since it was looked at."""
+    with tempfile.TemporaryDirectory(prefix="workbench-load-") as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        trust.refuse(repr(str(path)), parse_keras_file(copy).fault)
+        yield copy
+
+
+def _unlisted() -> dict[str, Any]:
+    """Return tf_keras's own layers that its loader of .h5 files does not know by name."""
+    import tf_keras
+    from tf_keras.src.applications import convnext
+
+    own = (convnext.LayerScale, convnext.StochasticDepth, tf_keras.layers.SpectralNormalization)
+    return {layer.__name__: layer for layer in (*own, tf_keras.layers.experimental.RandomFourierFeatures)}
+
+
 def describe(info: ModelInfo) -> Signature:
     """Return the inputs and outputs of a Keras model or SavedModel; raises WorkbenchError when it cannot be read."""
     path = Path(info.path)
@@ -82,7 +116,7 @@ def describe(info: ModelInfo) -> Signature:
             outputs=tuple(_tensor(n, t) for n, t in zip(model.output_names, model.outputs, strict=True)),
             parameters=int(model.count_params()),
         )
-    served = serving(path)
+    served = serving(path, info.allow_code)
     return Signature(
         inputs=tuple(_tensor(n, s) for n, s in served.inputs.items()),
         outputs=tuple(_tensor(n, s) for n, s in served.outputs.items()),
@@ -144,11 +178,11 @@ class Served(NamedTuple):
     outputs: dict[str, Any]
 
 
-def serving(path: Path) -> Served:
-    """Return a SavedModel's serving function; raises WorkbenchError when there is none or it cannot be loaded."""
+def serving(path: Path, allow_code: bool = False) -> Served:
+    """Return a SavedModel's serving function; raises WorkbenchError as `serving_function` does."""
     import tensorflow as tf
 
-    function, names = serving_function(path), Names.read(path)
+    function, names = serving_function(path, allow_code), Names.read(path)
     # Called by keyword it could not take an input named `self`, or two whose names differ in what is no letter only.
     keywords = [tf.compat.as_str(k) for k in function._arg_keywords]
 
@@ -163,15 +197,22 @@ def serving(path: Path) -> Served:
     )
 
 
-def serving_function(path: Path) -> Any:
-    """Return a SavedModel's serving signature; raises WorkbenchError when there is none or it cannot be loaded."""
+def serving_function(path: Path, allow_code: bool = False) -> Any:
+    """Return a SavedModel's serving signature; raises WorkbenchError when there is none or it cannot be loaded.
+
+    One that holds operators on files and the like is refused unless `allow_code`.
+    """
     import tensorflow as tf
 
-    try:
-        with utf8_path(path) as folder:
-            loaded = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, KeyError) as error:
-        raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
+    with contextlib.ExitStack() as stack:
+        place = path
+        if not allow_code:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="workbench-load-"))
+            place = checked_copy(path, Path(folder) / path.name)
+        try:
+            loaded = tf.saved_model.load(str(stack.enter_context(utf8_path(place))))
+        except (OSError, ValueError, KeyError) as error:
+            raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
     signatures = dict(loaded.signatures)
     if not signatures:
         raise WorkbenchError(

@@ -80,9 +80,12 @@ def probe(session: Session, words: Sequence[str]) -> Asked | None:
 
 def foresee(session: Session, asked: Asked) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
-    place = asked.options.get("store") or session.store
-    grid = make_grid(asked.grid, asked.options.get("runtimes"), None)
-    return forecast(asked.model, asked.data, grid, Reader(place), asked.options.get("jobs"))
+    options = asked.options
+    place = options.get("store") or session.store
+    grid = make_grid(asked.grid, options.get("runtimes"), None)
+    return forecast(
+        asked.model, asked.data, grid, Reader(place), options.get("jobs"), bool(options.get("allow_code"))
+    )
 
 
 def python_call(asked: Asked) -> str:
