@@ -103,8 +103,9 @@ class _Reader:
         signatures = tuple(
             self.signature(s, graphs) for s in self.tables(root.SignatureDefsLength(), root.SignatureDefs)
         )
-        for entry in (root.Description(), *(m.Name() for m in self.tables(root.MetadataLength(), root.Metadata))):
-            self.text(entry)
+        self.text(root.Description())
+        for entry in self.tables(root.MetadataLength(), root.Metadata):
+            self.text(entry.Name())
         return Model(graphs, signatures)
 
     def code(self, code: Any) -> str:
