@@ -10,6 +10,14 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 
 
+def check_current_folder() -> None:
+    """Raise WorkbenchError where the current folder was deleted: no relative path means anything there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise WorkbenchError("the current folder was deleted. Go to a folder that exists, and try again.") from None
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
     hasher = hashlib.sha256()
