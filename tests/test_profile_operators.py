@@ -14,7 +14,8 @@ from models import to_tflite
 from trials import make_trial, measured
 
 from workbench.api import bench
-from workbench.flatbuffer.reader import Graph, Operator, read_model
+from workbench.flatbuffer.reader import read_model
+from workbench.flatbuffer.records import Graph, Operator
 from workbench.runtimes.litert_profile import _places
 from workbench.store.store import Store, runtime_key
 from workbench.values.trial import Measurement, OpProfile, OpTime

@@ -89,6 +89,14 @@ def _reason(error: OSError) -> str:
     }.get(error.errno or 0, error.strerror or str(error))
 
 
+def check_current_folder() -> None:
+    """Raise WorkbenchError where the current folder was deleted: no relative path means anything there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise WorkbenchError("the current folder was deleted. Go to a folder that exists, and try again.") from None
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 (hex) of a regular file's bytes."""
     hasher = hashlib.sha256()

@@ -7,8 +7,15 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
+    """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 3 the output could not be written, 130 interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from workbench.cli.streams import ended, steady
+
+    steady()
+    sys.exit(ended(_run()))
+
+
+def _run() -> int:
     from workbench.cli.loading import INTERRUPTED, INTERRUPTED_CODE, loading
 
     with loading():
@@ -16,24 +23,22 @@ def main() -> None:
         from workbench.errors import Cancelled, WorkbenchError
 
     try:
-        sys.exit(run(sys.argv[1:]))
+        return run(sys.argv[1:])
     except WorkbenchError as error:
-        _fail(str(error), 2)
+        return _fail(str(error), 2)
     except (KeyboardInterrupt, Cancelled):
-        _fail(INTERRUPTED, INTERRUPTED_CODE)
-    except BrokenPipeError:
-        os._exit(1)
+        return _fail(INTERRUPTED, INTERRUPTED_CODE)
     except Exception as error:
         import click
 
         if isinstance(error, click.Abort):
-            _fail(INTERRUPTED, INTERRUPTED_CODE)
+            return _fail(INTERRUPTED, INTERRUPTED_CODE)
         if not isinstance(error, click.ClickException):
             raise
         error.show()
-        sys.exit(2)
+        return 2
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> int:
     print(f"workbench: {message}", file=sys.stderr)
-    sys.exit(code)
+    return code

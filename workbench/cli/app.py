@@ -13,6 +13,7 @@ from workbench import api
 from workbench.cli.loading import loading
 from workbench.cli.output import print_table
 from workbench.cli.progress import Progress
+from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
@@ -22,7 +23,7 @@ from workbench.study import Study
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
 
 The store is .workbench in the current folder; --store or WORKBENCH_STORE name another.
-Exit status: 0 done, 1 a run failed, 2 bad usage.
+Exit status: 0 done, 1 a run failed, 2 bad usage, 3 the output could not be written.
 """
 
 
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
 def print_result(found: Result) -> int:
     """Print a result in the form asked for, its notes on stderr, and return the exit status."""
     if found.form == "json":
-        print(json_text(found.data()))
+        print(json_text(found.data(), ascii_only=not takes_unicode(sys.stdout)))
     elif found.form == "csv":
         print(csv_text(found.rows()), end="")
     else:

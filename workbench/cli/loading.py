@@ -33,5 +33,6 @@ def loading() -> Iterator[None]:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, f"workbench: {INTERRUPTED}\n".encode())
+    with contextlib.suppress(OSError):  # stderr may be full or closed
+        os.write(2, f"workbench: {INTERRUPTED}\n".encode())
     os._exit(INTERRUPTED_CODE)

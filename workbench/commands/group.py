@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from workbench.files import check_current_folder
+
 COMMANDS = {
     "demo": ("workbench.commands.sweeping:demo", "The bundled model and data, a sweep, a report; the first thing to run."),
     "sweep": ("workbench.commands.sweeping:sweep", "Try every recipe of a grid on a model."),
@@ -71,7 +73,9 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb; raises WorkbenchError with the nearest for an unknown one."""
+        """Find the verb; raises WorkbenchError with the nearest for an unknown one, or where there is no folder to work in."""
+        if not ctx.resilient_parsing and not {*args} & {*ctx.help_option_names}:
+            check_current_folder()
         if args and args[0] not in self.places and not args[0].startswith("-"):
             from workbench.errors import unknown
 

@@ -94,6 +94,6 @@ def csv_text(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def json_text(data: Any) -> str:
-    """Return data as indented JSON."""
-    return json.dumps(data, indent=2, ensure_ascii=False)
+def json_text(data: Any, ascii_only: bool = False) -> str:
+    """Return data as indented JSON; with `ascii_only` other characters are escaped, and the data stays the same."""
+    return json.dumps(data, indent=2, ensure_ascii=ascii_only)

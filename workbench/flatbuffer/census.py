@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.errors import WorkbenchError
+from workbench.flatbuffer.budget import Budget, Spent
 from workbench.flatbuffer.numbers import BITS, count_distinct, count_zeros, densify, is_float, unpack
-from workbench.flatbuffer.reader import Graph, Model, Operator, Tensor, read_model
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import ENDLESS, read_model, refusal
+from workbench.flatbuffer.records import Graph, Model, Operator, Tensor
 from workbench.values.trial import Census, Size, TensorCensus
 
 _SMALL_INTEGERS = ("int8", "uint8", "int16", "int4", "uint4", "int2")
@@ -28,6 +30,9 @@ _KERNELS = {
 }
 _CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3, "CONV_3D": 4, "CONV_3D_TRANSPOSE": 3}
 _PASS_ON = ("DEQUANTIZE", "DENSIFY", "QUANTIZE", "CAST")
+# Elements of dense tensors for each byte of a file whose tensors are sparse: float weights of which one in 256 is kept.
+_DENSE_PER_BYTE = 64
+_DENSE_ALWAYS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,13 @@ def read_census(data: bytes | Path) -> Census:
     `operator` of a tensor is "" where nothing reads it. Raises WorkbenchError for anything that is not a whole
     TensorFlow Lite model.
     """
-    model = read_model(data, "the flatbuffer") if isinstance(data, bytes) else read_model(_bytes_of(data), str(data))
-    constants = _constants(model)
+    content, name = (data, "the flatbuffer") if isinstance(data, bytes) else (read_file(data), str(data))
+    model = read_model(content, name)
+    try:
+        constants = _constants(model, Budget(len(content)))
+    except Spent:
+        raise refusal(name, len(content), ENDLESS) from None
+    dense = Budget(len(content), _DENSE_PER_BYTE, _DENSE_ALWAYS)
     weights: Counter[str] = Counter()
     tensors: list[TensorCensus] = []
     zeros = elements = 0
@@ -67,7 +77,7 @@ def read_census(data: bytes | Path) -> Census:
         weights[tensor.type] += tensor.data.size
         if len(tensor.shape) < 2 and not use.kernel:
             continue
-        found, zero_count = _inspect(tensor, use)
+        found, zero_count = _inspect(tensor, use, dense)
         tensors.append(found)
         if found.kernel:
             zeros, elements = zeros + zero_count, elements + tensor.elements
@@ -84,25 +94,12 @@ def read_census(data: bytes | Path) -> Census:
 
 def read_sizes(path: Path) -> Size:
     """Return the bytes of a file as it is and compressed (gzip, level 9, no time stamp)."""
-    data = _bytes_of(path)
+    data = read_file(path)
     return Size(file=len(data), gzip=len(gzip.compress(data, compresslevel=9, mtime=0)))
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise WorkbenchError(f"{path} does not exist. Give the path of a `.tflite` file.") from None
-    except IsADirectoryError:
-        raise WorkbenchError(f"{path} is a folder. Give the path of a `.tflite` file.") from None
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read: {error}. Give the path of a `.tflite` file that you may read."
-        ) from error
-
-
-def _constants(model: Model) -> list[tuple[Tensor, _Use]]:
-    """Return every constant that is a weight once, with its most telling use, in file order."""
+def _constants(model: Model, steps: Budget) -> list[tuple[Tensor, _Use]]:
+    """Return every constant that is a weight once, with its most telling use, in file order; raises Spent."""
     found: dict[int, tuple[Tensor, _Use]] = {}
     for graph in model.graphs:
         readers = _readers(graph)
@@ -110,9 +107,11 @@ def _constants(model: Model) -> list[tuple[Tensor, _Use]]:
         for index, tensor in enumerate(graph.tensors):
             if tensor.data is None or index in block_scales or not _is_weight(tensor):
                 continue
-            use = max(_uses(graph, readers, index), key=lambda u: u.rank, default=_UNUSED)
-            if tensor.buffer not in found or use.rank > found[tensor.buffer][1].rank:
-                found[tensor.buffer] = (tensor, use)
+            use = max(_uses(graph, readers, index, steps), key=lambda u: u.rank, default=_UNUSED)
+            # Equal pieces of the file are one array, whichever of its buffers name them.
+            known = found.get(id(tensor.data))
+            if known is None or use.rank > known[1].rank:
+                found[id(tensor.data)] = (tensor, use)
     return list(found.values())
 
 
@@ -131,10 +130,11 @@ def _readers(graph: Graph) -> dict[int, list[tuple[Operator, int]]]:
     return readers
 
 
-def _uses(graph: Graph, readers: dict[int, list[tuple[Operator, int]]], index: int) -> Iterator[_Use]:
+def _uses(graph: Graph, readers: dict[int, list[tuple[Operator, int]]], index: int, steps: Budget) -> Iterator[_Use]:
     pending, seen = [index], {index}
     while pending:
         for operator, position in readers.get(pending.pop(), ()):
+            steps.spend(1 + len(operator.outputs))
             behind = [o for o in operator.outputs if o in readers] if operator.name in _PASS_ON else []
             if not behind:
                 yield _Use(operator.name, position, operator.adjoint)
@@ -142,11 +142,14 @@ def _uses(graph: Graph, readers: dict[int, list[tuple[Operator, int]]], index: i
             seen.update(behind)
 
 
-def _inspect(tensor: Tensor, use: _Use) -> tuple[TensorCensus, int]:
+def _inspect(tensor: Tensor, use: _Use, room: Budget) -> tuple[TensorCensus, int]:
     assert tensor.data is not None
     axis = _channel_axis(tensor, use)
     stored = unpack(tensor.data, tensor.type, tensor.elements)
-    dense = stored if tensor.sparsity is None else densify(stored, tensor.sparsity, tensor.shape)
+    dense = stored
+    if tensor.sparsity is not None:
+        # Where a file's sparse tensors are too large to be filled in, what is stored is counted as below.
+        dense = densify(stored, tensor.sparsity, tensor.shape) if room.allows(tensor.elements) else None
     if dense is not None and dense.size == tensor.elements:
         values = dense.reshape(tensor.shape or (1,))
         zeros = count_zeros(values, _zero_points(tensor), tensor.axis)

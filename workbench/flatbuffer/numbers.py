@@ -18,8 +18,11 @@ BITS: dict[str, int] = {
     "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4,
     "bool": 8, "complex64": 64, "complex128": 128,
 }  # fmt: skip
-# A dense tensor this many times larger than what is stored is damage, not sparsity.
+# A dense tensor this many times larger than what is stored is damage, not sparsity, and this many elements are no tensor.
 _LARGEST_GROWTH = 1_000
+_MOST_ELEMENTS = 1 << 28
+# Rows that are shorter are sorted: a flag for each value that a byte can have would take more memory than the row.
+_BYTE_VALUES = 256
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,10 @@ def _unpack_small(data: Array, bits: int, *, signed: bool) -> Array:
 def densify(stored: Array, sparsity: Sparsity, shape: tuple[int, ...]) -> Array | None:
     """Return the dense tensor of a block-sparse one, flat; None where its description does not add up."""
     size = int(np.prod(shape, dtype=object))
-    if size > _LARGEST_GROWTH * max(stored.size, 1):
+    if size > min(_LARGEST_GROWTH * max(stored.size, 1), _MOST_ELEMENTS):
         return None
     try:
-        positions = _positions(sparsity, shape, size)
+        positions = _positions(sparsity, shape, stored.size)
     except (ValueError, IndexError):
         return None
     if positions.size != stored.size:
@@ -77,27 +80,30 @@ def densify(stored: Array, sparsity: Sparsity, shape: tuple[int, ...]) -> Array 
     return dense
 
 
-def _positions(sparsity: Sparsity, shape: tuple[int, ...], size: int) -> Array:
+def _positions(sparsity: Sparsity, shape: tuple[int, ...], stored: int) -> Array:
     rank, blocks = len(shape), sparsity.block_map
     if sorted(sparsity.order) != list(range(rank + len(blocks))) or len(sparsity.levels) != len(sparsity.order):
         raise ValueError("traversal order")
+    # Positions that are no element of the end are those before a level that drops some, which lists them all.
+    most = max(stored, *(len(level[0]) for level in sparsity.levels if not isinstance(level, int)), 1)
     coordinates: dict[int, Array] = {}
     block_sizes = [1] * rank
     count = 1
     for dimension, level in zip(sparsity.order, sparsity.levels, strict=True):
         if isinstance(level, int):
-            if not 0 <= count * level <= size:
+            if not 0 <= count * level <= most:
                 raise ValueError("more positions than elements")
             parent, own = np.repeat(np.arange(count), level), np.tile(np.arange(level), count)
             if dimension >= rank:
                 block_sizes[blocks[dimension - rank]] *= level
         else:
             segments, own = level
-            if dimension >= rank or segments.size != count + 1 or own.size > size:
+            if dimension >= rank or segments.size != count + 1 or own.size > most:
                 raise ValueError("segments")
-            parent = np.repeat(np.arange(count), np.diff(segments))
-            if parent.size != own.size:
+            lengths = np.diff(segments)
+            if (lengths < 0).any() or int(lengths.sum()) != own.size:
                 raise ValueError("indices")
+            parent = np.repeat(np.arange(count), lengths)
         coordinates = {d: c[parent] for d, c in coordinates.items()}
         coordinates[dimension] = own
         count = own.size
@@ -123,9 +129,9 @@ def count_distinct(values: Array, axis: int) -> tuple[int, int]:
     if values.size == 0:
         return 0, 0
     rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    if rows.itemsize == 1:
+    if rows.itemsize == 1 and rows.shape[1] >= _BYTE_VALUES:
         # One flag per row and value: no sorting for the types that most files are made of.
-        seen = np.zeros((rows.shape[0], 256), np.bool_)
+        seen = np.zeros((rows.shape[0], _BYTE_VALUES), np.bool_)
         for flags, row in zip(seen, np.ascontiguousarray(rows).view(np.uint8), strict=True):
             flags[row] = True
         return int(seen.any(axis=0).sum()), int(seen.sum(axis=1).max())

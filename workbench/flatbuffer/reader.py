@@ -5,81 +5,32 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from workbench.errors import WorkbenchError
+from workbench.flatbuffer.budget import Budget, Spent
 from workbench.flatbuffer.numbers import BITS, Array, Sparsity
+from workbench.flatbuffer.records import Graph, Model, Operator, Signature, Tensor
 
 IDENTIFIER = b"TFL3"
+ENDLESS = "it is damaged (its tables point to one another, so that there is no end of reading them)"
 _FOREIGN = {
     b"PK": "a zip archive, perhaps a `.keras` file",
     b"\x89HDF": "an HDF5 file, perhaps a Keras `.h5` model",
     b"\x1f\x8b": "a gzip archive",
 }
 _SMALLEST_VTABLE = 4
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor; `data` is its stored bytes, None for activations and for data kept in another file."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    signature: tuple[int, ...]
-    buffer: int
-    data: Array | None
-    scales: int
-    zero_points: Array
-    axis: int
-    blocks: tuple[int, ...]
-    sparsity: Sparsity | None
-
-    @property
-    def elements(self) -> int:
-        """Return the number of elements of the dense tensor."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Operator:
-    """One operator; `inputs` holds -1 for an omitted one, `adjoint` the transposed inputs of a BATCH_MATMUL."""
-
-    name: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    adjoint: tuple[bool, bool]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One subgraph: its tensors, operators and the tensor numbers of its ends."""
-
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A named way in: the subgraph it runs and the public names of tensors."""
-
-    key: str
-    graph: int
-    inputs: dict[int, str]
-    outputs: dict[int, str]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A whole flatbuffer."""
-
-    graphs: tuple[Graph, ...]
-    signatures: tuple[Signature, ...]
+_FIRST_FIELD = 4
+# Bytes that the smallest table takes in a file, with the offset that points to it; those that cost more to read say so.
+_TABLE, _LARGE_TABLE = 8, 32
+_NUMBER = 4
+# What is read of the largest files: tables that take more than this would not fit a machine's memory as records.
+_MOST_STRUCTURE = 1 << 25
+# As many as numpy can handle; LiteRT's kernels take eight at most.
+_MOST_DIMENSIONS = 64
+_SHOWN_NAME = 80
 
 
 class _Damaged(Exception):
@@ -102,11 +53,18 @@ def read_model(data: bytes, name: str) -> Model:
         return _Reader(_Bounded(data)).model()
     except _Damaged as damage:
         reason = str(damage)
+    except Spent:
+        reason = ENDLESS
     except (struct.error, IndexError, ValueError, TypeError, OverflowError):
         # What numpy, struct and the flatbuffers runtime raise for an offset that leaves the data.
         reason = "it is damaged or was cut short (an offset points outside the file)"
-    raise WorkbenchError(
-        f"{name} ({len(data):,} bytes) cannot be read as a TensorFlow Lite model: {reason}. Convert the model again, or copy the file again."
+    raise refusal(name, len(data), reason)
+
+
+def refusal(name: str, size: int, reason: str) -> WorkbenchError:
+    """Return the error for a file that is no whole model."""
+    return WorkbenchError(
+        f"{name} ({size:,} bytes) cannot be read as a TensorFlow Lite model: {reason}. Convert the model again, or copy the file again."
     )
 
 
@@ -127,50 +85,67 @@ class _Reader:
 
         self.schema = schema
         self.data = data
+        # Where nothing is shared each table, string and number is read once; the data of constants is not copied.
+        self.structure, self.constants = Budget(min(len(data), _MOST_STRUCTURE)), Budget(len(data))
+        self.ranges: dict[tuple[int, int], Array] = {}
         self.type_names = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
         self.operator_names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+        self.vector_names = {v: k for k, v in vars(schema.SparseIndexVector).items() if isinstance(v, int)}
 
     def model(self) -> Model:
         root = self.schema.Model.GetRootAs(self.data, 0)
         _table(root)
-        codes = [self.code(c) for c in _tables(root.OperatorCodesLength(), root.OperatorCodes)]
-        self.buffers = [self.buffer(i, b) for i, b in enumerate(_tables(root.BuffersLength(), root.Buffers))]
-        graphs = tuple(self.graph(g, codes) for g in _tables(root.SubgraphsLength(), root.Subgraphs))
+        codes = [self.code(c) for c in self.tables(root.OperatorCodesLength(), root.OperatorCodes)]
+        self.buffers = [self.buffer(i, b) for i, b in enumerate(self.tables(root.BuffersLength(), root.Buffers))]
+        graphs = tuple(self.graph(g, codes) for g in self.tables(root.SubgraphsLength(), root.Subgraphs, _LARGE_TABLE))
         if not graphs:
             raise _Damaged("it holds no subgraph")
-        signatures = tuple(self.signature(s, graphs) for s in _tables(root.SignatureDefsLength(), root.SignatureDefs))
-        for entry in (root.Description(), *(m.Name() for m in _tables(root.MetadataLength(), root.Metadata))):
-            _text(entry)
+        signatures = tuple(
+            self.signature(s, graphs) for s in self.tables(root.SignatureDefsLength(), root.SignatureDefs)
+        )
+        self.text(root.Description())
+        for entry in self.tables(root.MetadataLength(), root.Metadata):
+            self.text(entry.Name())
         return Model(graphs, signatures)
 
     def code(self, code: Any) -> str:
         # Numbers above 127 do not fit the older field; the larger of the two is meant.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name: str = self.operator_names.get(number, f"BUILTIN_{number}")
-        return (_text(code.CustomCode()) or name) if name == "CUSTOM" else name
+        return (self.text(code.CustomCode()) or name) if name == "CUSTOM" else name
 
     def buffer(self, number: int, buffer: Any) -> Array | None:
         if not buffer.DataIsNone():
-            inside: Array = buffer.DataAsNumpy()
-            return inside if inside.size else None
+            table = buffer._tab
+            return self.range(table.Vector(table.Offset(_FIRST_FIELD)), buffer.DataLength())
         start, size = buffer.Offset(), buffer.Size()
         # Models above 2 GB keep buffers behind the flatbuffer; 0 and 1 mark "not there" and "to be filled".
         if start <= 1 or size <= 1:
             return None
         if start + size > len(self.data):
             raise _Damaged(f"it is damaged or was cut short (buffer {number} ends at byte {start + size:,})")
-        return np.frombuffer(self.data, np.uint8, size, start)
+        return self.range(start, size)
+
+    def range(self, start: int, size: int) -> Array | None:
+        """Return a piece of the file, the same array for the same piece: writers share the data of equal constants."""
+        if size and (start, size) not in self.ranges:
+            self.constants.spend(size)
+            self.ranges[start, size] = np.frombuffer(self.data, np.uint8, size, start)
+        return self.ranges.get((start, size))
 
     def graph(self, graph: Any, codes: list[str]) -> Graph:
-        tensors = tuple(self.tensor(t) for t in _tables(graph.TensorsLength(), graph.Tensors))
+        tensors = tuple(self.tensor(t) for t in self.tables(graph.TensorsLength(), graph.Tensors, _LARGE_TABLE))
         operators = tuple(
-            self.operator(o, codes, len(tensors)) for o in _tables(graph.OperatorsLength(), graph.Operators)
+            self.operator(o, codes, len(tensors))
+            for o in self.tables(graph.OperatorsLength(), graph.Operators, _LARGE_TABLE)
         )
-        ends = (_indices(v, len(tensors)) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
+        ends = (self.indices(v, len(tensors)) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
         return Graph(tensors, operators, *ends)
 
     def tensor(self, tensor: Any) -> Tensor:
-        name, number, shape = _text(tensor.Name()), tensor.Type(), _ints(tensor.ShapeAsNumpy())
+        name, number, shape = self.text(tensor.Name()), tensor.Type(), self.ints(tensor.ShapeAsNumpy())
+        if len(shape) > _MOST_DIMENSIONS:
+            raise _Damaged(f"tensor {_brief(name)} has {len(shape):,} dimensions")
         type_ = self.type_names.get(number, f"type{number}")
         data = None if tensor.ExternalBuffer() else self.buffers[tensor.Buffer()]
         quantization = tensor.Quantization()
@@ -189,12 +164,12 @@ class _Reader:
         sparsity = None if encoded is None else self.sparsity(encoded)
         bits = BITS.get(type_)
         if data is not None and bits is not None:
-            _check_fit(name, type_, shape, bits, data.size, sparse=sparsity is not None)
+            _check_fit(_brief(name), type_, shape, bits, data.size, sparse=sparsity is not None)
         return Tensor(
             name,
             type_,
             shape,
-            _ints(tensor.ShapeSignatureAsNumpy()) or shape,
+            self.ints(tensor.ShapeSignatureAsNumpy()) or shape,
             tensor.Buffer(),
             data,
             scales,
@@ -213,8 +188,8 @@ class _Reader:
 
     def sparsity(self, encoded: Any) -> Sparsity:
         _table(encoded)
-        levels = tuple(self.level(d) for d in _tables(encoded.DimMetadataLength(), encoded.DimMetadata))
-        return Sparsity(_ints(encoded.TraversalOrderAsNumpy()), _ints(encoded.BlockMapAsNumpy()), levels)
+        levels = tuple(self.level(d) for d in self.tables(encoded.DimMetadataLength(), encoded.DimMetadata))
+        return Sparsity(self.ints(encoded.TraversalOrderAsNumpy()), self.ints(encoded.BlockMapAsNumpy()), levels)
 
     def level(self, dimension: Any) -> int | tuple[Array, Array]:
         if dimension.Format() == self.schema.DimensionType.DENSE:
@@ -225,15 +200,19 @@ class _Reader:
         )
 
     def index_vector(self, kind: int, table: Any) -> Array:
-        kinds = {v: k for k, v in vars(self.schema.SparseIndexVector).items() if isinstance(v, int)}
-        if kind == self.schema.SparseIndexVector.NONE or kind not in kinds or table is None:
+        if kind == self.schema.SparseIndexVector.NONE or kind not in self.vector_names or table is None:
             return np.zeros(0, np.int64)
-        vector = _union(table, getattr(self.schema, kinds[kind])())
-        return np.asarray(vector.ValuesAsNumpy() if vector.ValuesLength() else [], dtype=np.int64)
+        vector = _union(table, getattr(self.schema, self.vector_names[kind])())
+        values = vector.ValuesAsNumpy() if vector.ValuesLength() else np.zeros(0, np.int64)
+        self.constants.spend(values.nbytes)
+        return np.asarray(values, dtype=np.int64)
 
     def operator(self, operator: Any, codes: list[str], tensors: int) -> Operator:
         name = codes[operator.OpcodeIndex()]
-        inputs, outputs = _indices(operator.InputsAsNumpy(), tensors), _indices(operator.OutputsAsNumpy(), tensors)
+        inputs, outputs = (
+            self.indices(operator.InputsAsNumpy(), tensors),
+            self.indices(operator.OutputsAsNumpy(), tensors),
+        )
         adjoint = (False, False)
         if name == "BATCH_MATMUL" and operator.BuiltinOptionsType() == self.schema.BuiltinOptions.BatchMatMulOptions:
             options = _union(operator.BuiltinOptions(), self.schema.BatchMatMulOptions())
@@ -242,36 +221,63 @@ class _Reader:
             name == "STABLEHLO_COMPOSITE"
             and operator.BuiltinOptions2Type() == self.schema.BuiltinOptions2.StableHLOCompositeOptions
         ):
-            name = _text(_union(operator.BuiltinOptions2(), self.schema.StableHLOCompositeOptions()).Name()) or name
+            name = self.text(_union(operator.BuiltinOptions2(), self.schema.StableHLOCompositeOptions()).Name()) or name
         return Operator(name, inputs, outputs, adjoint)
 
     def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> Signature:
         graph = graphs[signature.SubgraphIndex()]
         inputs, outputs = (
-            _names(signature.InputsLength(), signature.Inputs),
-            _names(signature.OutputsLength(), signature.Outputs),
+            self.names(signature.InputsLength(), signature.Inputs),
+            self.names(signature.OutputsLength(), signature.Outputs),
         )
-        _indices(np.array([*inputs, *outputs], np.int64), len(graph.tensors))
-        return Signature(_text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
+        self.indices(np.array([*inputs, *outputs], np.int64), len(graph.tensors))
+        # Who shows a signature lists the ends of its graph, with names and shapes.
+        for index in (i for i in (*graph.inputs, *graph.outputs) if i >= 0):
+            end = graph.tensors[index]
+            self.structure.spend(len(end.name) + _NUMBER * (1 + len(end.signature)))
+        return Signature(self.text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
+
+    def tables(self, length: int, get: Callable[[int], Any], least: int = _TABLE) -> list[Any]:
+        """Return the tables of a vector, each of which takes at least so many bytes of a file."""
+        self.structure.spend(length * least)
+        found = []
+        for i in range(length):
+            item = get(i)
+            _table(item)
+            found.append(item)
+        return found
+
+    def names(self, length: int, get: Callable[[int], Any]) -> dict[int, str]:
+        return {t.TensorIndex(): self.text(t.Name()) for t in self.tables(length, get)}
+
+    def ints(self, vector: Any) -> tuple[int, ...]:
+        # The generated accessors return 0 for a vector that is not there.
+        if isinstance(vector, int):
+            return ()
+        self.structure.spend(_NUMBER * len(vector))
+        return tuple(vector.tolist())
+
+    def indices(self, vector: Any, count: int) -> tuple[int, ...]:
+        numbers = self.ints(vector)
+        if numbers and not (min(numbers) >= -1 and max(numbers) < count):
+            raise _Damaged("it is damaged (an operator or signature names a tensor that is not there)")
+        return numbers
+
+    def text(self, raw: bytes | None) -> str:
+        if raw is None:
+            return ""
+        self.structure.spend(len(raw))
+        return raw.decode("utf-8", "replace")
 
 
 def _check_fit(name: str, type_: str, shape: tuple[int, ...], bits: int, size: int, *, sparse: bool) -> None:
     if any(d < 0 for d in shape):
-        raise _Damaged(f"constant tensor {name!r} has the shape {list(shape)}")
+        raise _Damaged(f"constant tensor {name} has the shape {list(shape)}")
     dense = -(-math.prod(shape) * bits // 8)
     if size > dense or (size < dense and not sparse):
         raise _Damaged(
-            f"constant tensor {name!r}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}"
+            f"constant tensor {name}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}"
         )
-
-
-def _tables(length: int, get: Callable[[int], Any]) -> list[Any]:
-    found = []
-    for i in range(length):
-        item = get(i)
-        _table(item)
-        found.append(item)
-    return found
 
 
 def _table(item: Any) -> None:
@@ -282,10 +288,6 @@ def _table(item: Any) -> None:
         raise _Damaged("it is damaged (a table has no field list)")
 
 
-def _names(length: int, get: Callable[[int], Any]) -> dict[int, str]:
-    return {t.TensorIndex(): _text(t.Name()) for t in _tables(length, get)}
-
-
 def _union(table: Any, kind: Any) -> Any:
     if table is None:
         raise _Damaged("it is damaged (an option is named but not there)")
@@ -294,17 +296,5 @@ def _union(table: Any, kind: Any) -> Any:
     return kind
 
 
-def _ints(vector: Any) -> tuple[int, ...]:
-    # The generated accessors return 0 for a vector that is not there.
-    return () if isinstance(vector, int) else tuple(int(v) for v in vector)
-
-
-def _indices(vector: Any, count: int) -> tuple[int, ...]:
-    numbers = _ints(vector)
-    if any(not -1 <= n < count for n in numbers):
-        raise _Damaged("it is damaged (an operator or signature names a tensor that is not there)")
-    return numbers
-
-
-def _text(raw: bytes | None) -> str:
-    return "" if raw is None else raw.decode("utf-8", "replace")
+def _brief(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN_NAME else name[:_SHOWN_NAME] + "...")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import StageFailed, Unfit
+from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
 from workbench.runtimes.base import Array, Coverage, Session, seeded
 
@@ -74,7 +75,7 @@ class _Ends:
 
 def _file_order(path: Path, inputs: list[str], outputs: list[str]) -> tuple[list[int], list[int]]:
     """Return for each input and output, in the file's order, its position in the signature."""
-    model = read_model(path.read_bytes(), path.name)
+    model = read_model(read_file(path), path.name)
     named = model.signatures[0] if model.signatures else None
     graph = model.graphs[named.graph if named else 0]
 
@@ -97,7 +98,7 @@ def litert_folder() -> Path:
 
 def count_operators(path: Path) -> int:
     """Return the number of operators in the file's main graph."""
-    model = read_model(path.read_bytes(), path.name)
+    model = read_model(read_file(path), path.name)
     return len(model.graphs[model.signatures[0].graph if model.signatures else 0].operators)
 
 

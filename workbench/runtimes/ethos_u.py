@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from workbench.errors import StageFailed, Unfit
+from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
 from workbench.runtimes.base import Coverage, Estimate, Estimator
 from workbench.runtimes.compiled import count_operators
@@ -103,7 +104,7 @@ def _vela(name: str, source: Path, folder: Path, params: EthosUParams) -> str:
 
 def _check_quantized(path: Path) -> None:
     """Raise Unfit for a file with float tensors, which no Ethos-U computes."""
-    model = read_model(path.read_bytes(), path.name)
+    model = read_model(read_file(path), path.name)
     floats = [t for g in model.graphs for t in g.tensors if t.type not in _INTEGERS]
     if floats:
         raise Unfit(

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import StageFailed
-from workbench.flatbuffer.reader import Graph, read_model
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import read_model
+from workbench.flatbuffer.records import Graph
 from workbench.runtimes.compiled import litert_folder
 from workbench.values.trial import OpProfile, OpTime
 
@@ -200,7 +202,7 @@ class _Model:
 
 
 def _main_graph(path: Path) -> Graph:
-    model = read_model(path.read_bytes(), path.name)
+    model = read_model(read_file(path), path.name)
     return model.graphs[model.signatures[0].graph if model.signatures else 0]
 
 

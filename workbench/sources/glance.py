@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
 from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, Signature, TensorInfo
@@ -29,7 +30,7 @@ def glance(info: ModelInfo) -> Signature | None:
 
 
 def _tflite(path: Path) -> Signature:
-    model = read_model(path.read_bytes(), path.name)
+    model = read_model(read_file(path), path.name)
     named = model.signatures[0] if model.signatures else None
     graph = model.graphs[named.graph if named else 0]
 
