@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.batches.run import Batch, Step, run_batch
 from workbench.data.dataset import Dataset
@@ -18,8 +18,12 @@ from workbench.recipes.grid import Grid, load_grid, parse_runtimes
 from workbench.store.reader import Reader
 from workbench.store.store import Store
 from workbench.study import Study, Work
+from workbench.values.base import build
 from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
+
+if TYPE_CHECKING:
+    from workbench.measure.watch import Watch
 
 
 def sweep(
@@ -127,10 +131,13 @@ def bench(
     budget: float | None = None,
     half_width: float = 0.02,
     profile: bool = False,
+    wait: float | None = None,
+    listener: Listener = silent,
 ) -> list[Measurement]:
     """Measure one `.tflite` on each runtime in turn, each in a process of its own; `budget` is seconds of timing on each.
 
-    With `profile` each operator is timed too, where the runtime tells. Raises WorkbenchError for a file that is not there.
+    With `profile` each operator is timed too, where the runtime tells. The listener hears what is waited for. Raises
+    WorkbenchError for a file that is not there, and where another measurement has the machine for more than `wait` seconds.
     """
     from workbench.measure.session import Asked, Measured, Subject, measure
 
@@ -140,18 +147,25 @@ def bench(
     def keep(measured: Measured) -> None:
         found.append(measured.measurement)
 
-    settings = Measure(budget=5.0 if budget is None else budget, half_width=half_width, profile=profile)
-    measure([Subject(file.name, file)], list(parse_runtimes(runtimes)), Asked(settings), keep)
+    settings = _measure(5.0 if budget is None else budget, profile, wait, half_width)
+    asked = Asked(settings, what=f"bench {file.name}")
+    measure([Subject(file.name, file)], list(parse_runtimes(runtimes)), asked, keep, _watched(listener))
     return found
 
 
 def compare(
-    path: str | Path, runtimes: Any, data: Any = None, budget: float | None = None, profile: bool = False
+    path: str | Path,
+    runtimes: Any,
+    data: Any = None,
+    budget: float | None = None,
+    profile: bool = False,
+    wait: float | None = None,
+    listener: Listener = silent,
 ) -> list[Measurement]:
     """Measure one `.tflite` on many runtimes side by side, in interleaved rounds, and compare their outputs.
 
     The first runtime is the one that ratios are to. Outputs are held against the reference kernels on samples of `data`'s
-    test split (a dataset as `sweep` takes it), or on seeded inputs. Raises WorkbenchError for a file that is not there.
+    test split (a dataset as `sweep` takes it), or on seeded inputs. Waiting is told and bounded as in `bench`.
     """
     from workbench.measure.looks import Samples
     from workbench.measure.session import Asked, Measured, Pair, side_by_side
@@ -169,10 +183,26 @@ def compare(
     def keep(measured: Measured) -> None:
         found[measured.subject] = measured.measurement
 
-    settings = Measure(budget=5.0 * len(pairs) if budget is None else budget, profile=profile)
-    asked = Asked(settings, pairs[0].name, samples, everywhere=True)
-    side_by_side(pairs[:1], pairs[1:], asked, keep)
+    settings = _measure(5.0 * len(pairs) if budget is None else budget, profile, wait)
+    asked = Asked(settings, pairs[0].name, samples, everywhere=True, what=f"compare {file.name}")
+    side_by_side(pairs[:1], pairs[1:], asked, keep, _watched(listener))
     return [found[p.name] for p in pairs]
+
+
+def _measure(budget: float, profile: bool, wait: float | None, half_width: float | None = None) -> Measure:
+    """Return settings with what was given; raises WorkbenchError for a value that is not allowed."""
+    given = {"budget": budget, "profile": profile, "wait": wait, "half_width": half_width}
+    return build(Measure, {k: v for k, v in given.items() if v is not None}, "measure")
+
+
+def _watched(listener: Listener) -> Watch:
+    from workbench.measure.watch import Watch
+
+    return Watch(
+        None,
+        lambda label, done, total: listener(Event("measured", "measure", label, done, total)),
+        lambda text: listener(Event("waiting", "measure", text)),
+    )
 
 
 def _existing(path: str | Path) -> Path:

@@ -58,7 +58,7 @@ class Progress:
             return
         eta = "" if event.eta_s is None else f"about {duration(event.eta_s)} left"
         if self.live:
-            if event.kind == "stage-started":
+            if event.kind in ("stage-started", "waiting"):
                 self.bar.update(self.task, description=event.label)
             else:
                 failures = f" ({self.failed} failed)" if self.failed else ""
@@ -72,7 +72,7 @@ class Progress:
                 )
             return
         now = time.monotonic()
-        if event.kind in ("phase", "stage-failed") or (
+        if event.kind in ("phase", "stage-failed", "waiting") or (
             event.kind != "stage-started" and now - self._last > QUIET_SECONDS
         ):
             self._last = now

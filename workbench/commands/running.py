@@ -12,7 +12,9 @@ import click
 
 from workbench import api, registry
 from workbench.commands import flags
+from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
+from workbench.engine.events import Event, Listener
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.recipes import grammar
@@ -34,6 +36,9 @@ class Measurements(Result):
         rows = measurement_rows(self.value)
         empty = [name for name in rows[0] if all(row[name] in (None, "") for row in rows)]
         yield Table([{k: v for k, v in row.items() if k not in empty} for row in rows])
+        for m in self.value:
+            if m.latency_ms and m.latency_ms.cut_short:
+                yield f"{place_text(m)}: {m.latency_ms.cut_short}. Give it more with --budget."
         for m in self.value:
             if m.memory:
                 yield Table([{"part": k, "bytes": v} for k, v in m.memory.items()], f"Memory on {place_text(m)}")
@@ -74,6 +79,11 @@ class Parts(Result):
         return list(self.value)
 
 
+wait_option = click.option(
+    "--wait", type=float, help="longest wait, in seconds, for one other measurement here to end  [default: 1800]"
+)
+
+
 @click.command()
 @click.argument("file")
 @click.option("--runtime", default="xnnpack", show_default=True, metavar="A,B,...", help="where to run")
@@ -83,12 +93,23 @@ class Parts(Result):
 @click.option(
     "--node-data", metavar="FILE.json", help="write the operators' times for Model Explorer; implies --profile"
 )
+@wait_option
 @flags.format_option
+@pass_host
 def bench(
-    file: str, runtime: str, budget: float | None, profile: bool, node_data: str | None, form: str, **values: Any
+    host: Host,
+    file: str,
+    runtime: str,
+    budget: float | None,
+    profile: bool,
+    node_data: str | None,
+    wait: float | None,
+    form: str,
+    **values: Any,
 ) -> Measurements:
     """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
-    found = api.bench(file, _chosen(runtime, values), budget, profile=profile or node_data is not None)
+    chosen, profiled = _chosen(runtime, values), profile or node_data is not None
+    found = api.bench(file, chosen, budget, profile=profiled, wait=wait, listener=_telling(host))
     notes = _write_node_data(found, Path(node_data)) if node_data else []
     return Measurements(found, form, tuple(notes), _code(found), file=file)
 
@@ -107,12 +128,22 @@ def bench(
 @click.option("--budget", type=float, help="seconds of timing in all  [default: 5 for each runtime]")
 @click.option("--profile", is_flag=True, help="time each operator too, where the runtime tells")
 @click.option("--out", metavar="FILE.html", help="write the chart as a page that opens offline")
+@wait_option
 @flags.format_option
+@pass_host
 def compare(
-    file: str, runtimes: str, data: str | None, budget: float | None, profile: bool, out: str | None, form: str
+    host: Host,
+    file: str,
+    runtimes: str,
+    data: str | None,
+    budget: float | None,
+    profile: bool,
+    out: str | None,
+    wait: float | None,
+    form: str,
 ) -> Measurements:
     """Measure FILE (.tflite) on many runtimes side by side: latency, operators taken, outputs; exit 1 when one fails."""
-    found = api.compare(file, grammar.split_list(runtimes), data, budget, profile)
+    found = api.compare(file, grammar.split_list(runtimes), data, budget, profile, wait, _telling(host))
     if out:
         from workbench.report.comparison import write_comparison
 
@@ -136,6 +167,16 @@ def doctor(form: str) -> Parts:
             )
         found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
     return Parts(found, form, facts=environment())
+
+
+def _telling(host: Host) -> Listener:
+    """Return a listener that says in a line what is waited for."""
+
+    def listener(event: Event) -> None:
+        if event.kind == "waiting":
+            host.tell(event.label)
+
+    return listener
 
 
 def _code(found: list[Measurement]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured", "damaged"]
+EventKind = Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured", "waiting", "damaged"]
 
 
 @dataclass(frozen=True)

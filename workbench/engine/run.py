@@ -22,6 +22,7 @@ from workbench.evaluate.arrays import load_arrays
 from workbench.measure.environment import fingerprint
 from workbench.measure.looks import Samples
 from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.watch import Watch
 from workbench.recipes import grammar
 from workbench.store.store import runtime_key
 from workbench.values.base import digest
@@ -35,7 +36,7 @@ def measurement_key(
     artifact: str, runtime: RuntimeSpec, machine: dict[str, Any], settings: Measure, profile: bool
 ) -> str:
     """Return the hash of all that makes two measurements the same: file, runtime, machine, and how it was measured."""
-    how = settings.model_dump(exclude={"budget", "skip", "profile"})
+    how = settings.model_dump(exclude={"budget", "wait", "skip", "profile"})
     asked = {"profile": True} if profile else {}
     return digest({"artifact": artifact, "runtime": runtime.to_json(), "machine": machine, "settings": how, **asked})
 
@@ -145,6 +146,11 @@ class Run:
     def measure(self) -> None:
         """Time every artifact that is ok and was not measured like this before."""
         grid = self.request.grid
+        watch = Watch(
+            self.cancel,
+            lambda label, done, total: self.listener(Event("measured", "measure", label, done, total)),
+            lambda text: self.listener(Event("waiting", "measure", text)),
+        )
         for runtime in grid.runtimes:
             missing = self._unmeasured(runtime)
             if not missing:
@@ -166,17 +172,15 @@ class Run:
                 self.store.save_measurement(self.study, trial.id, result.measurement, key, result.samples_ns)
                 self._judge(trial.id, result)
 
-            def on_progress(label: str, done: int, total: int) -> None:
-                self.listener(Event("measured", "measure", label, done, total))
-
             subjects = [
                 Subject(t.id, self.store.artifacts.path(t.artifact.sha256, t.artifact.kind))
                 for t in chosen
                 if t.artifact
             ]
-            asked = Asked(grid.measure, self.plan.baseline, self._samples(), seed=grid.train.seed)
+            what = f"study {self.study}"
+            asked = Asked(grid.measure, self.plan.baseline, self._samples(), seed=grid.train.seed, what=what)
             hosts = self.request.engine.hosts() if self.request.engine else None
-            measure(subjects, [runtime], asked, on_measured, self.cancel, on_progress, hosts)
+            measure(subjects, [runtime], asked, on_measured, watch, hosts)
             if self.cancel.is_set():
                 raise Cancelled
 
@@ -191,7 +195,22 @@ class Run:
         # One that was measured with its operators' times serves a sweep that does not ask for them.
         profiles = (True,) if self.request.grid.measure.profile else (False, True)
         fit = [t for t in self.trials.values() if t.state == "ok" and t.artifact]
-        return [t for t in fit if done.get((t.id, name)) not in [self._key(t, runtime, p) for p in profiles]]
+
+        def found(trial: Trial) -> bool:
+            known = done.get((trial.id, name)) in [self._key(trial, runtime, p) for p in profiles]
+            return known and not self._cut_shorter(trial, runtime, len(fit))
+
+        return [t for t in fit if not found(t)]
+
+    def _cut_shorter(self, trial: Trial, runtime: RuntimeSpec, count: int) -> bool:
+        """Return whether a smaller budget than this one cut short what the store has; then it is measured again."""
+        asked = self.request.grid.measure.budget
+        each_s = 1.0 if asked is None else asked / max(1, count)
+        latencies = [
+            m.latency_ms for m in trial.measurements if (m.runtime, m.options) == (runtime.name, runtime.options)
+        ]
+        # Of shares that differ by rounding neither is smaller.
+        return any(found and found.budget_s is not None and found.budget_s < 0.99 * each_s for found in latencies)
 
     def _samples(self) -> Samples:
         """Return the test split, and what the float baseline makes of it, to look at a runtime's outputs with."""

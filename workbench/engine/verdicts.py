@@ -53,7 +53,9 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
         found.append(warning("delegate-differs", f"{where} {differs}"))
     if measurement.software:
         found.append(warning("software-device", f"{where} it ran on {measurement.device}"))
-    if latency and not narrow:
+    if latency and latency.cut_short:
+        found.append(warning("noisy-measurement", f"{where} {latency.cut_short}"))
+    elif latency and not narrow:
         half = (latency.high - latency.low) / 2 / latency.median
         found.append(
             warning(

@@ -1,8 +1,8 @@
 """The process that holds one artifact on one runtime and answers what is asked of it: time, outputs, profile.
 
-Run as `python -m workbench.measure.host ADDRESS`: a parent process imports what every host needs and
-forks a fresh child for each artifact, which is ready in milliseconds and holds nothing else. A crash in
-native code ends that child alone.
+`hosts.py` starts `main` with one end of a socket pair: that parent process imports what every
+host needs and forks a fresh child for each artifact, which is ready in milliseconds and holds nothing else: one end of a
+socket pair of its own, nothing of the parent's or of other hosts. A crash in native code ends that child alone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
+import socket
 import time
-from multiprocessing.connection import Client, Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from workbench.measure import protocol
+from workbench.measure.channel import Channel
+
+if TYPE_CHECKING:
+    from workbench.runtimes.base import Coverage, Session
 
 WARM_NS = 2_000_000
 # The first invocations of a process pay for its pages and were seen to be 3 to 8 % slower; a fifth one is not.
@@ -22,9 +27,8 @@ SETTLING = 5
 SETTLING_NS = 20_000_000
 
 
-def main(address: str) -> None:
+def main(descriptor: int) -> None:
     """Serve fork requests until the other end goes away."""
-    key = bytes.fromhex(sys.stdin.readline().strip())
     # Imported before forking, so that a child is ready at once and its memory beyond its start is the model's own.
     import ai_edge_litert.interpreter  # noqa: F401
     import numpy.random  # noqa: F401
@@ -33,81 +37,101 @@ def main(address: str) -> None:
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = Client(address, authkey=key)
-    control.send({"pid": os.getpid()})
+    control = Channel(socket.socket(fileno=descriptor))
+    control.send(0, protocol.encode(protocol.Ready()))
     while True:
         try:
-            request = control.recv()
+            frame, connection = control.receive_passed()
         except EOFError:
             return
-        if request["runtime"] in registry.BUILTIN_RUNTIMES:
+        request = protocol.fork_in(frame.message)
+        if request.runtime in registry.BUILTIN_RUNTIMES:
             # Ours do nothing but define themselves when imported; a stranger's module may start threads, which no fork survives.
-            registry.runtimes.get(request["runtime"])
-        if os.fork() == 0:
+            registry.runtimes.get(request.runtime)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            control.send(frame.number, protocol.encode(refusal(error)))
+            connection.close()
+            continue
+        if pid == 0:
             control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            connection = Client(address, authkey=key)
-            connection.send({"token": request["token"], "pid": os.getpid()})
-            try:
-                _serve(connection)
-            except (EOFError, BrokenPipeError, ConnectionResetError):
-                pass
-            finally:
-                os._exit(0)
+            _child(connection)
+        connection.close()
+        control.send(frame.number, protocol.encode(protocol.Forked(pid=pid)))
 
 
-def _serve(connection: Connection) -> None:
+def _child(connection: socket.socket) -> None:
+    """Serve one artifact in the process that was just forked, and end it."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _serve(Channel(connection))
+    except (EOFError, OSError):
+        # The other end has gone, or native code has closed this one.
+        pass
+    finally:
+        os._exit(0)
+
+
+def _serve(channel: Channel) -> None:
+    session: Session | None = None
+    request: protocol.Request | None = None
+    while session is not None or request is None:
+        frame = channel.receive()
+        request = protocol.request_in(frame.message)
+        arrays: dict[str, Any] = {}
+        answer: protocol.Message
+        try:
+            if isinstance(request, protocol.Open):
+                opened = request
+                answer, session = _open(request)
+                gc.disable()
+            elif session is None:
+                raise protocol.NoMessage(f"{request.do} before open")
+            elif isinstance(request, protocol.Time):
+                answer = protocol.Timed(
+                    samples_ns=tuple(time_invocations(session.invoke, request.count, request.warm_ns))
+                )
+            elif isinstance(request, protocol.Outputs):
+                arrays = _outputs(session, opened, request)
+                answer = protocol.Given(arrays=protocol.heads_of(arrays))
+            else:
+                answer = protocol.Profiled(profile=session.profile(request.invocations))
+            message = protocol.encode(answer)
+        except Exception as error:  # a vendor's runtime may raise anything; the reason goes on the measurement
+            arrays, message = {}, protocol.encode(refusal(error))
+        channel.send(frame.number, message, [_bytes_of(a) for a in arrays.values()])
+
+
+def refusal(error: Exception) -> protocol.Refused:
+    """Return an error as an answer: its text where it was meant for people, else with its type."""
     from workbench.errors import Unfit, WorkbenchError
 
-    request = connection.recv()
-    try:
-        answer, session = _open(request)
-    except Unfit as error:
-        connection.send({"unfit": str(error)})
-        return
-    except WorkbenchError as error:
-        connection.send({"error": str(error)})
-        return
-    except Exception as error:  # a vendor's runtime may raise anything; the reason goes on the measurement
-        connection.send({"error": f"{type(error).__name__}: {error}"})
-        return
-    gc.disable()
-    connection.send(answer)
-    while session is not None:
-        what, *arguments = connection.recv()
-        try:
-            if what == "time":
-                connection.send(time_invocations(session.invoke, *arguments))
-            elif what == "outputs":
-                connection.send(_outputs(session, Path(request["path"]), *arguments))
-            else:
-                profile = session.profile(*arguments)
-                connection.send(profile.to_json() if profile else None)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:  # as above
-            connection.send({"error": f"{type(error).__name__}: {error}"})
+    text = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+    # What native code says need not be text.
+    text = text.encode(errors="replace").decode()[: protocol.ERROR_CHARACTERS]
+    return protocol.Refused(error=text, unfit=isinstance(error, Unfit))
 
 
-def _open(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def _open(request: protocol.Open) -> tuple[protocol.Opened | protocol.Estimated, Session | None]:
     """Return the facts of an artifact on a runtime, and the session that runs it (None where there is but an estimate)."""
     from workbench import registry
     from workbench.runtimes.base import Estimator, Runtime
 
-    runtime = registry.runtimes.get(request["runtime"])
-    params, path = runtime.params.model_validate(request["options"]), Path(request["path"])
+    runtime = registry.runtimes.get(request.runtime)
+    params, path = runtime.params.model_validate(request.options), Path(os.fsdecode(request.path))
     if isinstance(runtime, Estimator):
         estimate = runtime.estimate(path, params)
-        return {
+        return protocol.Estimated(
             **_covered(estimate.coverage),
-            "latency": estimate.latency_ms,
-            "memory": estimate.memory,
-            "cycles": estimate.cycles,
-            "device": estimate.device,
-            "profile": estimate.profile.to_json() if estimate.profile else None,
-        }, None
+            latency=estimate.latency_ms,
+            memory=estimate.memory,
+            cycles=estimate.cycles,
+            device=estimate.device,
+            profile=estimate.profile,
+        ), None
     if not isinstance(runtime, Runtime):
-        raise TypeError(f"runtime {request['runtime']!r} is neither a Runtime nor an Estimator")
+        raise TypeError(f"runtime {request.runtime!r} is neither a Runtime nor an Estimator")
     before = _memory("VmRSS")
     begin = time.perf_counter_ns()
     session = runtime.open(path, params)
@@ -115,15 +139,15 @@ def _open(request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     session.invoke()
     first = time.perf_counter_ns()
     settle(session.invoke)
-    return {
+    return protocol.Opened(
         **_covered(session.coverage),
-        "init_ms": (opened - begin) / 1e6,
-        "first_ms": (first - opened) / 1e6,
-        "peak_bytes": max(0, _memory("VmHWM") - before),
-        "memory": session.memory,
-        "device": session.device,
-        "software": session.software,
-    }, session
+        init_ms=(opened - begin) / 1e6,
+        first_ms=(first - opened) / 1e6,
+        peak_bytes=max(0, _memory("VmHWM") - before),
+        memory=session.memory,
+        device=session.device,
+        software=session.software,
+    ), session
 
 
 def settle(invoke: Any, clock: Any = time.perf_counter_ns) -> int:
@@ -135,7 +159,7 @@ def settle(invoke: Any, clock: Any = time.perf_counter_ns) -> int:
     return count
 
 
-def _covered(coverage: Any) -> dict[str, Any]:
+def _covered(coverage: Coverage) -> dict[str, Any]:
     return {
         "ops_total": coverage.total,
         "ops_delegated": coverage.taken,
@@ -144,26 +168,27 @@ def _covered(coverage: Any) -> dict[str, Any]:
     }
 
 
-def _outputs(session: Any, path: Path, samples: str | None, count: int, seconds: float) -> dict[str, Any]:
-    """Return real-valued outputs `{name: (n, *shape)}` of as many samples, at least one, as the time allows.
+def _outputs(session: Session, opened: protocol.Open, asked: protocol.Outputs) -> dict[str, Any]:
+    """Return real-valued outputs `{name: (n, *shape)}` of as many samples, at least one, as the time and the connection allow.
 
     `samples` names a file of inputs by name (`save_arrays`); without it they are seeded.
     """
     import numpy as np
 
+    from workbench.errors import StageFailed
     from workbench.evaluate.arrays import load_arrays
     from workbench.evaluate.interpreter import dequantized, describe_ends, quantized
     from workbench.runtimes.base import seeded
 
-    ends = describe_ends(path)
-    given = load_arrays(Path(samples)) if samples else {}
+    ends = describe_ends(Path(os.fsdecode(opened.path)))
+    given = load_arrays(Path(os.fsdecode(asked.samples))) if asked.samples else {}
     if list(given) == [""]:
         given = {ends.inputs[0][0]: given[""]}
-    available = len(next(iter(given.values()))) if given else count
+    available = len(next(iter(given.values()))) if given else asked.count
     found: dict[str, list[Any]] = {name: [] for name, _ in ends.outputs}
-    until = time.monotonic() + seconds
-    for i in range(min(count, available)):
-        if i and time.monotonic() > until:
+    until, size, one = time.monotonic() + asked.seconds, 0, 0
+    for i in range(min(asked.count, available)):
+        if i and (time.monotonic() > until or size + one > protocol.OUTPUT_BYTES):
             break
         values = [
             quantized(np.asarray(given[name][i : i + 1]), detail)
@@ -173,7 +198,18 @@ def _outputs(session: Any, path: Path, samples: str | None, count: int, seconds:
         ]
         for (name, detail), value in zip(ends.outputs, session.run(values), strict=True):
             found[name].append(dequantized(np.asarray(value), detail))
+        one = sum(parts[-1].nbytes for parts in found.values())
+        size += one
+        if one > protocol.OUTPUT_BYTES:
+            raise StageFailed(f"the outputs of one sample have {one} bytes; {protocol.OUTPUT_BYTES} can be looked at")
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _bytes_of(array: Any) -> memoryview:
+    """Return an array's bytes, its elements in order."""
+    import numpy as np
+
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # an array is a buffer
 
 
 def time_invocations(invoke: Any, count: int, warm_ns: int, clock: Any = time.perf_counter_ns) -> list[int]:
@@ -188,7 +224,8 @@ def time_invocations(invoke: Any, count: int, warm_ns: int, clock: Any = time.pe
     for _ in range(count):
         begin = clock()
         invoke()
-        samples.append(clock() - begin)
+        # A clock may be coarser than the shortest of inferences.
+        samples.append(max(1, clock() - begin))
     return samples
 
 
@@ -198,7 +235,3 @@ def _memory(field: str) -> int:
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -4,167 +4,162 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import socket
 import subprocess
 import sys
-import tempfile
-from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench import registry
-from workbench.errors import StageFailed, Unfit
+from workbench.errors import StageFailed
+from workbench.measure import protocol
+from workbench.measure.channel import Channel
+from workbench.measure.connection import Connection, process
+from workbench.measure.protocol import NoMessage
+from workbench.measure.watch import Watch
 from workbench.values.trial import OpProfile, RuntimeSpec
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+# Not by `-m`, with which Python would look for every module in the current folder first, whatever lies there.
+START = (
+    "import sys; sys.path[:] = filter(None, sys.path); from workbench.measure.host import main; main(int(sys.argv[1]))"
+)
 # Compilers of accelerators may take minutes over a large model.
 OPEN_SECONDS = 300.0
 ANSWER_SECONDS = 120.0
 Array = np.ndarray[Any, Any]
+_SILENT = Watch()
 
 
 class Hosts:
-    """Forks a host per artifact and runtime; one parent process per set of environment variables."""
+    """Forks a host per artifact and runtime; one parent process per set of environment variables.
+
+    They talk over socket pairs, which have no name that anybody else could connect to.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="wb-")
-        self._key = secrets.token_bytes(16)
-        self._listener = Listener(str(Path(self._folder.name) / "s"), family="AF_UNIX", authkey=self._key)
         self._parents: dict[tuple[tuple[str, str], ...], tuple[subprocess.Popen[bytes], Connection]] = {}
 
     def warm(self) -> None:
         """Start the process that hosts without variables of their own are forked from."""
-        self._parent({})
+        self._parent({}, _SILENT)
 
-    def open(self, path: Path, runtime: RuntimeSpec) -> Host:
+    def prepare(self, runtime: RuntimeSpec, watch: Watch = _SILENT) -> None:
+        """Start the process that a runtime's hosts are forked from; raises StageFailed when it cannot run there."""
+        self._parent(_environment(runtime), watch)
+
+    def open(self, path: Path, runtime: RuntimeSpec, watch: Watch = _SILENT, seconds: float = OPEN_SECONDS) -> Host:
         """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there."""
-        implementation = registry.runtimes.get(runtime.name)
-        params = implementation.params.model_validate(runtime.options)
-        missing = implementation.check(params)
-        if missing:
-            raise StageFailed(missing)
-        parent = self._parent(implementation.environment(params))
-        token = secrets.token_hex(8)
-        parent.send({"token": token, "runtime": runtime.name})
-        connection, hello = self._accept("the process that was to hold the model")
-        if hello.get("token") != token:
-            raise StageFailed("a host process answered out of turn")
-        host = Host(connection, int(hello["pid"]), f"{path.name} on {runtime.name}")
-        host.facts = host.ask({"path": str(path), "runtime": runtime.name, "options": runtime.options}, OPEN_SECONDS)
-        for key, kind in (("error", StageFailed), ("unfit", Unfit)):
-            if key in host.facts:
-                host.close()
-                raise kind(host.facts[key])
+        parent = self._parent(_environment(runtime), watch)
+        mine, theirs = socket.socketpair()
+        label = f"{path.name} on {runtime.name}"
+        with theirs:
+            forked, _ = parent.ask(protocol.Fork(runtime=runtime.name), START_SECONDS, protocol.Forked, passing=theirs)
+        host = Host(Connection(Channel(mine), label, process(forked.pid), watch), forked.pid)
+        request = protocol.Open(path=os.fsencode(path), runtime=runtime.name, options=runtime.options)
+        try:
+            host.facts, _ = host.connection.ask(request, seconds, protocol.Opened, protocol.Estimated)
+        except BaseException:
+            host.close()
+            raise
         return host
 
     def close(self) -> None:
         """End all processes."""
-        for process, connection in self._parents.values():
+        for started, connection in self._parents.values():
             connection.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(2)
-            process.kill()
-            process.wait()
+                started.wait(2)
+            started.kill()
+            started.wait()
         self._parents.clear()
-        self._listener.close()
-        self._folder.cleanup()
 
-    def _accept(self, what: str) -> tuple[Connection, dict[str, Any]]:
-        """Return the next process that calls, with its greeting; raises StageFailed when none does in time."""
-        # Waiting on the socket itself: `accept` has no timeout, and a process may die before it calls.
-        socket = self._listener._listener._socket  # type: ignore[attr-defined]  # no public name
-        if not wait([socket], START_SECONDS):
-            raise StageFailed(f"{what} did not start within {START_SECONDS:g} s")
-        connection = self._listener.accept()
-        hello: dict[str, Any] = connection.recv()
-        return connection, hello
-
-    def _parent(self, environment: dict[str, str]) -> Connection:
+    def _parent(self, environment: dict[str, str], watch: Watch) -> Connection:
         key = tuple(sorted(environment.items()))
-        if key not in self._parents or self._parents[key][0].poll() is not None:
-            env = {
-                **os.environ,
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-                **environment,
-            }
-            command = [sys.executable, "-m", "workbench.measure.host", str(self._listener.address)]
+        if key in self._parents:
+            started, connection = self._parents[key]
+            if started.poll() is None:
+                connection.watch = watch
+                return connection
+            connection.close()
+        env = {
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            **environment,
+        }
+        mine, theirs = socket.socketpair()
+        with theirs:
             # Native libraries write to these streams as they please; what matters comes over the socket.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
+            started = subprocess.Popen(
+                [sys.executable, "-c", START, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=env,
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-            if process.stdin is not None:
-                process.stdin.write(self._key.hex().encode() + b"\n")
-                process.stdin.flush()
-            try:
-                connection, _ = self._accept("the process that hosts are forked from")
-            except StageFailed:
-                process.kill()
-                process.wait()
-                raise
-            self._parents[key] = (process, connection)
-        return self._parents[key][1]
+        connection = Connection(Channel(mine), "what hosts are forked from", process(started.pid), watch)
+        try:
+            connection.hear(START_SECONDS, protocol.Ready)
+        except BaseException:
+            connection.kill()
+            started.wait()
+            raise
+        self._parents[key] = (started, connection)
+        return connection
+
+
+def _environment(runtime: RuntimeSpec) -> dict[str, str]:
+    """Return the variables that a runtime needs; raises StageFailed with what is missing for it here."""
+    implementation = registry.runtimes.get(runtime.name)
+    params = implementation.params.model_validate(runtime.options)
+    missing = implementation.check(params)
+    if missing:
+        raise StageFailed(missing)
+    return implementation.environment(params)
 
 
 class Host:
     """One artifact on one runtime in a process of its own."""
 
-    def __init__(self, connection: Connection, pid: int, label: str) -> None:
-        self.connection = connection
-        self.pid = pid
-        self.label = label
-        self.facts: dict[str, Any] = {}
-
-    def ask(self, request: Any, seconds: float) -> Any:
-        """Send a request and return the answer; raises StageFailed when the process died or took too long."""
-        try:
-            self.connection.send(request)
-            if not self.connection.poll(seconds):
-                self.kill()
-                raise StageFailed(f"time limit: {self.label} gave no answer within {seconds:g} s and was ended")
-            return self.connection.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise StageFailed(
-                f"crash: the process of {self.label} died (a segmentation fault, or it was killed)"
-            ) from None
+    def __init__(self, connection: Connection, pid: int) -> None:
+        self.connection, self.pid = connection, pid
+        self.facts: protocol.Opened | protocol.Estimated
 
     def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
         """Return the nanoseconds of `count` invocations."""
-        samples: list[int] = self._answer(("time", count, warm_ns), seconds)
-        return samples
+        timed, _ = self.connection.ask(protocol.Time(count=count, warm_ns=warm_ns), seconds, protocol.Timed)
+        if len(timed.samples_ns) != count:
+            raise self.connection.distrust(f"{len(timed.samples_ns)} times of {count} invocations")
+        return list(timed.samples_ns)
 
     def outputs(self, samples: Path | None, count: int, seconds: float) -> dict[str, Array]:
         """Return the real-valued outputs of the samples in an `.npz` (or seeded ones), as many as `seconds` allow."""
-        found: dict[str, Array] = self._answer(
-            ("outputs", str(samples) if samples else None, count, seconds), seconds + ANSWER_SECONDS
+        name = os.fsencode(samples) if samples else None
+        request = protocol.Outputs(samples=name, count=count, seconds=seconds)
+        given, data = self.connection.ask(
+            request, seconds + ANSWER_SECONDS, protocol.Given, arrays=protocol.OUTPUT_BYTES
         )
-        return found
+        try:
+            return protocol.arrays_in(given.arrays, data, count)
+        except NoMessage as error:
+            raise self.connection.distrust(str(error)) from None
 
     def profile(self, invocations: int) -> OpProfile | None:
         """Return the time of each operator, None where the runtime does not tell."""
-        found = self._answer(("profile", invocations), ANSWER_SECONDS)
-        return OpProfile.model_validate(found) if found else None
-
-    def _answer(self, request: tuple[Any, ...], seconds: float) -> Any:
-        found = self.ask(request, seconds)
-        if isinstance(found, dict) and isinstance(found.get("error"), str):
-            raise StageFailed(found["error"])
+        request = protocol.Profile(invocations=invocations)
+        profiled, _ = self.connection.ask(request, ANSWER_SECONDS, protocol.Profiled)
+        found: OpProfile | None = profiled.profile
         return found
 
     def kill(self) -> None:
         """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, 9)
-        self.close()
+        self.connection.kill()
 
     def close(self) -> None:
         """Let the process end."""
-        with contextlib.suppress(OSError):
-            self.connection.close()
+        self.connection.close()

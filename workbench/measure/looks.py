@@ -19,6 +19,7 @@ from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import quality as q
 from workbench.evaluate.arrays import save_arrays
 from workbench.measure.hosts import Host, Hosts
+from workbench.measure.watch import Watch
 from workbench.values.trial import Agreement, OpProfile, Quality, RuntimeSpec
 
 Array = np.ndarray[Any, Any]
@@ -57,8 +58,10 @@ class Look(NamedTuple):
 class Looks:
     """Looks at artifacts on runtimes; keeps what the reference kernels gave, which serves every runtime."""
 
-    def __init__(self, hosts: Hosts, samples: Samples | None, everywhere: bool, profile: bool) -> None:
-        self._hosts, self._samples = hosts, samples
+    def __init__(
+        self, hosts: Hosts, samples: Samples | None, everywhere: bool, profile: bool, watch: Watch | None = None
+    ) -> None:
+        self._hosts, self._samples, self._watch = hosts, samples, watch or Watch()
         self._everywhere, self._profile = everywhere, profile
         self._references: dict[Path, dict[str, Array]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="wb-inputs-")
@@ -91,7 +94,7 @@ class Looks:
 
     @contextlib.contextmanager
     def _open(self, path: Path, runtime: RuntimeSpec) -> Iterator[Host]:
-        host = self._hosts.open(path, runtime)
+        host = self._hosts.open(path, runtime, self._watch)
         try:
             yield host
         finally:
@@ -134,6 +137,11 @@ def compare(outputs: dict[str, Array], reference: dict[str, Array]) -> Agreement
     """
     if set(outputs) != set(reference):
         raise StageFailed(f"the runtime gives outputs {', '.join(outputs)}, the file has {', '.join(reference)}")
+    for name, values in outputs.items():
+        if values.shape[1:] != reference[name].shape[1:]:
+            raise StageFailed(
+                f"the runtime gives {name} in the shape {values.shape[1:]}, the file has {reference[name].shape[1:]}"
+            )
     count = min(len(next(iter(values.values()))) for values in (outputs, reference))
     pairs = [(outputs[n][:count].astype(np.float64), reference[n][:count].astype(np.float64)) for n in reference]
     found = [q.agreement(mine, theirs) for mine, theirs in pairs]

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import tempfile
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +12,23 @@ from typing import Any
 import numpy as np
 
 from workbench import registry
-from workbench.errors import StageFailed, Unfit, WorkbenchError
+from workbench.errors import Cancelled, StageFailed, Unfit, WorkbenchError
 from workbench.measure import stats
 from workbench.measure.environment import environment
-from workbench.measure.hosts import Host, Hosts
-from workbench.measure.interleave import Variant, run_rounds
+from workbench.measure.hosts import OPEN_SECONDS, Host, Hosts
+from workbench.measure.interleave import Variant, close_all, open_all, run_rounds
+from workbench.measure.lock import machine_lock
 from workbench.measure.looks import Looks, Samples
+from workbench.measure.protocol import Estimated, Opened
+from workbench.measure.watch import Watch
 from workbench.values.settings import Measure
-from workbench.values.trial import Latency, Measurement, OpProfile, RuntimeSpec
+from workbench.values.trial import Latency, Measurement, RuntimeSpec
 
 # Hosts that are alive at once; more are measured in waves, each with the baseline.
 WAVE = 64
+# One that was opened before is opened again, with the machine's lock held, in about the same time.
+AGAIN_SECONDS = 30.0
+AGAIN_SHARE = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Pair:
 class Asked:
     """How to measure: settings, which name is the baseline, real samples to look at outputs with (see `looks.py`).
 
-    With `everywhere` outputs are held against the reference kernels on every runtime, not only on accelerators.
+    With `everywhere` outputs are held against the reference kernels on every runtime, not only on accelerators. `what` is what
+    others who wait are told to be measured.
     """
 
     settings: Measure
@@ -69,6 +71,7 @@ class Asked:
     samples: Samples | None = None
     everywhere: bool = False
     seed: int = 0
+    what: str = ""
 
 
 def measure(
@@ -76,19 +79,19 @@ def measure(
     runtimes: list[RuntimeSpec],
     asked: Asked,
     on_measured: Callable[[Measured], None],
-    cancel: threading.Event | None = None,
-    on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    watch: Watch | None = None,
     hosts: Hosts | None = None,
 ) -> None:
     """Measure every subject on every runtime and hand each result over as soon as it is final.
 
     Variants of one runtime are timed side by side. A subject named as the baseline is timed in every round. One that
-    cannot run gives a failed measurement, one that the runtime does not take a skipped one.
+    cannot run gives a failed measurement, one that the runtime does not take a skipped one. Nothing more is handed over
+    when the watch is asked to stop.
     """
     for runtime in runtimes:
         rest = [Pair(s.name, s.path, runtime) for s in subjects if s.name != asked.baseline]
         base = [Pair(s.name, s.path, runtime) for s in subjects if s.name == asked.baseline]
-        side_by_side(base, rest, asked, on_measured, cancel, on_progress, hosts)
+        side_by_side(base, rest, asked, on_measured, watch, hosts)
 
 
 def side_by_side(
@@ -96,98 +99,127 @@ def side_by_side(
     rest: list[Pair],
     asked: Asked,
     on_measured: Callable[[Measured], None],
-    cancel: threading.Event | None = None,
-    on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    watch: Watch | None = None,
     hosts: Hosts | None = None,
 ) -> None:
-    """Time pairs in interleaved rounds, in waves that each hold the baseline; `hosts` that are given are left open."""
-    if not (base or rest):
+    """Time pairs in interleaved rounds, in waves that each hold the baseline; `hosts` that are given are left open.
+
+    Raises WorkbenchError where another measurement has the machine for longer than is to be waited.
+    """
+    watch, count = watch or Watch(), len(base) + len(rest)
+    if not count or watch.stopped:
         return
-    count = len(base) + len(rest)
-    with machine_lock(cancel), contextlib.nullcontext(hosts) if hosts else contextlib.closing(Hosts()) as used:
-        looks = Looks(used, asked.samples, asked.everywhere, asked.settings.profile)
-        with contextlib.closing(looks):
+    with contextlib.nullcontext(hosts) if hosts else contextlib.closing(Hosts()) as used:
+        looks = Looks(used, asked.samples, asked.everywhere, asked.settings.profile, watch)
+        # Who asked to stop knows it.
+        with contextlib.closing(looks), contextlib.suppress(Cancelled):
             for start in range(0, max(1, len(rest)), WAVE):
-                if cancel and cancel.is_set():
-                    return
-                wave = _Wave(used, looks, asked, environment(), cancel)
-                names = [] if start == 0 else [p.name for p in base]
-                for measured in wave.run([*base, *rest[start : start + WAVE]], count, on_progress):
-                    if measured.subject not in names:
-                        on_measured(measured)
+                known = () if start == 0 else tuple(p.name for p in base)
+                wave = _Wave(used, looks, asked, watch, on_measured, known)
+                wave.run([*base, *rest[start : start + WAVE]], count)
 
 
 class _Wave:
     """Pairs whose processes are alive at the same time."""
 
     def __init__(
-        self, hosts: Hosts, looks: Looks, asked: Asked, facts: dict[str, Any], cancel: threading.Event | None
+        self,
+        hosts: Hosts,
+        looks: Looks,
+        asked: Asked,
+        watch: Watch,
+        on_measured: Callable[[Measured], None],
+        known: tuple[str, ...],
     ) -> None:
-        self.hosts, self.looks, self.asked, self.environment, self.cancel = hosts, looks, asked, facts, cancel
-        self.facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.hosts, self.looks, self.asked, self.watch = hosts, looks, asked, watch
+        self._on_measured, self._known = on_measured, known
+        self.environment = environment()
+        self.facts: dict[str, list[Opened]] = defaultdict(list)
 
-    def run(
-        self, pairs: list[Pair], all_count: int, on_progress: Callable[[str, int, int], None]
-    ) -> Iterator[Measured]:
-        """Yield the result of each pair as it becomes final: estimates at once, the timed ones when timing has ended."""
+    def run(self, pairs: list[Pair], all_count: int) -> None:
+        """Hand over the result of each pair as it becomes final: estimates at once, the timed ones when timing has ended.
+
+        Compilers work before the machine's lock is taken, as they do when a sweep builds: estimates, and the first opening of
+        each file, which may take minutes or never end. What runs files is under the lock: timing, and looking at outputs.
+        """
         estimated = [p for p in pairs if registry.runtimes.get(p.runtime.name).kind == "estimated"]
         for number, pair in enumerate(estimated):
-            if self._stopped():
-                return
-            on_progress(f"estimating on {pair.runtime.name}", number, len(estimated))
-            yield self._estimate(pair)
+            self.watch.check()
+            self.watch.on_progress(f"estimating on {pair.runtime.name}", number, len(estimated))
+            self.on_measured(self._estimate(pair))
         timed = [p for p in pairs if p not in estimated]
-        if not timed:
-            return
-        baseline, settings = self.asked.baseline, self.asked.settings
-        variants = {p.name: Variant(p.name, self._opener(p), baseline if p.name != baseline else None) for p in timed}
-        # Seconds of the whole budget that fall to this wave; by default one second for each of its members.
-        budget = float(len(timed)) if settings.budget is None else settings.budget * len(timed) / max(1, all_count)
-        where = " and ".join(dict.fromkeys(p.runtime.name for p in timed))
-        block = run_rounds(
-            list(variants.values()),
-            settings.half_width,
-            budget,
-            settings.samples,
-            self.asked.seed,
-            self.cancel,
-            lambda label, done, total: on_progress(f"{label} on {where}", done, total),
-        )
-        base = variants.get(baseline or "")
-        for number, pair in enumerate(timed):
-            if self._stopped():
-                return
-            on_progress(f"checking outputs on {pair.runtime.name}", number, len(timed))
-            yield self._result(pair, variants[pair.name], base, block)
+        if timed:
+            self._time(timed, all_count)
 
-    def _stopped(self) -> bool:
-        return bool(self.cancel and self.cancel.is_set())
+    def on_measured(self, measured: Measured) -> None:
+        """Hand a result over, unless an earlier wave did so."""
+        if measured.subject not in self._known:
+            self._on_measured(measured)
+
+    def _time(self, timed: list[Pair], all_count: int) -> None:
+        baseline, settings = self.asked.baseline, self.asked.settings
+        by_name = {p.name: Variant(p.name, self._opener(p), baseline if p.name != baseline else None) for p in timed}
+        variants = list(by_name.values())
+        # Seconds of the whole budget that fall to each of this wave; by default one second.
+        each_s = 1.0 if settings.budget is None else settings.budget / max(1, all_count)
+        where = " and ".join(dict.fromkeys(p.runtime.name for p in timed))
+        told = Watch(
+            self.watch.cancel,
+            lambda label, done, total: self.watch.on_progress(f"{label} on {where}", done, total),
+            self.watch.on_wait,
+        )
+        for runtime in {p.runtime.name: p.runtime for p in timed}.values():
+            # Its time is not that of opening. Where it fails, each opening tells so.
+            with contextlib.suppress(StageFailed):
+                self.hosts.prepare(runtime, told)
+        try:
+            open_all(variants, told)
+            # Whoever waits gives the memory back meanwhile, and opens anew.
+            with machine_lock(self.asked.what, settings.wait, self.watch, lambda: close_all(variants)):
+                budget_s = each_s * len(timed)
+                block = run_rounds(variants, settings.half_width, budget_s, settings.samples, self.asked.seed, told)
+                for number, pair in enumerate(timed):
+                    self.watch.check()
+                    self.watch.on_progress(f"checking outputs on {pair.runtime.name}", number, len(timed))
+                    base = by_name.get(baseline or "")
+                    self.on_measured(self._result(pair, by_name[pair.name], base, block, each_s))
+        finally:
+            close_all(variants)
 
     def _opener(self, pair: Pair) -> Callable[[], Host]:
+        known = self.facts[pair.name]
+
         def open_host() -> Host:
-            host = self.hosts.open(pair.path, pair.runtime)
-            self.facts[pair.name].append(host.facts)
+            took_s = (known[0].init_ms + known[0].first_ms) / 1e3 if known else 0.0
+            limit = min(OPEN_SECONDS, max(AGAIN_SECONDS, AGAIN_SHARE * took_s)) if known else OPEN_SECONDS
+            host = self.hosts.open(pair.path, pair.runtime, self.watch, limit)
+            if not isinstance(host.facts, Opened):
+                host.close()
+                raise StageFailed(f"runtime {pair.runtime.name!r} gave an estimate where it was to run the file")
+            known.append(host.facts)
             return host
 
         return open_host
 
     def _estimate(self, pair: Pair) -> Measured:
         try:
-            host = self.hosts.open(pair.path, pair.runtime)
+            host = self.hosts.open(pair.path, pair.runtime, self.watch)
         except WorkbenchError as error:
             return Measured(pair.name, self._without(pair, error), None)
         host.close()
-        facts = dict(host.facts)
-        latency, profile = facts.pop("latency"), facts.pop("profile")
+        found = host.facts
+        if not isinstance(found, Estimated):
+            ran = StageFailed(f"runtime {pair.runtime.name!r} ran the file where it was to give an estimate")
+            return Measured(pair.name, self._without(pair, ran), None)
         made = self._made(
             pair,
-            latency_ms=None if latency is None else _exact(latency),
-            profile=OpProfile.model_validate(profile) if profile and self.asked.settings.profile else None,
-            **facts,
+            latency_ms=None if found.latency is None else _exact(found.latency),
+            profile=found.profile if self.asked.settings.profile else None,
+            **found.model_dump(exclude={"answer", "latency", "profile"}),
         )
         return Measured(pair.name, made, None)
 
-    def _result(self, pair: Pair, variant: Variant, base: Variant | None, block: int) -> Measured:
+    def _result(self, pair: Pair, variant: Variant, base: Variant | None, block: int, each_s: float) -> Measured:
         if variant.error or not variant.rounds:
             kind = Unfit if variant.unfit else StageFailed
             return Measured(pair.name, self._without(pair, kind(variant.error or "no round was timed")), None)
@@ -197,7 +229,7 @@ class _Wave:
             return Measured(pair.name, self._without(pair, error), None)
         made = self._made(
             pair,
-            latency_ms=stats.latency(variant.rounds, block),
+            latency_ms=self._latency(variant, block, each_s),
             ratio=stats.ratio(variant.rounds, base.rounds, block) if base and not base.error else None,
             reference=look.reference,
             quality=look.quality,
@@ -206,6 +238,11 @@ class _Wave:
         )
         samples = np.concatenate([np.asarray(r, dtype=np.int64) for r in variant.rounds.values()])
         return Measured(pair.name, made, samples, variant.narrow)
+
+    def _latency(self, variant: Variant, block: int, each_s: float) -> Latency:
+        found = stats.latency(variant.rounds, block)
+        short = found.samples < self.asked.settings.samples or (found.processes or 0) < stats.LEAST
+        return found.model_copy(update={"budget_s": each_s}) if short else found
 
     def _made(self, pair: Pair, **figures: Any) -> Measurement:
         backend = registry.runtimes.get(pair.runtime.name)
@@ -228,24 +265,9 @@ def _exact(milliseconds: float) -> Latency:
     return Latency(median=milliseconds, low=milliseconds, high=milliseconds, p90=milliseconds, samples=0)
 
 
-def _together(facts: list[dict[str, Any]]) -> dict[str, Any]:
+def _together(facts: list[Opened]) -> dict[str, Any]:
     """Return the facts of all processes that held a variant: median times, the largest memory."""
-    times = {k: float(np.median([f[k] for f in facts])) for k in ("init_ms", "first_ms")}
-    return {**facts[0], **times, "peak_bytes": max(f["peak_bytes"] for f in facts)}
-
-
-@contextlib.contextmanager
-def machine_lock(cancel: threading.Event | None = None) -> Iterator[None]:
-    """Hold the one lock of this machine under which Workbench measures, so that two sweeps never time at once.
-
-    Waiting for it ends, without the lock, when asked to stop.
-    """
-    path = Path(tempfile.gettempdir()) / f"workbench-measure-{os.getuid() if hasattr(os, 'getuid') else 0}.lock"
-    with path.open("w") as file:
-        while not (cancel and cancel.is_set()):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.1)
-        yield
+    # The first was opened while others may have measured.
+    alone = facts[1:] or facts
+    times = {k: float(np.median([getattr(f, k) for f in alone])) for k in ("init_ms", "first_ms")}
+    return {**facts[0].model_dump(exclude={"answer"}), **times, "peak_bytes": max(f.peak_bytes for f in facts)}

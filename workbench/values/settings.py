@@ -63,8 +63,17 @@ class Measure(Params):
     half_width: float = Field(
         0.02, gt=0, lt=1, description="stop when the interval's half-width is below this share of the median"
     )
-    samples: int = Field(50, ge=10, description="smallest number of timed invocations per trial and runtime")
-    budget: float | None = Field(None, ge=0, description="seconds of timing on each runtime; default 1 s per trial")
+    samples: int = Field(
+        50,
+        ge=10,
+        description="smallest number of timed invocations per trial and runtime, where the budget allows them",
+    )
+    budget: float | None = Field(
+        None, ge=0, description="seconds of timing on each runtime, three invocations excepted; default 1 s per trial"
+    )
+    wait: float = Field(
+        1800.0, ge=0, description="longest wait, in seconds, for one other measurement on this machine to end"
+    )
     profile: bool = Field(False, description="time each operator too, in a process of its own, where the runtime tells")
     skip: bool = Field(False, description="build and evaluate only, measure nothing")
 

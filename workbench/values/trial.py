@@ -8,6 +8,9 @@ from workbench.values.base import Value
 from workbench.values.recipe import Step
 from workbench.values.warning import Warning_
 
+# From so few processes no interval can be drawn that holds the median in 95 % of cases (see `measure/stats.py`).
+PROCESSES_OF_AN_INTERVAL = 5
+
 State = Literal["pending", "running", "ok", "failed", "skipped"]
 
 
@@ -83,13 +86,33 @@ class Quality(Value):
 
 
 class Latency(Value):
-    """Milliseconds of one invocation: median, 95 % bootstrap interval, 90th percentile, number of raw samples."""
+    """Milliseconds of one invocation: median, 95 % bootstrap interval, 90th percentile, number of raw samples.
+
+    `processes` is how many fresh processes the samples come from. `budget_s` is there where the budget, so many seconds of
+    it, ended timing before there were as many samples as asked for, or as many processes as an interval needs.
+    """
 
     median: float
     low: float
     high: float
     p90: float
     samples: int
+    processes: int | None = None
+    budget_s: float | None = None
+
+    @property
+    def cut_short(self) -> str | None:
+        """What the budget allowed, and what `low` and `high` are then, in words; None where it did not bind."""
+        if self.budget_s is None or self.processes is None:
+            return None
+        counted = [
+            f"{n} {word}{'' if n == 1 else suffix}"
+            for n, word, suffix in ((self.samples, "invocation", "s"), (self.processes, "process", "es"))
+        ]
+        said = f"the budget of {self.budget_s:.3g} s allowed {counted[0]} in {counted[1]}"
+        if self.processes >= PROCESSES_OF_AN_INTERVAL:
+            return said
+        return f"{said}; {self.low:.4g} to {self.high:.4g} ms is from the smallest to the largest, no 95 % interval"
 
 
 class Ratio(Value):

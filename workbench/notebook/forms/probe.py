@@ -83,9 +83,7 @@ def foresee(session: Session, asked: Asked) -> Forecast:
     options = asked.options
     place = options.get("store") or session.store
     grid = make_grid(asked.grid, options.get("runtimes"), None)
-    return forecast(
-        asked.model, asked.data, grid, Reader(place), options.get("jobs"), bool(options.get("allow_code"))
-    )
+    return forecast(asked.model, asked.data, grid, Reader(place), options.get("jobs"), bool(options.get("allow_code")))
 
 
 def python_call(asked: Asked) -> str:
