@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hostile import NO_FILES, refused
+from hostile import NO_FILES, brief, refused
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -185,10 +185,10 @@ def test_the_canary_can_sing(canary: Path, tmp_path: Path) -> None:
     assert canary.exists()
 
 
-def test_the_command_line_starts_no_ghostscript(pets: Path, canary: Path, small_tflite: Path, tmp_path: Path) -> None:
+def test_the_command_line_starts_no_ghostscript(pets: Path, canary: Path, tmp_path: Path) -> None:
     (pets / "cat" / "bad.png").write_bytes(OTHERS["EPS"])
     done = subprocess.run(
-        [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", pets, "--store", tmp_path / "store"],
+        [sys.executable, "-m", "workbench", "sweep", "digits_cnn", "--data", pets, "--store", tmp_path / "store"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -325,6 +325,7 @@ def test_a_file_of_too_many_bytes_is_not_read(pets: Path) -> None:
         ("size=4x4&" + "q" * 100_000 + "=1", "unknown image setting"),
         ("size=4x4&color=" + "q" * 100_000, "color = "),
     ],
+    ids=brief,
 )
 def test_absurd_options(pets: Path, query: str, said: str) -> None:
     refused(lambda: read(pets, query), said)
@@ -559,6 +560,7 @@ def test_two_thousand_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["x" * 300, "x" * 5000, "a/" * 3000, "nul\0byte", "half\ud800", "\n", "?", " ", "~" * 256, "../" * 2000 + "x.csv", "x" * 5000 + ".npz", "x" * 100_000],
+    ids=brief,
 )  # fmt: skip
 def test_names_of_datasets_that_no_file_can_have(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

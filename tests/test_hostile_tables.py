@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hostile import NO_FILES, refused
+from hostile import NO_FILES, brief, refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,10 +43,10 @@ def test_a_batch_does_not_wait_for_a_fifo(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_the_command_line_does_not_wait_for_a_fifo(tmp_path: Path, small_tflite: Path) -> None:
+def test_the_command_line_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
     for name in ("x.npz", "x.csv"):
         os.mkfifo(tmp_path / name)
-        line = [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", name, "--store", "store"]
+        line = [sys.executable, "-m", "workbench", "sweep", "digits_cnn", "--data", name, "--store", "store"]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
         assert f"'{name}' cannot be read: it is a FIFO. Allowed: a regular file" in done.stderr
@@ -285,7 +285,7 @@ def test_a_table_that_does_not_fit_into_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["label=", "label=%00", "split=y", "test=nan", "test=-0", "test=1e999", "labels=all", "label=" + "x" * 100_000, "x" * 100_000, "label=a&label=y"]
+    "query", ["label=", "label=%00", "split=y", "test=nan", "test=-0", "test=1e999", "labels=all", "label=" + "x" * 100_000, "x" * 100_000, "label=a&label=y"], ids=brief
 )  # fmt: skip
 def test_absurd_options_of_tables(query: str, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(b"a,y\n1,0\n2,1\n")
@@ -312,7 +312,7 @@ def test_random_tables_are_read_or_refused(tmp_path: Path, data: bytes | str) ->
 
 @pytest.mark.parametrize(
     "names",
-    [["a", ""], ["a", "x" * 256], ["a", "x\ny"], ["a", "\0b"], ["a", "\x1b[31m"], ["a", "\ud800"], ["a", "\udce9"], ["a", "\x9f"], "ab", 3, [["a", "b"]], [1.5, 2.5]],
+    [["a", ""], ["a", "x" * 256], ["a", "x\ny"], ["a", "\0b"], ["a", "\x1b[31m"], ["a", "\ud800"], ["a", "\udce9"], ["a", "\x9f"], "ab", 3, [["a", "b"]], [1.5, 2.5]], ids=brief,
 )  # fmt: skip
 def test_names_of_classes_that_are_no_names(names: Any) -> None:
     refused(lambda: from_arrays({"x": np.zeros((4, 2)), "y": np.zeros(4, int), "class_names": names}, "d"), "'d'", "class").encode()  # fmt: skip

@@ -13,7 +13,8 @@ from workbench.files import read_regular
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 32
-MOST_VALUES = 100_000
+# Twice as many as there can be recipes.
+MOST_VALUES = 20_000
 # No setting is a whole number of more than 64 bits.
 MOST_NUMBER = 2**63
 
@@ -164,7 +165,7 @@ def _sentence(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
-        return f"line {line}, column {column}: the character #x{ord(error.character):04x} is not allowed"
+        return f"line {line}, column {column}: the character #x{int(error.character):04x} is not allowed"
     return str(error)[:300]
 
 
