@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
 
 
 def fifo(path: Path) -> None:
@@ -69,6 +69,11 @@ NO_FILES: list[Callable[[Path], None]] = [
     fifo, listening_socket, folder, dangling, looping, link_to_a_device, link_to_a_terminal, link_to_a_fifo, link_to_a_folder,
     empty, link_without_size,
 ]  # fmt: skip
+
+
+def brief(value: object) -> str:
+    """The name of a test's case, of whatever length the value is."""
+    return ascii(shown(value))[1:40]
 
 
 def refused(call: Callable[[], object], *said: str) -> str:

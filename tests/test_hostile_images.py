@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hostile import NO_FILES, refused
+from hostile import NO_FILES, brief, refused
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -68,7 +68,9 @@ def test_a_link_to_a_file_is_a_file(pets: Path, tmp_path: Path) -> None:
     assert sum(map(len, found.splits().values())) == 2
 
 
-def test_a_file_that_was_swapped_after_the_look_makes_nobody_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_swapped_after_the_look_makes_nobody_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between `stat` and `open` another puts a FIFO in its place."""
     path, looked = tmp_path / "x.png", os.stat
     path.write_bytes(b"x")
@@ -130,7 +132,8 @@ def as_format(name: str, image: Image.Image | None = None) -> bytes:
 OTHERS: dict[str, bytes] = {
     "EPS": as_format("EPS"),
     "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(%pipe%touch x) (w) file\nshowpage\n",
-    "PostScript in a DOS frame": struct.pack("<4sII", b"\xc5\xd0\xd3\xc6", 30, 100).ljust(30, b"\0") + b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "PostScript in a DOS frame": struct.pack("<4sII", b"\xc5\xd0\xd3\xc6", 30, 100).ljust(30, b"\0")
+    + b"%!PS-Adobe-3.0 EPSF-3.0\n",
     "PDF": as_format("PDF"),
     "TIFF": as_format("TIFF"),
     "TIFF of float": as_format("TIFF", Image.fromarray(np.zeros((8, 8), np.float32))),
@@ -162,7 +165,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mark, tools = tmp_path / "ghostscript-ran", tmp_path / "tools"
     tools.mkdir()
     for name in ("gs", "gswin32c", "gswin64c"):
-        (tools / name).write_text(f"#!/bin/sh\necho \"$@\" >> {mark}\n")
+        (tools / name).write_text(f'#!/bin/sh\necho "$@" >> {mark}\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
@@ -185,10 +188,10 @@ def test_the_canary_can_sing(canary: Path, tmp_path: Path) -> None:
     assert canary.exists()
 
 
-def test_the_command_line_starts_no_ghostscript(pets: Path, canary: Path, small_tflite: Path, tmp_path: Path) -> None:
+def test_the_command_line_starts_no_ghostscript(pets: Path, canary: Path, tmp_path: Path) -> None:
     (pets / "cat" / "bad.png").write_bytes(OTHERS["EPS"])
     done = subprocess.run(
-        [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", pets, "--store", tmp_path / "store"],
+        [sys.executable, "-m", "workbench", "sweep", "digits_cnn", "--data", pets, "--store", tmp_path / "store"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -220,7 +223,13 @@ def png(width: int, height: int, bits: int = 8, colour: int = 0, rest: bytes = b
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + rest + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + rest
+        + chunk(b"IDAT", zlib.compress(b"\0" * 64))
+        + chunk(b"IEND", b"")
+    )
 
 
 def gif(width: int, height: int) -> bytes:
@@ -325,6 +334,7 @@ def test_a_file_of_too_many_bytes_is_not_read(pets: Path) -> None:
         ("size=4x4&" + "q" * 100_000 + "=1", "unknown image setting"),
         ("size=4x4&color=" + "q" * 100_000, "color = "),
     ],
+    ids=brief,
 )
 def test_absurd_options(pets: Path, query: str, said: str) -> None:
     refused(lambda: read(pets, query), said)
@@ -445,7 +455,9 @@ def test_random_bytes_are_read_or_refused(pets: Path, suffix: str, start: bytes,
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "GIF"]), st.integers(0, 10_000), st.binary(min_size=1, max_size=6))
+@given(
+    st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "GIF"]), st.integers(0, 10_000), st.binary(min_size=1, max_size=6)
+)
 def test_images_with_a_few_other_bytes_are_read_or_refused(pets: Path, name: str, at: int, data: bytes) -> None:
     whole = bytearray(as_format(name, Image.fromarray(RAMP)))
     at %= len(whole)
@@ -481,7 +493,9 @@ def test_names_of_classes_that_are_no_text(tmp_path: Path) -> None:
         assert f"r{i}'" in message
 
 
-@pytest.mark.parametrize("name", ["größe", "日本語", "🐈‍⬛", "a b", "'; DROP TABLE", "x" * 255, "<script>", "a..", "-rf", "a\\b", "#%?&"])
+@pytest.mark.parametrize(
+    "name", ["größe", "日本語", "🐈‍⬛", "a b", "'; DROP TABLE", "x" * 255, "<script>", "a..", "-rf", "a\\b", "#%?&"]
+)
 def test_names_of_classes_that_are_odd_text(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "pets" / name / "a.png")
     assert read(tmp_path / "pets").class_names == (name,)
@@ -559,6 +573,7 @@ def test_two_thousand_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["x" * 300, "x" * 5000, "a/" * 3000, "nul\0byte", "half\ud800", "\n", "?", " ", "~" * 256, "../" * 2000 + "x.csv", "x" * 5000 + ".npz", "x" * 100_000],
+    ids=brief,
 )  # fmt: skip
 def test_names_of_datasets_that_no_file_can_have(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -571,7 +586,7 @@ def test_names_of_datasets_that_no_file_can_have(name: str, tmp_path: Path, monk
 @pytest.mark.slow
 def test_notes_reach_who_asks(pets: Path, small_tflite: Path, tmp_path: Path) -> None:
     picture(pets / "cat" / "clear.png", half_clear("RGBA"))
-    line = [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", f"{pets}?test=0.5", "--measure-skip", "--study", "s", "--store", tmp_path / "store"]  # fmt: skip
+    line: list[str | Path] = [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", f"{pets}?test=0.5", "--measure-skip", "--study", "s", "--store", tmp_path / "store"]  # fmt: skip
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"data: {CLEAR} (first {str(pets / 'cat' / 'clear.png')!r})" in done.stdout
@@ -587,7 +602,7 @@ def test_a_folder_of_odd_bytes_is_swept(small_tflite: Path, tmp_path: Path) -> N
     root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/p\xe9ts"))
     for name in ("cat", "dog"):
         picture(root / name / "a.png")
-    line = [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", root, "--measure-skip", "--store", tmp_path / "store"]  # fmt: skip
+    line: list[str | Path] = [sys.executable, "-m", "workbench", "sweep", small_tflite, "--data", root, "--measure-skip", "--store", tmp_path / "store"]  # fmt: skip
     done = subprocess.run(line, capture_output=True, text=True, errors="surrogateescape", check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,8 @@ from workbench.files import read_regular
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 32
-MOST_VALUES = 100_000
+# Twice as many as there can be recipes.
+MOST_VALUES = 20_000
 # No setting is a whole number of more than 64 bits.
 MOST_NUMBER = 2**63
 
@@ -49,8 +50,8 @@ def read_document(text: str, where: str) -> Any:
         OverflowError,
         RecursionError,
     ) as error:  # yaml lets through what an escape of no character raises
-        at = loader.get_mark() if loader else yaml.Mark("", 0, 0, 0, None, None)
-        raise WorkbenchError(f"{where} is not valid YAML: {_place(at)}: {str(error)[:200]}.") from None
+        at = f"{_place(loader.get_mark())}: " if loader else ""
+        raise WorkbenchError(f"{where} is not valid YAML: {at}{str(error)[:200]}.") from None
     finally:
         if loader:
             loader.dispose()
@@ -93,14 +94,14 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Return a node; an alias counts as all that it stands for."""
-        event = self.peek_event()
-        mark = event.start_mark
-        if getattr(event, "tag", None) is not None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
+        is_alias, mark = isinstance(event, yaml.AliasEvent), event.start_mark
+        if not is_alias and getattr(event, "tag", None) is not None:
             raise _refused(f"the tag {shown(event.tag)} has no use here, write plain values", mark)
-        if isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors and event.anchor not in self._sizes:
+        if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
             raise _refused(f"the alias *{event.anchor[:60]} stands within what it stands for", mark)
         before = self._values
-        self._values += self._sizes.get(event.anchor, 1) if isinstance(event, yaml.AliasEvent) else 1
+        self._values += self._sizes.get(event.anchor, 1) if is_alias else 1
         if self._values > MOST_VALUES:
             raise _refused(f"more than {MOST_VALUES:,} values, aliases written out", mark)
         self._depth += 1
@@ -108,7 +109,7 @@ class _Loader(yaml.SafeLoader):
             raise _refused(f"nested deeper than {MOST_DEPTH} levels", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
-        if not isinstance(event, yaml.AliasEvent) and event.anchor is not None:
+        if not is_alias and event.anchor is not None:
             self._sizes[event.anchor] = self._values - before
         return node
 
@@ -164,7 +165,7 @@ def _sentence(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
-        return f"line {line}, column {column}: the character #x{ord(error.character):04x} is not allowed"
+        return f"line {line}, column {column}: the character #x{int(error.character):04x} is not allowed"
     return str(error)[:300]
 
 

@@ -48,7 +48,11 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise WorkbenchError(f"notebook {str(path)!r} is no JSON: {str(error)[:200]}.") from None
     cells = found.get("cells") if isinstance(found, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(c, dict) and _is_source(c.get("source")) for c in cells):
+    if (
+        not isinstance(found, dict)
+        or not isinstance(cells, list)
+        or not all(isinstance(c, dict) and _is_source(c.get("source")) for c in cells)
+    ):
         raise WorkbenchError(
             f"notebook {str(path)!r} is no notebook of format 4: it has no list of cells with a source."
         )
