@@ -15,6 +15,7 @@ from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
 from workbench.recipes.grid import Grid, load_grid, parse_runtimes
+from workbench.store.artifacts import check_name
 from workbench.store.reader import Reader
 from workbench.store.store import Store
 from workbench.study import Study, Work
@@ -122,6 +123,7 @@ def inspect(path: str | Path) -> Census:
     """Return the census of a `.tflite` file: operators, tensors, types, sparsity, unique weights."""
     from workbench.flatbuffer.census import read_census
 
+    check_name(Path(path))
     return read_census(Path(path))
 
 
@@ -209,4 +211,5 @@ def _existing(path: str | Path) -> Path:
     file = Path(path).resolve()
     if not file.is_file():
         raise WorkbenchError(f"model file {str(path)!r} does not exist")
+    check_name(file)
     return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -225,11 +224,7 @@ def test_whatever_goes_wrong_ends_its_own_trials_alone(noise: Path, data: Path, 
         ),
     )
     command = ("sweep", small_h5, "--data", data, "--grid", grid, "--store", store, "--study", "strange")
-    begin = time.monotonic()
     done = run(tmp_path, *command, env=environment(strange, noise))
-    took = time.monotonic() - begin
-    print(f"\na sweep with {len(failing)} failing trials: {took:.1f} s")
-    assert took < 150
     assert done.returncode == 1, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     trials = {t["recipe"]: t for t in show(tmp_path, "strange", store)["trials"]}
@@ -252,10 +247,8 @@ def test_whatever_goes_wrong_ends_its_own_trials_alone(noise: Path, data: Path, 
 
     # What failed is not tried again unasked, and what worked is not done again.
     stages = stage_rows(store)
-    begin = time.monotonic()
     again = run(tmp_path, *command, env=environment(strange, noise))
     assert again.returncode == 1
-    assert time.monotonic() - begin < 10
     assert stage_rows(store) == stages
     assert {t["recipe"]: t for t in show(tmp_path, "strange", store)["trials"]} == trials
 

@@ -38,7 +38,7 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
         return stored_sha256(path, dataset.test.inputs, dataset.class_names)
 
     def is_there() -> bool:
-        return keeps(folder, digest, contents) if keeps else folder.exists() and contents(folder) == digest
+        return (keeps or _holds)(folder, digest, contents)
 
     if not is_there():
         root.mkdir(parents=True, exist_ok=True)
@@ -67,6 +67,13 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
         calibration_from=dataset.calibration_from,
         notes=dataset.notes,
     )
+
+
+def _holds(folder: Path, digest: str, contents: Callable[[Path], str]) -> bool:
+    try:
+        return folder.exists() and contents(folder) == digest
+    except Exception:  # NumPy raises anything for a damaged file
+        return False
 
 
 def dataset_sha256(dataset: Dataset) -> str:

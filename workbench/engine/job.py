@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.recipes import grammar
-from workbench.store.artifacts import Artifacts
+from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Step
 from workbench.values.source import ModelInfo
@@ -29,7 +29,7 @@ class Job:
     @property
     def artifacts(self) -> Artifacts:
         """The store's artifacts."""
-        return Artifacts(self.root / "artifacts")
+        return Artifacts(self.root / FOLDER)
 
     @property
     def source(self) -> ModelInfo:

@@ -11,8 +11,11 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, tree_sha256
 from workbench.store.intact import find_flaw, set_aside
+from workbench.store.rows import is_name
 from workbench.values.trial import Artifact
 
+# Where they are below a store's folder.
+FOLDER = "artifacts"
 # Kinds of artifacts that are folders.
 FOLDERS = ("savedmodel",)
 
@@ -87,6 +90,18 @@ class Artifacts:
         if flaw is not None:
             set_aside(final, self.folder.parent, flaw)
         return flaw is None
+
+
+def check_name(path: Path) -> None:
+    """Raise WorkbenchError for a file of a store whose content is not what its name says; other files have any name."""
+    sha256, _, kind = path.name.partition(".")
+    if path.parent.name != FOLDER or not is_name(sha256) or not kind or not path.is_file():
+        return
+    if file_sha256(path) != sha256:
+        raise WorkbenchError(
+            f"{str(path)!r} is damaged: its content is not what its name says, so its figures would be those of another file. "
+            "Run the sweep again, which builds it anew; `workbench store check` looks at all files. A copy elsewhere can be looked at as it is."
+        )
 
 
 def intact_bytes(artifact: Artifact, what: str) -> bytes:

@@ -47,7 +47,7 @@ class ReadDatabase:
 
         def ask(db: sa.Connection) -> list[Rows]:
             return [
-                list(db.execute(q).all()) if all(t.name in self._known(db) for t in q.get_final_froms()) else []  # type: ignore[attr-defined]
+                _fetched(db, q) if all(t.name in self._known(db) for t in q.get_final_froms()) else []  # type: ignore[attr-defined]
                 for q in queries
             ]
 
@@ -176,6 +176,13 @@ def replace(db: sa.Connection, table: sa.Table, where: dict[str, Any], values: d
     except sa.exc.IntegrityError:
         # Another process wrote the row in between (not in SQLite, where the update took the write lock).
         db.execute(update)
+
+
+def _fetched(db: sa.Connection, query: sa.Select[Any]) -> Rows:
+    try:
+        return list(db.execute(query).all())
+    except UnicodeEncodeError:
+        return []  # a name that is no text, as a command line may hold one: no row has it
 
 
 def _no_driver(place: Place, error: ImportError) -> WorkbenchError:

@@ -10,7 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.store.artifacts import Artifacts
+from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.store.database import ReadDatabase
 from workbench.store.place import Place, find_place
 from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, read_value
@@ -42,7 +42,7 @@ class Reader:
     def _set(self, place: Place) -> None:
         self.place = place
         self.root, self.location = place.root, place.location
-        self.artifacts = Artifacts(self.root / "artifacts")
+        self.artifacts = Artifacts(self.root / FOLDER)
         self.data, self.models, self.logs = self.root / "data", self.root / "models", self.root / "logs"
         self._left_out: dict[str, list[str]] = {}
 

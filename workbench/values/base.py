@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.errors import WorkbenchError, nearest, shown, unknown
 
 V = TypeVar("V", bound="Value")
+# A whole number as a file of any size has it; one of a thousand digits cannot be shown or counted with.
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Value(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.values.base import Value
+from workbench.values.base import Count, Value
 
 SourceKind = Literal["keras", "savedmodel", "tflite"]
 
@@ -23,7 +23,7 @@ class TensorInfo(Value):
     """Name, shape (None where free, batch first) and NumPy type name of a model's input or output."""
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[Count | None, ...]
     dtype: str
 
 
@@ -32,7 +32,7 @@ class Signature(Value):
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
-    parameters: int | None = None
+    parameters: Count | None = None
 
 
 class DatasetInfo(Value):
@@ -43,8 +43,8 @@ class DatasetInfo(Value):
 
     name: str
     sha256: str
-    splits: dict[str, int]
-    inputs: dict[str, tuple[int, ...]]
+    splits: dict[str, Count]
+    inputs: dict[str, tuple[Count, ...]]
     labels: Literal["class", "value", "none"]
     class_names: tuple[str, ...] = ()
     calibration_from: str = "calibration"

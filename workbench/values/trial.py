@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from workbench.values.base import Value
+from workbench.values.base import Count, Value
 from workbench.values.recipe import Step
 from workbench.values.warning import Warning_
 
@@ -25,8 +25,8 @@ class Artifact(Value):
 class Size(Value):
     """Bytes of a file as it is and compressed (gzip, level 9)."""
 
-    file: int
-    gzip: int
+    file: Count
+    gzip: Count
 
 
 class TensorCensus(Value):
@@ -39,11 +39,11 @@ class TensorCensus(Value):
     name: str
     operator: str
     type: str
-    shape: tuple[int, ...]
-    bytes: int
+    shape: tuple[Count, ...]
+    bytes: Count
     sparsity: float
-    unique: int
-    unique_per_channel: int
+    unique: Count
+    unique_per_channel: Count
     channels_quantized: bool
     kernel: bool
 
@@ -56,10 +56,10 @@ class Census(Value):
     clustering leave them out).
     """
 
-    weights: dict[str, int]
-    operators: dict[str, int]
+    weights: dict[str, Count]
+    operators: dict[str, Count]
     sparsity: float
-    unique_weights: int
+    unique_weights: Count
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     tensors: tuple[TensorCensus, ...]
@@ -72,7 +72,7 @@ class Quality(Value):
     ratio 10 log10(sum(b^2) / sum((b - v)^2)) in decibel; `cosine` the mean cosine similarity.
     """
 
-    samples: int
+    samples: Count
     task: Literal["classification", "regression", "none"]
     accuracy: float | None = None
     top5: float | None = None
@@ -82,7 +82,7 @@ class Quality(Value):
     sqnr_db: float | None = None
     cosine: float | None = None
     outputs: dict[str, dict[str, float | None]] = {}
-    batch: int = 1
+    batch: Count = 1
 
 
 class Latency(Value):
@@ -96,8 +96,8 @@ class Latency(Value):
     low: float
     high: float
     p90: float
-    samples: int
-    processes: int | None = None
+    samples: Count
+    processes: Count | None = None
     budget_s: float | None = None
 
     @property
@@ -121,7 +121,7 @@ class Ratio(Value):
     median: float
     low: float
     high: float
-    rounds: int
+    rounds: Count
 
 
 class RuntimeSpec(Value):
@@ -138,7 +138,7 @@ class Agreement(Value):
     ratio in decibel (None where the outputs are equal), `max_error` the largest difference of a value.
     """
 
-    samples: int
+    samples: Count
     agreement: float | None = None
     sqnr_db: float | None = None
     cosine: float | None = None
@@ -151,12 +151,12 @@ class OpTime(Value):
     `ms` is a mean in milliseconds; `cycles` an estimate of the device's, where a compiler gives one.
     """
 
-    index: int | None
+    index: Count | None
     name: str
     label: str
     place: str
     ms: float
-    cycles: int | None = None
+    cycles: Count | None = None
 
 
 class OpProfile(Value):
@@ -164,7 +164,7 @@ class OpProfile(Value):
 
     source: str
     kind: Literal["measured", "estimated"] = "measured"
-    invocations: int | None = None
+    invocations: Count | None = None
     operators: tuple[OpTime, ...] = ()
 
     @property
@@ -194,13 +194,13 @@ class Measurement(Value):
     ratio: Ratio | None = None
     init_ms: float | None = None
     first_ms: float | None = None
-    peak_bytes: int | None = None
-    ops_total: int | None = None
-    ops_delegated: int | None = None
-    partitions: int | None = None
+    peak_bytes: Count | None = None
+    ops_total: Count | None = None
+    ops_delegated: Count | None = None
+    partitions: Count | None = None
     left: tuple[str, ...] = ()
-    memory: dict[str, int] = {}
-    cycles: dict[str, int] = {}
+    memory: dict[str, Count] = {}
+    cycles: dict[str, Count] = {}
     reference: Agreement | None = None
     quality: Quality | None = None
     profile: OpProfile | None = None

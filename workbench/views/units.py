@@ -23,10 +23,8 @@ def text(value: float | None, unit: Unit) -> str:
 
     Shares and points are given as fractions (0.01 = 1 %), bytes are written in powers of 1,000.
     """
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+    if value is None or not math.isfinite(value):
+        return _beyond(value)
     if unit == "bytes":
         return size_text(value)
     if unit == "share":
@@ -55,6 +53,8 @@ def size_text(size: float) -> str:
 
 def digits(value: float, significant: int = 3) -> str:
     """Return a number with so many significant digits, in scientific notation only where it is very small."""
+    if not math.isfinite(value):
+        return _beyond(value)
     # Rounded first: 0.9996 becomes 1.00, not 1.000.
     value = float(f"{value:.{significant - 1}e}") if abs(value) < 10**significant else value
     if value == 0:
@@ -63,6 +63,12 @@ def digits(value: float, significant: int = 3) -> str:
     if decimals > 8:
         return f"{value:.{significant}g}"
     return f"{value:,.{decimals}f}"
+
+
+def _beyond(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "–"
+    return "∞" if value > 0 else "−∞"
 
 
 def cell(value: Any) -> str:
