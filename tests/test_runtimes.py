@@ -21,8 +21,9 @@ from workbench import registry
 from workbench.errors import StageFailed
 from workbench.flatbuffer.census import read_census
 from workbench.measure import interleave
-from workbench.measure.hosts import Host, Hosts
+from workbench.measure.hosts import OPEN_SECONDS, Host, Hosts
 from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.runtimes.npu import SDKS
 from workbench.values.settings import Measure
@@ -567,8 +568,10 @@ class Watched(Hosts):
         super().__init__()
         self.pids: dict[str, int] = {}
 
-    def open(self, path: Path, runtime: RuntimeSpec) -> Host:
-        host = super().open(path, runtime)
+    def open(
+        self, path: Path, runtime: RuntimeSpec, watch: Watch | None = None, seconds: float = OPEN_SECONDS
+    ) -> Host:
+        host = super().open(path, runtime, watch or Watch(), seconds)
         self.pids[path.stem] = host.pid
         return host
 
@@ -597,7 +600,7 @@ def test_a_process_killed_while_timing_costs_its_own_measurement(
 
         subjects = [Subject("victim", victim), Subject("other", small_tflite)]
         asked = Asked(Measure(budget=8, half_width=0.9, samples=10))
-        measure(subjects, [need(text)], asked, keep, on_progress=kill, hosts=watched)
+        measure(subjects, [need(text)], asked, keep, Watch(on_progress=kill), watched)
     assert len(killed) == 1
     lost, other = found["victim"].measurement, found["other"].measurement
     assert lost.state == "failed"

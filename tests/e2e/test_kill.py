@@ -27,7 +27,7 @@ from running import (
     stage_rows,
 )
 
-from workbench.measure.session import machine_lock
+from workbench.measure.lock import machine_lock
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
