@@ -9,12 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models import to_tflite
 from timed import MS, Fake, noisy, steady
+from trials import make_trial
 
+import workbench
+from workbench.engine.run import cut_shorter
 from workbench.engine.verdicts import after_measuring
 from workbench.measure import interleave, stats
 from workbench.measure.interleave import LEAST_BLOCKS, LEAST_SAMPLES, ONE_PROCESS, Variant, plan, run_rounds
@@ -183,6 +187,48 @@ def test_a_noisy_figure_with_all_its_samples_is_told_as_before() -> None:
     made = Measurement(runtime="xnnpack", latency_ms=latency(100, 10, None))
     (warned,) = after_measuring(made, narrow=False, is_baseline=True)
     assert warned.seen == "on xnnpack: the interval is 1 to 3 ms (half-width 50.0%)"
+
+
+# ---- in a sweep
+
+
+@pytest.mark.parametrize(
+    ("cut_s", "budget", "count", "again"),
+    [
+        (None, None, 1, False), (None, 1e6, 1, False), (1.0, None, 1, False), (1.0, None, 50, False), (0.5, None, 50, True),
+        (0.6, 0.6, 1, False), (0.6, 0.7, 1, True), (0.6, 0.5, 1, False), (0.0, 0.0, 3, False), (0.0, 0.1, 3, True),
+        (0.2, 0.6, 3, False), (0.2, 0.6, 2, True), (0.2, 0.6, 4, False),
+    ],
+)  # fmt: skip
+def test_what_a_smaller_budget_cut_short_is_measured_again(
+    cut_s: float | None, budget: float | None, count: int, again: bool
+) -> None:
+    spec = parse_runtime("xnnpack")
+    made = Measurement(runtime=spec.name, options=spec.options, latency_ms=latency(3, 1, cut_s))
+    trial = make_trial("int8", measurements=[made])
+    assert cut_shorter(trial, spec, Measure(budget=budget), count) is again
+    assert not cut_shorter(trial, parse_runtime("builtin"), Measure(budget=budget), count)
+
+
+@pytest.mark.slow
+def test_a_sweep_with_more_time_replaces_what_was_cut_short(small_h5: Path, tmp_path: Path) -> None:
+    def swept(budget: float) -> tuple[Latency, list[str]]:
+        draw = np.random.default_rng(0)
+        data = {f"{k}_{split}": v for split in ("train", "test") for k, v in
+                (("x", draw.random((40, 8, 8, 1), dtype=np.float32)), ("y", np.arange(40) % 6))}  # fmt: skip
+        grid = {"quantize": ["float32"], "measure": {"budget": budget, "half_width": 0.9}}
+        study = workbench.sweep(small_h5, data, grid, study="s", store=tmp_path / "store", jobs=1)
+        (trial,) = study.trials
+        found = trial.measurements[0].latency_ms
+        assert found is not None
+        return found, [w.seen for w in trial.warnings if w.kind == "noisy-measurement"]
+
+    first, said = swept(0.0)
+    assert (first.samples, first.budget_s) == (3, 0.0)
+    assert said == [f"on xnnpack: {first.cut_short}"]
+    longer, said = swept(600.0)
+    assert (longer.samples >= 50, longer.budget_s, said) == (True, None, [])
+    assert swept(0.0) == (longer, [])
 
 
 # ---- a real slow model
