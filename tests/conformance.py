@@ -141,7 +141,8 @@ class RuntimeConformance:
                 continue
             assert latency is not None, kind
             assert made.samples_ns is not None, kind
-            assert latency.samples == len(made.samples_ns) >= QUICK.samples, kind
+            assert latency.samples == len(made.samples_ns) >= 3, kind
+            assert latency.samples >= QUICK.samples or latency.cut_short, kind
             assert (made.samples_ns > 0).all(), kind
             assert 0 < latency.low <= latency.median <= latency.high, kind
             assert latency.p90 >= latency.median, kind

@@ -5,33 +5,31 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import random
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from timed import MS, Clock, Fake, FakeHost, noisy, steady
 
-from workbench.errors import StageFailed
+from workbench.errors import Cancelled, StageFailed
 from workbench.flatbuffer.census import read_census
-from workbench.measure import interleave, stats
+from workbench.measure import interleave, session, stats
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.host import WARM_NS, settle, time_invocations
 from workbench.measure.hosts import Host, Hosts
 from workbench.measure.interleave import LEAST_BLOCKS, MIN_BLOCKS, Variant, rounds_per_block, run_rounds
-from workbench.measure.session import Asked, Measured, Subject, machine_lock, measure
+from workbench.measure.protocol import Opened
+from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
 from workbench.values.trial import RuntimeSpec
-
-MS = 1_000_000
 
 # ---- statistics
 
@@ -136,14 +134,6 @@ def test_pairing_cancels_what_the_machine_does_to_both() -> None:
 # ---- timing with a clock of our own
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_warm_up_is_not_recorded() -> None:
     clock = Clock()
     calls = []
@@ -170,70 +160,6 @@ def test_a_fresh_process_settles_first(took_ms: int, expected: int) -> None:
 
 
 # ---- rounds
-
-
-@dataclass
-class Fake:
-    """A machine of fakes: every turn is logged and moves the clock; `costs` says what an invocation takes."""
-
-    costs: dict[str, Callable[[int], int]]
-    open_s: float = 0.001
-    clock: Clock = field(default_factory=Clock)
-    turns: list[str] = field(default_factory=list)
-    opened: Counter[str] = field(default_factory=Counter)
-    closed: Counter[str] = field(default_factory=Counter)
-    on_turn: Callable[[str, int], None] = lambda name, number: None
-    on_open: Callable[[str, int], None] = lambda name, number: None
-
-    def variants(self, baseline: str | None = None) -> list[Variant]:
-        return [Variant(n, self.opener(n), baseline=baseline if n != baseline else None) for n in self.costs]
-
-    def opener(self, name: str) -> Callable[[], FakeHost]:
-        def open_host() -> FakeHost:
-            self.clock.now += self.open_s
-            self.on_open(name, self.opened[name])
-            self.opened[name] += 1
-            return FakeHost(self, name)
-
-        return open_host
-
-    def rounds(self) -> list[list[str]]:
-        """The names of each round in order; one calibrating turn of each variant comes first."""
-        found: list[list[str]] = []
-        seen: set[str] = set()
-        for name in self.turns[len(self.costs) :]:
-            if not found or name in seen:
-                found.append([])
-                seen = set()
-            found[-1].append(name)
-            seen.add(name)
-        return found
-
-
-@dataclass
-class FakeHost:
-    machine: Fake
-    name: str
-
-    def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
-        number = self.machine.turns.count(self.name)
-        self.machine.turns.append(self.name)
-        self.machine.on_turn(self.name, number)
-        samples = [self.machine.costs[self.name](number)] * count
-        self.machine.clock.now += (sum(samples) + warm_ns) / 1e9
-        return samples
-
-    def close(self) -> None:
-        self.machine.closed[self.name] += 1
-
-
-def steady(ns: int) -> Callable[[int], int]:
-    return lambda number: ns
-
-
-def noisy(ns: int) -> Callable[[int], int]:
-    draw = random.Random(0)
-    return lambda number: int(ns * draw.uniform(0.5, 1.5))
 
 
 def run(machine: Fake, variants: list[Variant], half_width: float = 0.02, budget: float = 1e9, seed: int = 0) -> int:
@@ -297,8 +223,9 @@ def test_rounds_of_a_block(open_s: float, turn_s: float, error: str | None, expe
 def test_a_steady_variant_is_narrow_when_the_budget_ends() -> None:
     machine = Fake({"calm": steady(MS), "wild": noisy(MS)})
     calm, wild = variants = machine.variants()
-    run(machine, variants, budget=0.0)
-    assert (len(calm.rounds), calm.narrow, wild.narrow) == (LEAST_BLOCKS, True, False)
+    run(machine, variants, budget=0.2)
+    assert LEAST_BLOCKS <= len(calm.rounds) < MIN_BLOCKS
+    assert (calm.narrow, wild.narrow) == (True, False)
 
 
 def test_narrow_variants_stop_and_the_others_go_on() -> None:
@@ -334,25 +261,19 @@ def test_the_budget_ends_it() -> None:
     machine = Fake({"a": noisy(MS), "b": noisy(MS)})
     variants = machine.variants()
     run(machine, variants, half_width=1e-6, budget=1.0)
-    assert 1.0 < machine.clock.now < 1.2
+    # The first opening of each does not count, and no round is begun that would outlast the budget.
+    assert 0.9 < machine.clock.now - 2 * machine.open_s <= 1.0
     assert all(len(v.rounds) > MIN_BLOCKS for v in variants)
     assert not any(v.narrow for v in variants)
 
 
-def test_a_budget_too_small_gives_the_least_number_of_blocks() -> None:
-    machine = Fake({"a": noisy(1000 * MS), "b": noisy(1000 * MS)})
-    variants = machine.variants()
-    run(machine, variants, half_width=1e-6, budget=0.1)
-    assert [len(v.rounds) for v in variants] == [LEAST_BLOCKS, LEAST_BLOCKS]
-
-
 def test_slow_models_take_few_invocations_and_no_second_warm_up() -> None:
-    machine = Fake({"slow": steady(1000 * MS), "fast": steady(1000)})
+    machine = Fake({"slow": noisy(1000 * MS), "fast": steady(1000)})
     slow, fast = variants = machine.variants()
-    run_rounds(variants, 0.02, 0.0, samples=20, clock=machine.clock)
+    run_rounds(variants, 0.001, 40.0, samples=20, clock=machine.clock)
     assert (slow.per_turn, slow.warm_ns) == (20 / LEAST_BLOCKS, 0)
     assert (fast.per_turn, fast.warm_ns) == (interleave.MAX_PER_TURN, WARM_NS)
-    assert sum(len(r) for r in slow.rounds.values()) == 20
+    assert 20 <= slow.samples <= 40
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 5])
@@ -417,7 +338,8 @@ def test_cancelling_ends_the_round_at_once() -> None:
             cancel.set()
 
     machine = Fake({n: noisy(MS) for n in "abcd"}, on_turn=stop)
-    run_rounds(machine.variants(), 0.02, 1e9, cancel=cancel, clock=machine.clock)
+    with pytest.raises(Cancelled):
+        run_rounds(machine.variants(), 0.02, 1e9, watch=Watch(cancel), clock=machine.clock)
     assert max(Counter(machine.turns).values()) == 6
     assert sum(machine.turns.count(n) == 6 for n in "abcd") == 1
     assert machine.opened == machine.closed
@@ -428,7 +350,8 @@ def test_cancelling_while_opening_opens_no_more() -> None:
     machine = Fake(
         {n: steady(MS) for n in "abcdef"}, on_open=lambda name, number: cancel.set() if name == "b" else None
     )
-    run_rounds(machine.variants(), 0.02, 1e9, cancel=cancel, clock=machine.clock)
+    with pytest.raises(Cancelled):
+        run_rounds(machine.variants(), 0.02, 1e9, watch=Watch(cancel), clock=machine.clock)
     assert set(machine.opened) == {"a", "b"}
     assert machine.opened == machine.closed
 
@@ -436,7 +359,8 @@ def test_cancelling_while_opening_opens_no_more() -> None:
 def test_progress_counts_what_is_final() -> None:
     told: list[tuple[str, int, int]] = []
     machine = Fake({"calm": steady(MS), "wild": noisy(MS)})
-    run_rounds(machine.variants(), 0.02, 1.0, on_progress=lambda *step: told.append(step), clock=machine.clock)
+    watch = Watch(on_progress=lambda *step: told.append(step))
+    run_rounds(machine.variants(), 0.02, 1.0, watch=watch, clock=machine.clock)
     assert told[:2] == [("opening", 0, 2), ("opening", 1, 2)]
     timing = [done for label, done, total in told if (label, total) == ("timing", 2)]
     assert timing == sorted(timing)
@@ -463,7 +387,7 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not alive(pid)
@@ -474,12 +398,13 @@ def test_a_host_tells_what_it_holds(hosts: Hosts, small_tflite: Path, runtime: R
     with contextlib.closing(hosts.open(small_tflite, runtime)) as host:
         facts = host.facts
         operators = sum(read_census(small_tflite).operators.values())
-        assert facts["ops_total"] == operators > 2
+        assert isinstance(facts, Opened)
+        assert facts.ops_total == operators > 2
         taken = operators if runtime.name == "xnnpack" else 0
-        assert (facts["ops_delegated"], facts["partitions"]) == (taken, 1 if taken else 0)
-        assert facts["peak_bytes"] > 0
-        assert 0 < facts["first_ms"] < 1000
-        assert 0 < facts["init_ms"] < 10_000
+        assert (facts.ops_delegated, facts.partitions) == (taken, 1 if taken else 0)
+        assert facts.peak_bytes > 0
+        assert facts.first_ms > 0
+        assert facts.init_ms > 0
         samples = host.time(7, 0, 60)
         assert len(samples) == 7
         assert all(s > 0 for s in samples)
@@ -510,10 +435,8 @@ def test_a_killed_host_is_a_failure_with_a_reason(hosts: Hosts, small_tflite: Pa
 
 def test_a_host_that_hangs_is_ended(hosts: Hosts, small_tflite: Path) -> None:
     host = hosts.open(small_tflite, REFERENCE)
-    begin = time.monotonic()
     with pytest.raises(StageFailed, match=r"time limit: small\.tflite on reference gave no answer within 0\.3 s"):
         host.time(10**9, 0, 0.3)
-    assert time.monotonic() - begin < 5
     assert gone(host.pid)
 
 
@@ -566,7 +489,7 @@ def test_rounds_go_on_when_a_real_process_dies(
     victim, other = Variant("victim", opener("victim")), Variant("other", opener("other"))
     # The process of a block is ended with it, so a block has to outlast the blow.
     monkeypatch.setattr(interleave, "OPEN_SHARE", 1e-9)
-    assert run_rounds([victim, other], 0.9, 0.5, on_progress=kill) == interleave.MAX_ROUNDS_PER_BLOCK
+    assert run_rounds([victim, other], 0.9, 60.0, watch=Watch(on_progress=kill)) == interleave.MAX_ROUNDS_PER_BLOCK
     assert victim.error is not None
     assert victim.error.startswith("crash: the process of small.tflite on builtin died")
     assert (other.error, len(victim.rounds)) == (None, 4)
@@ -574,7 +497,7 @@ def test_rounds_go_on_when_a_real_process_dies(
 
 
 def collect(
-    subjects: list[Subject], runtimes: list[RuntimeSpec], baseline: str | None = None, budget: float = 2.0
+    subjects: list[Subject], runtimes: list[RuntimeSpec], baseline: str | None = None, budget: float = 60.0
 ) -> dict[tuple[str, str], Measured]:
     found: dict[tuple[str, str], Measured] = {}
 
@@ -646,42 +569,16 @@ def test_nothing_is_told_of_a_measurement_that_was_cancelled(small_tflite: Path)
             cancel.set()
 
     subjects = [Subject("a", small_tflite), Subject("b", small_tflite)]
-    measure(subjects, [XNNPACK, BUILTIN], Asked(Measure(budget=60)), told.append, cancel, stop)
+    measure(subjects, [XNNPACK, BUILTIN], Asked(Measure(budget=60)), told.append, Watch(cancel, stop))
     assert told == []
 
 
-def test_no_subject_starts_nothing() -> None:
-    begin = time.monotonic()
+def test_no_subject_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(session, "Hosts", lambda: started.append("hosts"))
+    monkeypatch.setattr(session, "machine_lock", lambda *arguments: started.append("lock"))
     measure([], [XNNPACK], Asked(Measure()), lambda measured: None)
-    assert time.monotonic() - begin < 0.1
-
-
-def test_one_measuring_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    entered, leave, second = threading.Event(), threading.Event(), threading.Event()
-
-    def first() -> None:
-        with machine_lock():
-            entered.set()
-            leave.wait(10)
-
-    def next_one() -> None:
-        with machine_lock():
-            second.set()
-
-    threads = [threading.Thread(target=first), threading.Thread(target=next_one)]
-    threads[0].start()
-    assert entered.wait(5)
-    threads[1].start()
-    assert not second.wait(0.4)
-    cancel = threading.Event()
-    cancel.set()
-    with machine_lock(cancel):
-        assert not second.is_set()
-    leave.set()
-    assert second.wait(5)
-    for thread in threads:
-        thread.join(5)
+    assert started == []
 
 
 def test_the_machine_is_described() -> None:

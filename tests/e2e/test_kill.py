@@ -27,7 +27,7 @@ from running import (
     stage_rows,
 )
 
-from workbench.measure.session import machine_lock
+from workbench.measure.lock import machine_lock
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -103,6 +103,10 @@ def trial_ok(running: Running) -> bool:
 
 def measuring(running: Running) -> bool:
     return "[measure]" in running.said()
+
+
+def waiting(running: Running) -> bool:
+    return "waiting for another measurement" in running.said()
 
 
 # In the order in which a sweep meets them; each run goes on where the one before was killed.
@@ -258,8 +262,7 @@ def test_an_interrupt_ends_it_at_once_and_in_words(
             interrupt(running, name)
     # Another process measures: this one waits for its turn, and is told to stop meanwhile.
     with machine_lock(), sweeping(sweep, store) as running:
-        wait_for(measuring, running, "while waiting for another one that measures")
-        time.sleep(0.5)
+        wait_for(waiting, running, "while waiting for another one that measures")
         interrupt(running, "while waiting for another one that measures")
     known = stage_rows(store)
     assert known

@@ -41,6 +41,14 @@ def measurement_key(
     return digest({"artifact": artifact, "runtime": runtime.to_json(), "machine": machine, "settings": how, **asked})
 
 
+def cut_shorter(trial: Trial, runtime: RuntimeSpec, settings: Measure, count: int) -> bool:
+    """Return whether a budget smaller than that of `settings` for `count` trials cut short what the store has of a trial."""
+    each_s = 1.0 if settings.budget is None else settings.budget / max(1, count)
+    here = [m.latency_ms for m in trial.measurements if (m.runtime, m.options) == (runtime.name, runtime.options)]
+    # Of shares that differ by rounding neither is smaller.
+    return any(found and found.budget_s is not None and found.budget_s < 0.99 * each_s for found in here)
+
+
 class Run:
     """One sweep while it runs: trials by id, and how stage results become trials."""
 
@@ -198,19 +206,9 @@ class Run:
 
         def found(trial: Trial) -> bool:
             known = done.get((trial.id, name)) in [self._key(trial, runtime, p) for p in profiles]
-            return known and not self._cut_shorter(trial, runtime, len(fit))
+            return known and not cut_shorter(trial, runtime, self.request.grid.measure, len(fit))
 
         return [t for t in fit if not found(t)]
-
-    def _cut_shorter(self, trial: Trial, runtime: RuntimeSpec, count: int) -> bool:
-        """Return whether a smaller budget than this one cut short what the store has; then it is measured again."""
-        asked = self.request.grid.measure.budget
-        each_s = 1.0 if asked is None else asked / max(1, count)
-        latencies = [
-            m.latency_ms for m in trial.measurements if (m.runtime, m.options) == (runtime.name, runtime.options)
-        ]
-        # Of shares that differ by rounding neither is smaller.
-        return any(found and found.budget_s is not None and found.budget_s < 0.99 * each_s for found in latencies)
 
     def _samples(self) -> Samples:
         """Return the test split, and what the float baseline makes of it, to look at a runtime's outputs with."""

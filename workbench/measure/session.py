@@ -190,8 +190,7 @@ class _Wave:
         known = self.facts[pair.name]
 
         def open_host() -> Host:
-            took_s = (known[0].init_ms + known[0].first_ms) / 1e3 if known else 0.0
-            limit = min(OPEN_SECONDS, max(AGAIN_SECONDS, AGAIN_SHARE * took_s)) if known else OPEN_SECONDS
+            limit = again_seconds((known[0].init_ms + known[0].first_ms) / 1e3) if known else OPEN_SECONDS
             host = self.hosts.open(pair.path, pair.runtime, self.watch, limit)
             if not isinstance(host.facts, Opened):
                 host.close()
@@ -258,6 +257,11 @@ class _Wave:
     def _without(self, pair: Pair, error: WorkbenchError) -> Measurement:
         """Return the measurement of a pair that has none, with the reason."""
         return self._made(pair, state="skipped" if isinstance(error, Unfit) else "failed", error=str(error))
+
+
+def again_seconds(first_s: float) -> float:
+    """Return how long an opening may take, with the lock held, of what took `first_s` the first time."""
+    return min(OPEN_SECONDS, max(AGAIN_SECONDS, AGAIN_SHARE * first_s))
 
 
 def _exact(milliseconds: float) -> Latency:
