@@ -31,7 +31,7 @@ def tree_sha256(folder: Path) -> str:
 def make_private(folder: Path) -> None:
     """Make a folder that only its owner can open; one that is there is left as it is. Those around it are made for all to read."""
     for around in reversed(folder.parents):
-        if not around.is_dir():
+        if not around.exists():
             # Whatever the umask: who may write into a folder can put another one in the place of what lies in it.
             around.mkdir(mode=0o755, exist_ok=True)
     if not folder.is_dir():
