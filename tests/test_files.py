@@ -81,6 +81,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_atomic(tmp_path / "folder" / "file", b"new")
     assert (tmp_path / "folder" / "file").read_bytes() == b"new"
     (tmp_path / "taken").mkdir()
-    with pytest.raises(WorkbenchError, match=r"taken' cannot be written"):
+    with pytest.raises(WorkbenchError, match=r"taken. cannot be written"):
         write_atomic(tmp_path / "taken", b"new")
     assert {p.name for p in tmp_path.rglob("*")} == {"folder", "file", "taken"}, "nothing half written is left"
