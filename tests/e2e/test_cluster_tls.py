@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from certificates import make_files
 from running import MODEL, environment, run
@@ -73,22 +74,15 @@ def test_with_its_certificates_a_cluster_takes_a_sweep(protected: str, files: Fi
     assert "not protected" not in done.stderr
 
 
-def test_and_with_those_of_dasks_configuration(protected: str, files: Files, tmp_path: Path) -> None:
-    names = {"CA_FILE": "ca", "CLIENT__CERT": "cert", "CLIENT__KEY": "key"}
-    env = environment(**{f"DASK_DISTRIBUTED__COMM__TLS__{k}": files[v] for k, v in names.items()})
-    done = run(tmp_path, *SWEEP, "--cluster-address", protected, "--store", tmp_path / "store", env=env)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "1 ok" in done.stdout
-
-
-def test_an_engine_takes_dasks_own_security(protected: str, files: Files, tmp_path: Path) -> None:
+def test_and_with_dasks_own_security_or_configuration(protected: str, files: Files, tmp_path: Path) -> None:
     from distributed import Security
 
     security = Security(tls_ca_file=files["ca"], tls_client_cert=files["cert"], tls_client_key=files["key"])
-    grid = {"quantize": ["float32"], "measure": {"skip": True}}
-    with workbench.Engine(cluster_address=protected, cluster_security=security) as engine:
-        study = workbench.sweep(MODEL, "digits", grid, store=tmp_path / "store", engine=engine)
-    assert [t.state for t in study.trials] == ["ok"]
+    keys = {"ca": "ca-file", "cert": "client.cert", "key": "client.key"}
+    for given, config in ((security, {}), (None, {f"distributed.comm.tls.{keys[n]}": p for n, p in files.items()})):
+        with dask.config.set(config), workbench.Engine(cluster_address=protected, cluster_security=given) as engine:
+            pool = engine.pool(tmp_path)
+            assert pool.submit(pool.workers()[0], f"with {given}", abs, -1).result(timeout=60) == 1
 
 
 def test_without_them_it_takes_none(
