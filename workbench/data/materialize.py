@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.data.dataset import Dataset, Split
 from workbench.errors import WorkbenchError
+from workbench.files import make_within
 from workbench.names import printable
 from workbench.values.source import DatasetInfo, Signature
 from workbench.values.warning import Warning_, warning
@@ -41,7 +42,7 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
         return (keeps or _holds)(folder, digest, contents)
 
     if not is_there():
-        root.mkdir(parents=True, exist_ok=True)
+        make_within(root)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
         try:
             for split, part in dataset.splits().items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256, tree_sha256
+from workbench.files import file_sha256, make_within, tree_sha256
 
 DAMAGED = "damaged"
 LOG = "log.txt"
@@ -119,7 +119,7 @@ def set_aside(path: Path, root: Path, why: str) -> None:
     name = path.relative_to(root).as_posix()
     target = root / DAMAGED / f"{path.name}.{now:%Y%m%dT%H%M%S%f}Z"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_within(target.parent)
         _move(path, target)
     except FileNotFoundError:
         return  # another process was faster

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256, write_atomic
+from workbench.files import file_sha256, make_within, write_atomic
 from workbench.store.intact import find_flaw, set_aside
 from workbench.store.rows import is_name
 
@@ -25,9 +25,11 @@ def keep_file(path: Path, write: Callable[[Path], object]) -> None:
         if flaw is not None or path.is_symlink() or not path.is_file():
             set_aside(path, path.parent.parent, flaw or "it is no file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_within(path.parent)
         partial = path.with_suffix(f".{os.getpid()}.partial{path.suffix}")
         write(partial)
+        # Whatever the umask: who could write it could change the model.
+        partial.chmod(0o644)
         sha256 = file_sha256(partial)
         # Between the two writes there must be no hash of another content.
         hash_beside(path).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
+from workbench.files import make_private, make_within
 from workbench.store.artifacts import FOLDERS
 from workbench.store.database import WrittenDatabase, replace
 from workbench.store.intact import Contents, Keeper
@@ -34,8 +35,9 @@ class Store(Reader):
     def __init__(self, location: str | Path | None = None) -> None:
         self._set(find_place(location))
         try:
-            for folder in (self.root, self.artifacts.folder, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.root)
+            for folder in (self.artifacts.folder, self.logs):
+                make_within(folder)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
             self.database = WrittenDatabase(self.place)
