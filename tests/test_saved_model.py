@@ -344,8 +344,8 @@ def test_a_table_of_its_own_asset_passes_and_of_another_file_does_not(tmp_path: 
     refused(change(tmp_path / "variable", other_variable), canary, "none of its own assets")
 
     def within(graph: Any) -> None:
-        body = function(graph, "initializer")
-        node = next(n for n in body.node_def if n.op == "InitializeTableFromTextFileV2")
+        bodies = graph.graph_def.library.function
+        body, node = next((f, n) for f in bodies for n in f.node_def if n.op == "InitializeTableFromTextFileV2")
         body.node_def.add(name="path", op="Const")
         node.input[1] = "path:output:0"
 
