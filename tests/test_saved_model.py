@@ -89,15 +89,12 @@ def in_a_loop(tf: Any, x: Any, canary: str) -> Any:
 
 
 def in_functions(tf: Any, x: Any, canary: str) -> Any:
-    @tf.function
-    def inner() -> Any:
+    def write() -> Any:
         tf.io.write_file(canary, "ran")
         return tf.constant(1)
 
-    @tf.function
-    def outer() -> Any:
-        return inner() + 1
-
+    inner = tf.function(write)
+    outer = tf.function(lambda: inner() + 1)
     return outer()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ METADATA = json.dumps({"keras_version": "2.21.0"})
 CONFIG = json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": []}})
 
 
-def archive(path: Path, members: list[tuple[str, bytes | str]], method: int = zipfile.ZIP_DEFLATED) -> Path:
+ZEROS = bytes(8 << 20)
+
+
+def archive(path: Path, members: Sequence[tuple[str, bytes | str]], method: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", method) as file:
         for name, content in members:
             file.writestr(name, content)
@@ -54,7 +57,7 @@ def declared(path: Path) -> Path:
 
 def smaller_than_it_is(path: Path) -> Path:
     """A configuration that unfolds to more than it declares is cut there."""
-    config(b" " * 1_000_000 + CONFIG.encode())(path)
+    config(b" " * 90_000 + CONFIG.encode())(path)
     content = bytearray(path.read_bytes())
     place = content.rindex(b"PK\x01\x02")
     content[place + 24 : place + 28] = (100).to_bytes(4, "little")
@@ -78,10 +81,10 @@ def encrypted(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (beside(("assets/zeros", bytes(300 << 20))), "unfolds to .* bytes (3 members of the archive)"),
-        (beside(*((f"assets/{n}", bytes(60 << 20)) for n in range(5))), "unfolds to .* bytes (7 members of the archive)"),
-        (beside(("model.weights.h5", bytes(300 << 20))), "unfolds to"),
-        (config(bytes(CONFIG_BYTES + 1)), "config.json has more than"),
+        (beside(("assets/zeros", ZEROS)), "unfolds to .* bytes (3 members of the archive)"),
+        (beside(*((f"assets/{n}", ZEROS[: 1 << 20]) for n in range(5))), "unfolds to .* bytes (7 members of the archive)"),
+        (beside(("model.weights.h5", ZEROS)), "unfolds to"),
+        (config(ZEROS[:200_000]), "config.json has more than"),
         (declared, "unfolds to 42949"),
         (many_members, "10002 members, at most 10000"),
         (beside(("config.json", CONFIG)), "'config.json' is twice in the archive"),
@@ -93,15 +96,18 @@ def encrypted(path: Path) -> Path:
         (beside(("n" * 2000, b"")), "no name for a file"),
         (smaller_than_it_is, "is a damaged .keras file"),
         (encrypted, "is a damaged .keras file"),
-        (config("[" * 200_000), "is a damaged .keras file"),
-        (config('{"a":' * 200_000), "is a damaged .keras file"),
+        (config("[" * 90_000), "is a damaged .keras file"),
+        (config('{"a":' * 18_000), "is a damaged .keras file"),
         (config("9" * 10_000), "is a damaged .keras file"),
         (config("[]"), "its configuration is no object"),
         (config("null"), "its configuration is no object"),
         (config(b"\xff\xfe"), "is a damaged .keras file"),
     ],
 )  # fmt: skip
-def test_archives(make: Callable[[Path], Path], said: str, tmp_path: Path) -> None:
+def test_archives(make: Callable[[Path], Path], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Lower bounds, for bombs that a test can afford.
+    monkeypatch.setattr(unfolding, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(keras_file, "CONFIG_BYTES", 100_000)
     with pytest.raises(WorkbenchError) as caught:
         parse_keras_file(make(tmp_path / "model.keras"))
     first, _, second = said.partition(" .* ")

@@ -44,7 +44,7 @@ def checked_copy(source: Path, folder: Path, whole: bool = False) -> Path:
 
 def check(folder: Path, name: str) -> None:
     """Raise WorkbenchError, which calls the model `name`, where a SavedModel is unreadable or holds what may not run."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     content = SavedModel()
