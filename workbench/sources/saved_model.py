@@ -44,7 +44,7 @@ def checked_copy(source: Path, folder: Path, whole: bool = False) -> Path:
 
 def check(folder: Path, name: str) -> None:
     """Raise WorkbenchError, which calls the model `name`, where a SavedModel is unreadable or holds what may not run."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     content = SavedModel()
@@ -198,8 +198,22 @@ class _Graph:
         node = body.nodes.get(name)
         if node is not None and node.op == "Identity":
             return self._is_asset(body, node.input[0], seen)
+        if node is not None and node.op == "ReadVariableOp" and body is self.main:
+            return self._is_asset_variable(_node_of(node.input[0]), seen)
         assets = {_node_of(a.tensor_info.name) for a in self.graph.asset_file_def}
         return body is self.main and name in assets and node is not None and node.op in ("Const", "Placeholder")
+
+    def _is_asset_variable(self, name: str, seen: set[tuple[str, str]]) -> bool:
+        """Whether a variable of the main graph is set to nothing but the name of an asset."""
+        shared = [_shared(n) for b in self.bodies() for n in b.nodes.values() if n.op == "VarHandleOp"]
+        if name not in self.main.nodes or shared.count(_shared(self.main.nodes[name])) != 1:
+            return False
+        users = [n for n in self.main.nodes.values() if name in {_node_of(i) for i in n.input if not i.startswith("^")}]
+        return all(
+            n.op in ("ReadVariableOp", "VarIsInitializedOp")
+            or (n.op == "AssignVariableOp" and self._is_asset(self.main, n.input[1], seen))
+            for n in users
+        )
 
     def _is_asset_argument(self, body: _Body, index: int, seen: set[tuple[str, str]]) -> bool:
         callers = [(b, n) for b in self.bodies() for n in b.nodes.values() if body.name in self.calls(n)]
@@ -217,6 +231,11 @@ class _Graph:
         bound = list(concrete[body.name].bound_inputs)
         place = index - (len(body.arguments) - len(bound))
         return place >= 0 and self.graph.object_graph_def.nodes[bound[place]].WhichOneof("kind") == "asset"
+
+
+def _shared(variable: Any) -> str:
+    """Return the name by which a variable's handles find one another."""
+    return str(variable.attr["shared_name"].s.decode(errors="replace") or variable.name)
 
 
 def _node_of(tensor: str) -> str:
