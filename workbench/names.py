@@ -28,7 +28,8 @@ def shell(words: Iterable[str]) -> str:
 
 def notebook(words: Iterable[str]) -> str:
     """Return words as one line behind a magic, in which IPython puts variables' values for `{name}` and `$name` first."""
-    return re.sub(r"\$(?=[\w.])", "$$", re.sub(r"[{}]", r"\g<0>\g<0>", shell(words)))
+    # It knows no way to write a dollar but as a value; `$$` is two of them within quotes.
+    return re.sub(r"\$(?=[\w.])", "{'$'}", re.sub(r"[{}]", r"\g<0>\g<0>", shell(words)))
 
 
 def command(verb: str, values: Sequence[str], options: Sequence[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -21,6 +22,10 @@ from workbench.values.source import DatasetInfo, Signature
 from workbench.values.warning import Warning_, warning
 
 Array = np.ndarray[Any, Any]
+# Says which inputs have files that are not called as they are.
+NAMES = "inputs.json"
+# File systems take 255 bytes, some fewer.
+LONGEST = 120
 
 
 # Whether a folder is there and what reads it returns a hash; where it does not, the folder is gone when it returns.
@@ -47,9 +52,13 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
         try:
             for split, part in dataset.splits().items():
                 for name, array in part.inputs.items():
-                    np.save(partial / f"x_{split}.{quote(name, safe='')}.npy", array)
+                    np.save(partial / f"x_{split}.{_file_part(name)}.npy", array)
                 if part.y is not None:
                     np.save(partial / f"y_{split}.npy", part.y)
+            names = {_file_part(name): name for name in dataset.test.inputs}
+            hashed = {part: name for part, name in names.items() if unquote(part) != name}
+            if hashed:
+                (partial / NAMES).write_text(json.dumps(hashed), encoding="utf-8")
             os.rename(partial, folder)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -75,6 +84,12 @@ def _holds(folder: Path, digest: str, contents: Callable[[Path], str]) -> bool:
         return folder.exists() and contents(folder) == digest
     except Exception:  # NumPy raises anything for a damaged file
         return False
+
+
+def _file_part(name: str) -> str:
+    """Return what an input's files are called: its name, quoted, or a hash of one that is too long for a file's."""
+    quoted = quote(name, safe="", errors="surrogatepass")
+    return quoted if len(quoted) <= LONGEST else hashlib.sha256(quoted.encode()).hexdigest()
 
 
 def dataset_sha256(dataset: Dataset) -> str:
@@ -113,10 +128,12 @@ def open_split(folder: Path, split: str) -> Split:
 
     Raises WorkbenchError when there is no such split.
     """
-    files = {
-        unquote(p.name.removeprefix(f"x_{split}.").removesuffix(".npy")): p
-        for p in sorted(folder.glob(f"x_{split}.*.npy"))
+    listed = folder / NAMES
+    names = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
+    parts = {
+        p.name.removeprefix(f"x_{split}.").removesuffix(".npy"): p for p in sorted(folder.glob(f"x_{split}.*.npy"))
     }
+    files = {names.get(part, unquote(part)): p for part, p in parts.items()}
     if not files and split == "calibration":
         return open_split(folder, "train" if any(folder.glob("x_train.*")) else "test")
     if not files:

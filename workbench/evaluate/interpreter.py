@@ -37,15 +37,9 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
 
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     """Return input and output names in the order of the details: the signature's names where there is one."""
-    try:
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        # Not the runner, which refuses a signature whose own name is empty.
-        signatures = interpreter._get_full_signature_list()
-    except UnicodeDecodeError as error:
-        raise WorkbenchError(
-            f"a name in the file is not UTF-8 ({error.object[:40]!r}), and LiteRT's Python interface reads no other. "
-            "A sweep mends such names in its copies of the file."
-        ) from None
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    # Not the runner, which refuses a signature whose own name is empty.
+    signatures = interpreter._get_full_signature_list()
     named = next(iter(signatures.values()), {"inputs": {}, "outputs": {}})
     return _named(inputs, named["inputs"]), _named(outputs, named["outputs"])
 
@@ -113,4 +107,9 @@ def dequantized(values: Array, detail: dict[str, Any]) -> Array:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"a name in it is not UTF-8 ({error.object[:40]!r}), and LiteRT's Python interface reads no other. "
+            "A sweep mends such names in its copy of the file"
+        )
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

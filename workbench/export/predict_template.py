@@ -1,8 +1,9 @@
 """Run model.tflite on samples: python predict.py INPUT.npy [--top 5] [--threads N] [--json]
 
 INPUT.npy holds one sample or many (samples first); INPUT.npz one array per input, named as the inputs
-are in card.json. Values are real values, prepared as in training: where the model takes integers they
-are quantized here with its own scale and zero point, and outputs are turned back into real values.
+are in card.json, or input_0, input_1, ... in the order they have there. Values are real values, prepared
+as in training: where the model takes integers they are quantized here with its own scale and zero point,
+and outputs are turned back into real values. Class names are those of labels.txt, one per line.
 Needs ai-edge-litert and numpy only.
 """
 
@@ -96,6 +97,10 @@ def load(path: Path, names: list[str]) -> list[Array]:
                 f"the model has {len(names)} inputs ({', '.join(names)}); give an .npz with one array per name"
             )
         return [data]
+    # No .npz can hold an array by every name: by their places they can be given as well.
+    places = [f"input_{i}" for i in range(len(names))]
+    if set(arrays) == set(places):
+        return [arrays[place] for place in places]
     missing = [name for name in names if name not in arrays]
     if missing:
         raise BadInput(

@@ -74,8 +74,16 @@ def _functional(model: dict[str, Any], parameters: int | None) -> Signature | No
 
 
 def _names(ends: Any) -> list[str]:
-    """Return layer names of `[[name, node, tensor], ...]`, or of one such triple where there is only one."""
-    return [ends[0]] if isinstance(ends[0], str) else [end[0] for end in ends]
+    """Return layer names of `[[name, node, tensor], ...]`, or of one such triple where there is only one.
+
+    Raises ValueError for another structure, and where one layer gives two tensors: Keras then makes up names for them.
+    """
+    if not isinstance(ends, list):
+        raise ValueError(f"ends of a model are a list here, not {type(ends).__name__}")
+    found = [ends[0]] if isinstance(ends[0], str) else [end[0] for end in ends]
+    if len(set(found)) < len(found):
+        raise ValueError("a layer gives several outputs")
+    return found
 
 
 def _input(layer: dict[str, Any], name: str) -> TensorInfo:

@@ -81,7 +81,7 @@ def save_keras(model: Any, folder: Path) -> Path:
     except (ValueError, OSError, UnicodeEncodeError):
         path.unlink(missing_ok=True)
         path = folder / "model.keras"
-        model.save(path, include_optimizer=False, save_format="keras")
+        model.save(path, save_format="keras")
     return path
 
 
