@@ -34,7 +34,9 @@ def calibrate(float_model: Path, samples: Iterable[dict[str, np.ndarray[Any, Any
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
     # The whole range that was seen, as TensorFlow's converter takes it. The engine's default is a moving average of
     # each sample's own extremes, which cuts off most of the range where one sample holds few values.
-    calibrator = Calibrator(str(float_model), num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update)
+    calibrator = Calibrator(
+        _content(float_model), num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update
+    )
     calibrator.calibrate({_signature_key(float_model): list(samples)}, quantizer._recipe_manager)
     found = calibrator.get_model_qsvs()
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
@@ -55,11 +57,16 @@ def quantize(
     return bytes(result.quantized_model)
 
 
+def _content(model: Path) -> bytearray:
+    """Return a file's bytes: given a path, the engine maps the file and never closes it (litert-quantizer 0.11)."""
+    return bytearray(model.read_bytes())
+
+
 def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"]) -> Any:
     from litert_quantizer import qtyping, quantizer
     from litert_quantizer.algorithm_manager import AlgorithmName
 
-    made = quantizer.Quantizer(str(float_model))
+    made = quantizer.Quantizer(_content(float_model))
     every = qtyping.TFLOperationName.ALL_SUPPORTED
     grain = qtyping.QuantGranularity
     chosen = grain.TENSORWISE if granularity == "tensor" else grain.CHANNELWISE
