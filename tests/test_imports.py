@@ -138,6 +138,7 @@ HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {
+    "workbench.engine.servers": {"distributed"},
     DRAWS: {"plotly"},
     "workbench.notebook.magics": {"IPython"},
     "workbench.notebook.forms.controls": {"ipywidgets"},

@@ -37,13 +37,15 @@ def sweep(
     listener: Listener = silent,
     command: str = "",
     engine: Engine | None = None,
+    cluster_security: Any = None,
 ) -> Study:
     """Try every recipe of a grid on a model and return the study.
 
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
     YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`, `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
-    sweep. Raises WorkbenchError for a mistake in the
+    sweep. `cluster_address` is a dask scheduler to use instead of local workers, `cluster_security` the certificates for it:
+    `{"ca": FILE, "cert": FILE, "key": FILE}` or a `distributed.Security`. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.
 
     >>> study = workbench.sweep("model.h5", "digits", {"quantize": ["float32", "int8"]})  # doctest: +SKIP
@@ -54,7 +56,18 @@ def sweep(
         raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
     opened = store if isinstance(store, Store) else Store(store)
     request = Request(
-        model, data, checked, opened, study, jobs, cluster_address, allow_code, retry_failed, command, engine
+        model,
+        data,
+        checked,
+        opened,
+        study,
+        jobs,
+        cluster_address,
+        cluster_security,
+        allow_code,
+        retry_failed,
+        command,
+        engine,
     )
 
     def run(cancel: threading.Event, found: Callable[[str], None], tell: Listener) -> None:
@@ -82,6 +95,7 @@ def batch(
     jobs: int | None = None,
     cluster_address: str | None = None,
     listener: Callable[[Step], None] = lambda step: None,
+    cluster_security: Any = None,
 ) -> Batch:
     """Run a notebook for every model, dataset, grid and seed of a batch file (or a dict like one) and return the batch.
 
@@ -90,7 +104,7 @@ def batch(
 
     >>> workbench.batch("batch_example.yaml", "reports").rows  # doctest: +SKIP
     """
-    return run_batch(source, out, jobs, cluster_address, listener)
+    return run_batch(source, out, jobs, cluster_address, listener, cluster_security=cluster_security)
 
 
 def load_model(path: str | Path, allow_code: bool = False) -> Any:

@@ -29,6 +29,10 @@ class Unfit(WorkbenchError):
     """A runtime does not take this kind of file; the text is the reason, and the measurement is skipped, not failed."""
 
 
+class UnprotectedCluster(UserWarning):
+    """A cluster of the user's own that anybody who reaches its port can use; it works, and is said to be so."""
+
+
 class Cancelled(Told):
     """The sweep was asked to stop; finished work is in the store."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
+from typing import IO
 
 from workbench.errors import WorkbenchError
 
@@ -27,18 +28,41 @@ def tree_sha256(folder: Path) -> str:
     return hasher.hexdigest()
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner can open; one that is there is left as it is. Those around it are made for all to read."""
+    for around in reversed(folder.parents):
+        if not around.exists():
+            # Whatever the umask: who may write into a folder can put another one in the place of what lies in it.
+            around.mkdir(mode=0o755, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_within(folder: Path) -> None:
+    """Make a folder that is as open as the one around it, whatever the umask; one that is there is left as it is."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=folder.parent.stat().st_mode & 0o777, exist_ok=True)
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """Open a file to append to, which nobody but the owner can read where it is made now."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half; raises WorkbenchError when it cannot."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        name = path.parent / f".partial-{secrets.token_hex(8)}"
+        # For others to read where the umask lets them, for nobody else to write.
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            os.chmod(name, 0o644)
             os.replace(name, path)
         except OSError:
-            Path(name).unlink(missing_ok=True)
+            name.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise WorkbenchError(f"{str(path)!r} cannot be written: {error}") from error

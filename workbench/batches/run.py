@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from workbench.batches import interrupt
 from workbench.batches.matrix import Matrix, Plan, load_matrix
+from workbench.engine.cluster import Cluster, own_cluster
 from workbench.engine.pool import available_cores
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import file_sha256, write_atomic
@@ -89,20 +90,22 @@ def run_batch(
     cluster_address: str | None = None,
     listener: Listener = lambda step: None,
     cancel: threading.Event | None = None,
+    cluster_security: Any = None,
 ) -> Batch:
     """Run a batch file (or a mapping like one) into a folder and return what came of it.
 
     Runs that measure go one after another, after the others, which go `jobs` at a time. A run that is done, with the same parameters,
     notebook, model, dataset and grid as before, is left as it is. One that fails does not stop the others. Ctrl-C, or `cancel`, ends the runs in
-    work and keeps the finished ones. With `cluster_address` the notebooks run on the workers of that dask scheduler, which have to see the same folders.
-    Raises WorkbenchError for a mistake, before anything runs.
+    work and keeps the finished ones. With `cluster_address` the notebooks run on the workers of that dask scheduler, which have to see the same folders;
+    `cluster_security` is as `sweep` takes it. Raises WorkbenchError for a mistake, before anything runs.
     """
     if jobs is not None and jobs < 1:
         raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
     matrix = load_matrix(source)
+    cluster = own_cluster(cluster_address, cluster_security)
     work = _Work(matrix, Path(out).resolve(), listener, cancel or threading.Event())
     try:
-        with _place(cluster_address) as place:
+        with _place(cluster) as place:
             work.run(jobs or min(MOST_AT_ONCE, available_cores()), place)
     finally:
         batch = work.write()
@@ -299,19 +302,12 @@ def execute(
 
 
 @contextlib.contextmanager
-def _place(address: str | None) -> Iterator[Callable[..., Any]]:
+def _place(cluster: Cluster | None) -> Iterator[Callable[..., Any]]:
     """Give what runs a notebook: this process, or the workers of a dask scheduler."""
-    if address is None:
+    if cluster is None:
         yield execute
         return
-    import distributed
-
-    try:
-        client = distributed.Client(address, timeout=30, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise WorkbenchError(
-            f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away."
-        ) from None
+    client = cluster.connect()
 
     def remote(template: str, parameters: Any, target: str, environment: Any, token: str, listener: Any) -> Any:
         name = f"workbench-{os.path.basename(target)}-{uuid.uuid4().hex[:8]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
         from workbench.cli.app import run
         from workbench.errors import Cancelled, WorkbenchError
 
+        _say_warnings()
     try:
         sys.exit(run(sys.argv[1:]))
     except WorkbenchError as error:
@@ -32,6 +34,23 @@ def main() -> None:
             raise
         error.show()
         sys.exit(2)
+
+
+def _say_warnings() -> None:
+    """Print our own warnings as all else that is said, without the line of code that they come from."""
+    import warnings
+
+    from workbench.errors import UnprotectedCluster
+
+    show = warnings.showwarning
+
+    def say(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, UnprotectedCluster):
+            print(f"workbench: {message}", file=sys.stderr)
+        else:
+            show(message, category, *rest)
+
+    warnings.showwarning = say
 
 
 def _fail(message: str, code: int) -> None:

@@ -155,13 +155,11 @@ def _run_row(run: Run) -> Row:
     type=click.IntRange(min=1),
     help="notebooks at once where nothing is measured  [default: number of cores, at most 4]",
 )
-@click.option(
-    "--cluster-address", metavar="TCP", help="a dask scheduler whose workers run the notebooks and see the same folders"
-)
+@flags.cluster_options("a dask scheduler whose workers run the notebooks and see the same folders")
 @flags.format_option
 @pass_host
 def batch(
-    host: Host, source: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str
+    host: Host, source: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str, **values: Any
 ) -> Batched:
     """Run a notebook for every model, dataset, grid and seed that FILE (YAML) names, and write an index of the reports.
 
@@ -174,5 +172,5 @@ def batch(
     def listener(step: Step) -> None:
         host.tell(f"[{step.done}/{step.total}] {step.run} {step.text}")
 
-    found = api.batch(host.named(source), folder, jobs, cluster_address, listener)
+    found = api.batch(host.named(source), folder, jobs, cluster_address, listener, flags.cluster_security(values))
     return Batched(found, form, code=int(bool(found.failed) or any(r.passed is False for r in found.runs)))

@@ -51,6 +51,29 @@ def format_option(function: F) -> F:
     )(function)
 
 
+def cluster_options(help: str) -> Callable[[F], F]:
+    """Return what adds `--cluster-address`, with its help, and the certificates for it."""
+    flags = (
+        ("address", "TCP", help),
+        ("ca", "FILE", "certificate that signed the scheduler's, for a tls:// address"),
+        ("cert", "FILE", "certificate of this side, which the scheduler takes"),
+        ("key", "FILE", "private key of --cluster-cert  [default: in the same file]"),
+    )
+
+    def add(function: F) -> F:
+        for name, metavar, text in reversed(flags):
+            function = click.option(f"--cluster-{name}", metavar=metavar, help=text)(function)
+        return function
+
+    return add
+
+
+def cluster_security(values: dict[str, Any]) -> dict[str, str] | None:
+    """Take the files of `cluster_options` out of a command's values."""
+    given = {name: values.pop(f"cluster_{name}") for name in ("ca", "cert", "key")}
+    return {name: path for name, path in given.items() if path is not None} or None
+
+
 def technique_options(function: F) -> F:
     """Add a flag per technique: a list for those with a primary parameter, a switch for the others."""
     for name, technique in reversed(registry.techniques.all().items()):

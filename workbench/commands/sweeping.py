@@ -67,7 +67,7 @@ class Swept(Result):
 @click.option("--study", metavar="NAME", help="name of the study  [default: from model and data]")
 @flags.store_option
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
-@click.option("--cluster-address", metavar="TCP", help="a dask scheduler to use instead of local workers")
+@flags.cluster_options("a dask scheduler to use instead of local workers")
 @flags.settings_options
 @click.option("--allow-code", is_flag=True, help="load Lambda layers, which are Python code, from the model file")
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
@@ -94,6 +94,7 @@ def sweep(
 
     Finished work of an earlier call is found in the store and not done again.
     """
+    security = flags.cluster_security(values)
     grid = make_grid(host, grid_file, values)
     if cluster_address and jobs:
         raise WorkbenchError("--jobs and --cluster-address exclude each other: a cluster has its own number of workers")
@@ -107,6 +108,7 @@ def sweep(
         store=store,
         jobs=jobs,
         cluster_address=cluster_address,
+        cluster_security=security,
         allow_code=allow_code,
         retry_failed=retry_failed,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from workbench.data.dataset import Dataset, Split
 from workbench.errors import WorkbenchError
+from workbench.files import make_within
 from workbench.values.source import DatasetInfo, Signature
 from workbench.values.warning import Warning_, warning
 
@@ -25,7 +26,7 @@ def materialize(dataset: Dataset, root: Path) -> DatasetInfo:
     digest = dataset_sha256(dataset)
     folder = root / digest
     if not folder.exists():
-        root.mkdir(parents=True, exist_ok=True)
+        make_within(root)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=root))
         try:
             for split, part in dataset.splits().items():

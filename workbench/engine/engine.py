@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from workbench.engine.cluster import own_cluster
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import Cancelled
 from workbench.measure.hosts import Hosts
@@ -19,12 +21,19 @@ class Engine:
     """Worker processes for several sweeps: `with Engine(jobs=2) as engine: workbench.sweep(..., engine=engine)`.
 
     Workers start on first use and stay warm: TensorFlow is imported once. `warm()` does that ahead. Sweeps take turns:
-    latency is measured alone.
+    latency is measured alone. `cluster_address` is a dask scheduler to use instead; `cluster_security` the certificates for it,
+    `{"ca": FILE, "cert": FILE, "key": FILE}` or a `distributed.Security`, where dask's configuration does not name them.
     """
 
-    def __init__(self, jobs: int | None = None, cluster_address: str | None = None, memory: str | None = None) -> None:
+    def __init__(
+        self,
+        jobs: int | None = None,
+        cluster_address: str | None = None,
+        memory: str | None = None,
+        cluster_security: Any = None,
+    ) -> None:
         self.jobs = jobs or available_cores()
-        self.cluster_address = cluster_address
+        self.cluster = own_cluster(cluster_address, cluster_security)
         self.memory = memory or Limits().memory
         self._pool: Pool | None = None
         self._logs: tempfile.TemporaryDirectory[str] | None = None
@@ -56,7 +65,7 @@ class Engine:
             if logs is None:
                 self._logs = tempfile.TemporaryDirectory(prefix="workbench-logs-")
                 logs = Path(self._logs.name)
-            self._pool = Pool(self.jobs, logs, self.cluster_address, self.memory, tensorflow)
+            self._pool = Pool(self.jobs, logs, self.cluster, self.memory, tensorflow)
         return self._pool
 
     def hosts(self) -> Hosts:

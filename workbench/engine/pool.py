@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
-from workbench.engine.preload import PARENT
+import yaml
+
+from workbench.engine.cluster import Cluster
+from workbench.engine.preload import PARENT, SCRATCH
 from workbench.engine.preload_tensorflow import warm_up
-from workbench.errors import WorkbenchError
+from workbench.files import open_private
 
 # Freed memory that a worker keeps for its next arrays.
 RETAINED_BYTES = 256 * 2**20
 
 
 class Pool:
-    """Workers that run one stage each; `start` returns at once, workers appear in `workers()` as they come up."""
+    """Workers that run one stage each; workers appear in `workers()` as they come up.
+
+    Scheduler, nannies and workers talk TLS with a certificate made for this pool, which nobody else has.
+    """
 
     def __init__(
-        self, jobs: int, logs: Path, address: str | None = None, memory: str = "auto", tensorflow: bool = False
+        self, jobs: int, logs: Path, cluster: Cluster | None = None, memory: str = "auto", tensorflow: bool = False
     ) -> None:
         import dask
         import distributed
@@ -45,20 +51,26 @@ class Pool:
                 "distributed.worker.memory.pause": False,
                 "distributed.worker.memory.target": False,
                 "distributed.comm.timeouts.connect": "30s",
+                # There is no web server that could have pages.
+                "distributed.scheduler.http.routes": [],
             }
         )
         self._config.__enter__()
         self.cluster: Any = None
         self._sessions: list[int] = []
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         try:
-            if address is None:
-                self.cluster = _local_cluster(jobs, logs, memory, tensorflow, self._sessions)
-            self.client = distributed.Client(self.cluster or address, timeout=30, set_as_default=False)
-        except (OSError, TimeoutError) as error:
+            if cluster is not None:
+                self.client = cluster.connect()
+                return
+            # Dask's own place for what it writes is one that all users share, and modules are imported from it.
+            self._scratch = tempfile.TemporaryDirectory(prefix="workbench-pool-", ignore_cleanup_errors=True)
+            folders = Folders(logs, Path(self._scratch.name))
+            self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions)
+            self.client = distributed.Client(self.cluster, timeout=30, set_as_default=False)
+        except BaseException:
             self.close()
-            raise WorkbenchError(
-                f"no dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, or leave --cluster-address away."
-            ) from None
+            raise
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers that are up."""
@@ -102,15 +114,28 @@ class Pool:
         with contextlib.suppress(Exception):
             if self.cluster is not None:
                 self.cluster.close(timeout=3)
+        if self._scratch is not None:
+            self._scratch.cleanup()
         self._config.__exit__(None, None, None)
 
 
-def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
+class Folders(NamedTuple):
+    """Where the workers of a pool write: what they print, and what is gone with the pool."""
+
+    logs: Path
+    scratch: Path
+
+
+def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
     """Return a running cluster; the id of each worker's process session is added to `sessions`."""
     import psutil
-    from distributed import Scheduler
+    from distributed import Security
     from distributed.deploy.spec import SpecCluster
     from distributed.deploy.subprocess import Subprocess
+
+    from workbench.engine.servers import Scheduler
+
+    security = Security.temporary()
 
     class Worker(Subprocess):  # type: ignore[misc]  # distributed is untyped
         """A nanny with one worker, started as a command: unlike multiprocessing it never runs the user's script again."""
@@ -131,19 +156,29 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, session
                     *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
                 ],
                 "preload_nanny": ["workbench.engine.preload"],
-                "dashboard": False,
                 "env": worker_environment(jobs),
+                "local_directory": str(folders.scratch),
+                "security": {k: v for k in Security.__slots__ if isinstance(v := getattr(security, k), (str, bool))},
                 "silence_logs": logging.CRITICAL,
             }
-            spec = json.dumps({"cls": "distributed.Nanny", "opts": options})
-            command = [sys.executable, "-m", "dask", "spec", self.scheduler, "--spec", spec]
-            with (logs / f"worker-{os.getpid()}-{self.name}.log").open("ab") as log:
+            # Safely: modules come from the caller's import path, not from wherever it happens to work.
+            python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
+            command = [*python, "-m", "dask", "spec", self.scheduler, "--spec-file", "/dev/stdin"]
+            log = open_private(folders.logs / f"worker-{os.getpid()}-{self.name}.log")
+            with log, _unseen({"cls": "workbench.engine.servers.Nanny", "opts": options}) as spec:
                 self.process = await asyncio.create_subprocess_exec(
                     *command,
-                    stdin=asyncio.subprocess.DEVNULL,
+                    stdin=spec,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **worker_environment(jobs), PARENT: str(os.getpid())},
+                    env={
+                        **os.environ,
+                        **worker_environment(jobs),
+                        PARENT: str(os.getpid()),
+                        SCRATCH: str(folders.scratch),
+                        # What TensorFlow and others leave behind when they are killed goes with the pool.
+                        "TMPDIR": str(folders.scratch),
+                    },
                     start_new_session=True,
                 )
                 sessions.append(self.process.pid)
@@ -155,16 +190,32 @@ def _local_cluster(jobs: int, logs: Path, memory: str, tensorflow: bool, session
 
     scheduler = {
         "cls": Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        "options": {
+            "protocol": "tls",
+            "security": security,
+            "host": "127.0.0.1",
+            "port": 0,
+            "dashboard": False,
+            "local_directory": str(folders.scratch),
+        },
     }
     worker = {"cls": Worker, "options": {}}
     return SpecCluster(
         workers=dict.fromkeys(range(jobs), worker),
         scheduler=scheduler,
         worker=worker,
+        security=security,
         name="workbench",
         silence_logs=logging.CRITICAL,
     )
+
+
+def _unseen(spec: dict[str, Any]) -> IO[bytes]:
+    """Return a nanny's specification as a file without a name: it holds the key, and command lines are public."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller's to close
+    file.write(yaml.safe_dump(spec).encode())
+    file.seek(0)
+    return file
 
 
 def worker_environment(jobs: int) -> dict[str, str]:
@@ -175,7 +226,7 @@ def worker_environment(jobs: int) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONPATH": _import_path(),
         "TQDM_DISABLE": "1",
         # Dask asks malloc to hand memory back at once, and every large array then pays for its pages again; without
         # that, conversion is a fifth faster.
@@ -184,7 +235,17 @@ def worker_environment(jobs: int) -> dict[str, str]:
         # Dask would look at the stack a hundred times a second, and TensorFlow's stacks are deep.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
         "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+        "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
     }
+
+
+def _import_path() -> str:
+    """Return where the caller imports from; an empty part, as notebooks have it, is the folder that it works in."""
+    here = ""
+    if "" in sys.path:
+        with contextlib.suppress(FileNotFoundError):
+            here = os.getcwd()
+    return os.pathsep.join(p for p in (part or here for part in sys.path) if p)
 
 
 def threads_per_worker(jobs: int) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,6 +16,8 @@ import time
 PR_SET_PDEATHSIG = 1
 # The environment variable that names the process which started a nanny.
 PARENT = "WORKBENCH_PARENT_PID"
+# The one that names the folder which a pool removes in the end, and a nanny where its pool was killed.
+SCRATCH = "WORKBENCH_POOL_SCRATCH"
 
 
 def dask_setup(server: object) -> None:
@@ -23,6 +26,8 @@ def dask_setup(server: object) -> None:
         faulthandler.enable()
     # A nanny is told its parent: a parent that was killed while the nanny started has already been replaced.
     nanny = type(server).__name__ == "Nanny"
+    # Whatever the caller's, others write nothing of ours.
+    os.umask(os.umask(0o077) | 0o022)
     parent = int(os.environ[PARENT]) if nanny and PARENT in os.environ else os.getppid()
     if sys.platform == "linux" and type(server).__name__ == "Worker":
         # Native code that keeps the interpreter's lock stops the thread below; the kernel ends such a worker.
@@ -33,6 +38,8 @@ def dask_setup(server: object) -> None:
         # parent must not leave them behind.
         while os.getppid() == parent:
             time.sleep(0.5)
+        if nanny and SCRATCH in os.environ:
+            shutil.rmtree(os.environ[SCRATCH], ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()

@@ -42,6 +42,7 @@ class Request:
     study: str | None = None
     jobs: int | None = None
     cluster_address: str | None = None
+    cluster_security: Any = None
     allow_code: bool = False
     retry_failed: bool = False
     command: str = ""

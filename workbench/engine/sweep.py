@@ -33,7 +33,9 @@ def run_sweep(
 
     Raises WorkbenchError for a mistake in the request (nothing is written then), Cancelled when asked to stop.
     """
-    engine = request.engine or Engine(request.workers, request.cluster_address, request.grid.limits.memory)
+    engine = request.engine or Engine(
+        request.workers, request.cluster_address, request.grid.limits.memory, request.cluster_security
+    )
 
     def wait() -> None:
         listener(Event("phase", "prepare", "waiting for another sweep to end"))

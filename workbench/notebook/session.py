@@ -6,7 +6,7 @@ import atexit
 import shlex
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -50,6 +50,15 @@ CHECKED_SECONDS = 2.0
 KNOWN_SECONDS = 60.0
 
 
+class Workers(NamedTuple):
+    """What the workers of an engine are asked to be, in the order in which it takes it."""
+
+    jobs: int | None
+    cluster_address: str | None
+    memory: str
+    cluster_security: dict[str, str] | None
+
+
 class Session(Host):
     """One notebook's state; every verb runs through `run`."""
 
@@ -62,7 +71,7 @@ class Session(Host):
         self._started: list[Study] = []
         self._line: list[str] = []
         self._engine: Engine | None = None
-        self._engine_of: tuple[int | None, str | None, str] | None = None
+        self._engine_of: Workers | None = None
         atexit.register(self.close)
 
     @property
@@ -155,7 +164,12 @@ class Session(Host):
     def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
         """Start a sweep in the background and return its handle; a mistake that is found soon is raised here."""
         options = {"store": self.store, **{k: v for k, v in options.items() if v is not None}}
-        wanted = (options.pop("jobs", None), options.pop("cluster_address", None), grid.limits.memory)
+        wanted = Workers(
+            options.pop("jobs", None),
+            options.pop("cluster_address", None),
+            grid.limits.memory,
+            options.pop("cluster_security", None),
+        )
         engine = self._workers(wanted)
         study = api.sweep(model, data, grid, wait=False, engine=engine, command=self.command, **options)
         study.begun(CHECKED_SECONDS)
@@ -194,7 +208,7 @@ class Session(Host):
     def _started_as(self, name: str) -> Study | None:
         return next((s for s in reversed(self._started) if s.begun(0) and s.name == name), None)
 
-    def _workers(self, wanted: tuple[int | None, str | None, str]) -> Engine:
+    def _workers(self, wanted: Workers) -> Engine:
         """Return the session's warm workers; others than before where these are asked for."""
         if self._engine is None or wanted != self._engine_of:
             if any(s.running for s in self._started):

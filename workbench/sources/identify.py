@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
-from workbench.files import file_sha256, tree_sha256
+from workbench.files import file_sha256, make_within, tree_sha256
 from workbench.sources.keras_file import read_keras_file
 from workbench.values.source import ModelInfo, SourceKind
 
@@ -114,8 +114,9 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     digest = hasher.hexdigest()
     path = keep / f"{digest}.h5"
     if not path.exists():
-        keep.mkdir(parents=True, exist_ok=True)
+        make_within(keep)
         partial = keep / f"{digest}.{os.getpid()}.partial.h5"
         model.save(partial, include_optimizer=False, save_format="h5")
+        partial.chmod(0o644)
         partial.replace(path)
     return ModelInfo(name=str(model.name), kind="keras", path=str(path.resolve()), sha256=digest, allow_code=allow_code)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256, tree_sha256
+from workbench.files import file_sha256, make_within, tree_sha256
 from workbench.values.trial import Artifact
 
 
@@ -22,7 +22,7 @@ class Artifacts:
         """Store bytes as an artifact of a kind, which is its file suffix."""
         name: str | None = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_within(self.folder)
             handle, name = tempfile.mkstemp(prefix="partial-", dir=self.folder)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -42,7 +42,7 @@ class Artifacts:
 
     def scratch(self) -> Path:
         """Return a new empty folder beside the artifacts, on the same file system."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_within(self.folder)
         return Path(tempfile.mkdtemp(prefix="partial-", dir=self.folder))
 
     def sweep(self, older_than: float) -> None:

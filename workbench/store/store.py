@@ -16,6 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
+from workbench.files import make_private, make_within
 from workbench.store.artifacts import Artifacts
 from workbench.store.tables import (
     LAYOUT,
@@ -51,8 +52,9 @@ class Store:
         self.data = self.root / "data"
         self.logs = self.root / "logs"
         try:
-            for folder in (self.root, self.artifacts.folder, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.root)
+            for folder in (self.artifacts.folder, self.logs):
+                make_within(folder)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
             url = chosen if is_url else f"sqlite:///{self.root / 'store.db'}"

@@ -14,7 +14,10 @@ Group = Literal["what", "how", "options", "settings", "where"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 # What a field is about by the name of its parameter, where its description does not say it.
 _WHAT = ("model", "data", "file", "source", "name", "study", "trial", "primary", "runtimes", "recipe")
-_WHERE = ("store", "jobs", "cluster_address", "allow_code", "retry_failed", "profile", "form", "node_data", "out")
+_WHERE = (
+    *("store", "jobs", "cluster_address", "cluster_ca", "cluster_cert", "cluster_key"),
+    *("allow_code", "retry_failed", "profile", "form", "node_data", "out"),
+)
 
 
 class Field(NamedTuple):

@@ -1,0 +1,27 @@
+"""Dask's scheduler, nanny and worker without the web servers that each opens beside its own socket, for anybody to ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import distributed
+
+
+class _NoWeb:
+    def start_http_server(self, *_: Any, **__: Any) -> None:
+        """Open nothing: a page of health and figures would answer every user of the machine."""
+
+
+class Scheduler(_NoWeb, distributed.Scheduler):
+    """A scheduler that listens on one socket."""
+
+
+class Worker(_NoWeb, distributed.Worker):
+    """A worker that listens on one socket."""
+
+
+class Nanny(distributed.Nanny):
+    """A nanny of such a worker."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, worker_class=Worker, **options)
