@@ -16,6 +16,7 @@ import numpy as np
 from workbench.data.materialize import open_split
 from workbench.engine.job import Job
 from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
+from workbench.engine.residue import none_left
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.flatbuffer.signature import Names, readable
 from workbench.recipes import grammar
@@ -35,23 +36,29 @@ def run_stage(
     kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int
 ) -> dict[str, Any]:
     """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason."""
-    job = Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
     begin = time.monotonic()
     wait_for_import()
+    with none_left():
+        result = _run(
+            Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
+        )
+    return {**result, "seconds": time.monotonic() - begin}
+
+
+def _run(job: Job) -> dict[str, Any]:
     try:
-        result = HANDLERS[kind](job)
+        result = HANDLERS[job.kind](job)
     except WorkbenchError as error:
-        return {"error": str(error), "seconds": time.monotonic() - begin}
+        return {"error": str(error)}
     except MemoryError:
-        return {"error": f"out of memory in stage {kind!r}", "seconds": time.monotonic() - begin}
+        return {"error": f"out of memory in stage {job.kind!r}"}
     except Exception as error:
         # A bug, or a stranger's technique: its class may exist in this process only, so it goes back as text.
-        return {"error": _told(error), "seconds": time.monotonic() - begin}
+        return {"error": _told(error)}
     finally:
         for folder in job.temporary:
             shutil.rmtree(folder, ignore_errors=True)
-    result.update(notes=job.notes, seconds=time.monotonic() - begin, pid=os.getpid())
-    return result
+    return {**result, "notes": job.notes, "pid": os.getpid()}
 
 
 def _told(error: Exception) -> str:

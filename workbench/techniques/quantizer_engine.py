@@ -44,16 +44,16 @@ def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dic
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
 
 
-def _callable(float_model: Path, samples: list[Sample]) -> tuple[str | bytes, list[Sample]]:
+def _callable(float_model: Path, samples: list[Sample]) -> tuple[bytearray, list[Sample]]:
     """Return a model whose inputs can be named in a call, and its samples.
 
     LiteRT runs a signature by keyword, where a method of Python has taken `self`; any other text will do.
     """
     if not samples or "self" not in samples[0]:
-        return str(float_model), samples
+        return _content(float_model), samples
     free = next(n for n in map("input_{}".format, range(len(samples[0]) + 1)) if n not in samples[0])
     renamed = [{free if n == "self" else n: v for n, v in sample.items()} for sample in samples]
-    return Names(inputs={"self": free}).publish(float_model.read_bytes()), renamed
+    return bytearray(Names(inputs={"self": free}).publish(float_model.read_bytes())), renamed
 
 
 def quantize(
@@ -71,11 +71,16 @@ def quantize(
     return bytes(result.quantized_model)
 
 
+def _content(model: Path) -> bytearray:
+    """Return a file's bytes: given a path, the engine maps the file and never closes it (litert-quantizer 0.11)."""
+    return bytearray(model.read_bytes())
+
+
 def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "tensor"]) -> Any:
     from litert_quantizer import qtyping, quantizer
     from litert_quantizer.algorithm_manager import AlgorithmName
 
-    made = quantizer.Quantizer(str(float_model))
+    made = quantizer.Quantizer(_content(float_model))
     every = qtyping.TFLOperationName.ALL_SUPPORTED
     grain = qtyping.QuantGranularity
     chosen = grain.TENSORWISE if granularity == "tensor" else grain.CHANNELWISE
