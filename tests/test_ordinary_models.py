@@ -112,8 +112,8 @@ def functions(k: Any) -> Any:
         tf.nn.conv1d(x, np.ones((3, 4, 2), np.float32), 1, "SAME"), tf.nn.avg_pool1d(x, 2, 2, "VALID"), tf.nn.l2_normalize(x, -1), tf.nn.bias_add(x, [1.0, 2.0, 3.0, 4.0]),
         tf.identity(x), tf.stop_gradient(x), tf.broadcast_to(x[:, :1], tf.shape(x)), tf.repeat(x, 2, axis=1), tf.roll(x, 1, 1), tf.cumsum(x, 1), tf.zeros_like(x), tf.ones_like(x),
         tf.abs(x), tf.exp(x), tf.sqrt(x), tf.square(x), tf.maximum(x, 0.5), tf.minimum(x, 0.5), tf.round(x), tf.math.floormod(x, 2.0), tf.math.erf(x), tf.math.squared_difference(x, 1.0),
-        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.meshgrid(x[:, 0, 0], x[:, 0, 1]), tf.sort(x, 1), tf.experimental.numpy.add(x, 1.0),
-        tf_keras.backend.mean(x, axis=1), tf_keras.backend.dot(x, np.ones((4, 2), np.float32)), tf_keras.backend.softmax(x), tf_keras.activations.swish(x), tf_keras.backend.sum(x),
+        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.meshgrid(x[:, 0, 0], x[:, 0, 1]), tf.sort(x, 1),
+        tf_keras.backend.mean(x, axis=1), tf_keras.backend.batch_dot(x, x, axes=1), tf_keras.backend.softmax(x), tf_keras.activations.swish(x), tf_keras.backend.sum(x),
         tf.debugging.check_numerics(x, "odd"), tf.quantization.fake_quant_with_min_max_args(x), tf.strings.as_string(x), tf.bitwise.invert(tf.cast(x, "int32")),
     ]  # fmt: skip
     return x, tf.nest.flatten(made)

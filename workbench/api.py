@@ -114,7 +114,7 @@ def batch(
 
 
 def load_model(path: str | Path, allow_code: bool = False) -> Any:
-    """Return a fresh tf_keras model from a `.keras` or `.h5` file; Lambda layers are refused unless `allow_code`."""
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file; what could run code in it is refused unless `allow_code`."""
     from workbench.sources.identify import identify
     from workbench.sources.load import load_keras
 

@@ -70,7 +70,11 @@ class Swept(Result):
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
 @flags.cluster_options("a dask scheduler to use instead of local workers")
 @flags.settings_options
-@click.option("--allow-code", is_flag=True, help="load Lambda layers, which are Python code, from the model file")
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="let the model file run code: Lambda layers, classes of its own, operators on files",
+)
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
 @click.option(
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"

@@ -42,7 +42,11 @@ class Facts(Result):
 
 @click.command()
 @click.argument("model")
-@click.option("--allow-code", is_flag=True, help="load Lambda layers, which are Python code, from the model file")
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="let the model file run code: Lambda layers, classes of its own, operators on files",
+)
 @flags.store_option
 @click.pass_obj
 def model(session: Session, model: str, allow_code: bool, store: str | None) -> Facts:
