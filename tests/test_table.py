@@ -201,3 +201,15 @@ def test_a_model_of_numbers_is_swept_on_its_table(tmp_path: Path) -> None:
     by_recipe = {t.recipe: t.quality.accuracy for t in study.trials if t.quality}
     assert by_recipe["float32"] == pytest.approx(truth)
     assert abs((by_recipe["int8"] or 0) - truth) < 0.08
+
+
+@pytest.mark.slow
+def test_a_sweep_shapes_rows_to_the_model(small_tflite: Path, tmp_path: Path) -> None:
+    """The model takes images of 8 x 8 x 1; a row has 64 numbers."""
+    draw = np.random.default_rng(0)
+    names = ",".join(f"p{i}" for i in range(64))
+    body = "\n".join(",".join(f"{v:.3f}" for v in draw.random(64)) + f",{i % 6}" for i in range(60))
+    path = table(tmp_path, f"{names},y\n{body}\n")
+    study = workbench.sweep(small_tflite, path, {"quantize": ["float32"], "measure": {"skip": True}}, store=tmp_path / "store")  # fmt: skip
+    assert study.record.dataset.inputs == {"": (8, 8, 1)}
+    assert [t.state for t in study.trials] == ["ok"]
