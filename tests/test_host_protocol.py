@@ -299,7 +299,7 @@ def test_large_arrays_come_whole() -> None:
     given_ = encode(protocol.Given(arrays=heads_of({"x": values})))
 
     def write() -> None:
-        Channel(theirs).send(1, given_, [memoryview(values).cast("B")])
+        Channel(theirs).send(1, given_, [memoryview(values.tobytes())])
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -133,7 +133,8 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_delegate_that_hangs_is_told_and_lets_others_measure(hanging: Path, hosts: Hosts, small_tflite: Path) -> None:
     """It hangs without the lock; and it ends when asked to."""
-    cancel, told = threading.Event(), []
+    cancel = threading.Event()
+    told: list[str] = []
     found: list[Measured] = []
     watch = Watch(cancel, on_wait=told.append)
     arguments = (
@@ -231,7 +232,7 @@ def test_the_command_line_tells_for_whom_it_waits(verb: list[str], small_tflite:
 def test_the_command_line_gives_up_in_words(verb: list[str], small_tflite: Path) -> None:
     with machine_lock("study digits"):
         process = waiting([*verb, str(small_tflite), "--wait", "0"])
-        out, said = process.communicate(timeout=SOON * 3)
+        _, said = process.communicate(timeout=SOON * 3)
     assert process.returncode not in (0, None)
     assert "Traceback" not in said
     assert f"another measurement has this machine: process {os.getpid()}, `study digits`" in " ".join(said.split())
