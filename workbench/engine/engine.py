@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +35,6 @@ class Engine:
         self.cluster = own_cluster(cluster_address, cluster_security)
         self.memory = memory or Limits().memory
         self._pool: Pool | None = None
-        self._logs: tempfile.TemporaryDirectory[str] | None = None
         self._hosts: Hosts | None = None
         self._turn = threading.Lock()
 
@@ -57,14 +55,11 @@ class Engine:
             self._turn.release()
 
     def pool(self, logs: Path | None = None, tensorflow: bool = False) -> Pool:
-        """Return the running pool, started now if need be; workers write what they print into `logs`.
+        """Return the running pool, started now if need be; workers write what they print into `logs`, or where it goes with them.
 
         With `tensorflow` new workers import it while they wait for their first stage.
         """
         if self._pool is None:
-            if logs is None:
-                self._logs = tempfile.TemporaryDirectory(prefix="workbench-logs-")
-                logs = Path(self._logs.name)
             self._pool = Pool(self.jobs, logs, self.cluster, self.memory, tensorflow)
         return self._pool
 
@@ -88,9 +83,6 @@ class Engine:
         if self._hosts is not None:
             self._hosts.close()
             self._hosts = None
-        if self._logs is not None:
-            self._logs.cleanup()
-            self._logs = None
 
     def __enter__(self) -> Engine:
         return self

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ import yaml
 from workbench.engine.cluster import Cluster
 from workbench.engine.preload import PARENT, SCRATCH
 from workbench.engine.preload_tensorflow import warm_up
+from workbench.engine.sessions import end_sessions
 from workbench.files import open_private
 
 # Freed memory that a worker keeps for its next arrays.
@@ -32,7 +32,12 @@ class Pool:
     """
 
     def __init__(
-        self, jobs: int, logs: Path, cluster: Cluster | None = None, memory: str = "auto", tensorflow: bool = False
+        self,
+        jobs: int,
+        logs: Path | None,
+        cluster: Cluster | None = None,
+        memory: str = "auto",
+        tensorflow: bool = False,
     ) -> None:
         import dask
         import distributed
@@ -65,7 +70,8 @@ class Pool:
                 return
             # Dask's own place for what it writes is one that all users share, and modules are imported from it.
             self._scratch = tempfile.TemporaryDirectory(prefix="workbench-pool-", ignore_cleanup_errors=True)
-            folders = Folders(logs, Path(self._scratch.name))
+            scratch = Path(self._scratch.name)
+            folders = Folders(logs or scratch, scratch)
             self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions)
             self.client = distributed.Client(self.cluster, timeout=30, set_as_default=False)
         except BaseException:
@@ -104,9 +110,7 @@ class Pool:
     def close(self) -> None:
         """End the local workers; a cluster given by address is left as it is."""
         # Finished work is in the store; asking workers that start or train to leave would only take time.
-        for session in self._sessions:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(session, signal.SIGKILL)
+        end_sessions(self._sessions)
         client = getattr(self, "client", None)
         with contextlib.suppress(Exception):  # closing a broken cluster may fail in many ways
             if client is not None:

@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from workbench.engine.sessions import kill_sessions
+
 # From <sys/prctl.h>: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
 # The environment variable that names the process which started a nanny.
@@ -38,8 +40,11 @@ def dask_setup(server: object) -> None:
         # parent must not leave them behind.
         while os.getppid() == parent:
             time.sleep(0.5)
-        if nanny and SCRATCH in os.environ:
-            shutil.rmtree(os.environ[SCRATCH], ignore_errors=True)
+        if nanny:
+            # Not the resource tracker: it clears away what is left once this process has ended too.
+            kill_sessions([os.getsid(0)])
+            if SCRATCH in os.environ:
+                shutil.rmtree(os.environ[SCRATCH], ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
