@@ -62,7 +62,7 @@ def reachable() -> Iterator[Path]:
 
 def look(folder: Path) -> Look:
     """Return inode, mode, size and time of everything in a folder, by name, the folder itself among it."""
-    found = {}
+    found: Look = {}
     for path in (folder, *folder.rglob("*")):
         status = path.lstat()
         found[str(path.relative_to(folder))] = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)

@@ -384,14 +384,14 @@ def test_a_database_that_breaks_later_is_a_message(store: Store) -> None:
 # ---- several processes
 
 WRITER = """
-import sys, time
+import sys
 import numpy as np
 from workbench.store.store import Store
 from workbench.values.trial import Measurement, Trial
 
-root, me, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
-while time.time() < start:
-    pass
+root, me = sys.argv[1], sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
 store = Store(root)
 for i in range(40):
     store.artifacts.put_bytes(f"file {i}".encode(), "bin")
@@ -404,14 +404,27 @@ for i in range(40):
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     """The store does not exist when they begin: making it is a race too."""
-    root, start = tmp_path / "store", time.time() + 2.0
+    root = tmp_path / "store"
     names = ["a", "b", "c"]
     processes = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(root), n, str(start)], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(root), n],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for n in names
     ]
     for process in processes:
-        _, said = process.communicate(timeout=120)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
     store = Store(root)
     expected = {f"{n}-{i}" for n in names for i in range(40)}
@@ -427,9 +440,9 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_a_whole_store(tmp_path: Path) -> None:
     root = tmp_path / "store"
     endless = WRITER.replace("range(40)", "range(10**9)")
-    process = subprocess.Popen([sys.executable, "-c", endless, str(root), "a", "0"])
+    process = subprocess.Popen([sys.executable, "-c", endless, str(root), "a"], stdin=subprocess.DEVNULL)
     store = Store(root)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(store.trials("s")) < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()

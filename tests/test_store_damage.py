@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -602,7 +603,7 @@ def kept_without_hash(store: Store) -> None:
         (unfinished_data, "unfinished"),
         (strange_data, "unknown"),
         (kept_without_hash, "unknown"),
-        (lambda store: removed(store.artifacts.path(intact.hashlib.sha256(b"{}").hexdigest(), "tflite")), "absent"),
+        (lambda store: removed(store.artifacts.path(hashlib.sha256(b"{}").hexdigest(), "tflite")), "absent"),
     ],
 )
 def test_what_is_in_nobodys_way_is_listed(

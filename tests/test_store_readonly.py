@@ -76,8 +76,8 @@ def another(store: Path, count: int = 0, then: str = "sleep") -> Iterator[subpro
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(store), str(count), then], stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
     finally:
@@ -224,7 +224,8 @@ def test_another_process_has_it_open(made: Path, count: int) -> None:
 
 def test_another_process_writes_meanwhile(made: Path) -> None:
     """Every answer is whole, and new trials are seen as they come."""
-    store, seen = Reader(made), []
+    store = Reader(made)
+    seen: list[int] = []
     with another(made, 0, "write"):
         deadline = time.monotonic() + 120
         while not (seen and seen[-1] == 200) and time.monotonic() < deadline:

@@ -396,7 +396,7 @@ def test_texts_that_are_not_utf8(folder: Path, column: str, capsys: pytest.Captu
 # ---- stages
 
 
-RESULT = {"artifact": None, "data": {}, "notes": [], "seconds": 1.0, "pid": 7}
+RESULT: Json = {"artifact": None, "data": {}, "notes": [], "seconds": 1.0, "pid": 7}
 
 
 @shapes

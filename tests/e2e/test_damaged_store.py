@@ -196,7 +196,8 @@ def test_what_failed_for_damage_is_mended_by_trying_again(swept: Swept) -> None:
 def test_damaged_while_the_sweep_runs(swept: Swept, tmp_path: Path) -> None:
     """Whatever appears in the store is cut short for the first second of its life, now and then."""
     store = tmp_path / "store"
-    stop, cut = threading.Event(), set()
+    stop = threading.Event()
+    cut: set[str] = set()
 
     def spoil() -> None:
         while not stop.is_set() and len(cut) < 3:

