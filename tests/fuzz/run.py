@@ -28,8 +28,8 @@ import mutators  # noqa: E402
 import wired  # noqa: E402
 from deep import rewrite  # noqa: E402
 
-# Of the clock, so generous: a busy machine is no hang.
-SECONDS = 60.0
+# Of the clock, so generous: a busy machine is no hang, and reading a Keras file has a limit of 60 s of its own.
+SECONDS = 120.0
 # One in so many also runs in LiteRT, in host processes.
 NATIVE_EVERY = 25
 BAD = ("crash", "hang", "traceback")
@@ -101,7 +101,11 @@ class Child:
         self.process.kill()
         said = self.process.communicate()[1] or ""
         code, self.process = self.process.returncode, None
-        return ("crash", f"exit status {code}\n{said[-3000:]}") if answered else ("hang", f"no answer in {self.seconds:g} s")
+        return (
+            ("crash", f"exit status {code}\n{said[-3000:]}")
+            if answered
+            else ("hang", f"no answer in {self.seconds:g} s")
+        )
 
     def close(self) -> None:
         if self.process is not None:
@@ -168,7 +172,9 @@ def main() -> None:
             counts = fuzz(folder, kind, given.seed, given.count, given.keep, given.native_every)
             said = ", ".join(f"{counts[s]} {s}" for s in ("ok", "refused", *BAD))
             native = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()) if s.startswith("native "))
-            print(f"{kind}: {said}{'; ' + native if native else ''}; {time.monotonic() - begin:.0f} s, seed {given.seed}")
+            print(
+                f"{kind}: {said}{'; ' + native if native else ''}; {time.monotonic() - begin:.0f} s, seed {given.seed}"
+            )
             failed += bad(counts)
     sys.exit(int(failed > 0))
 

@@ -30,7 +30,9 @@ def checks(path: Path) -> Any:
     from workbench.flatbuffer import check_census, read_census
 
     found = read_census(path)
-    return [check_census(found, scheme=s, sparsity_target=0.5, clusters=16) for s in ("int8", "float16", "int4-block32")]
+    return [
+        check_census(found, scheme=s, sparsity_target=0.5, clusters=16) for s in ("int8", "float16", "int4-block32")
+    ]
 
 
 def source(path: Path) -> Any:

@@ -10,8 +10,9 @@ from typing import TextIO
 def main() -> None:
     """Run the command line; exit 0 done, 1 a run failed, 2 bad usage, 3 the output could not be written, 130 interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from workbench.cli.streams import ended, steady
+    from workbench.cli.streams import ended, name_files_in_utf8, steady
 
+    name_files_in_utf8()
     steady()
     sys.exit(ended(_run()))
 

@@ -45,6 +45,20 @@ class Steady(io.TextIOWrapper):
         super().flush()
 
 
+def name_files_in_utf8() -> None:
+    """Start the command again in Python's UTF-8 mode where the locale has file names in ASCII; else do nothing.
+
+    Python does so by itself in the C locale unless it is told not to. A name with other characters would go no further
+    than this process: neither JSON, SQLite nor LiteRT take the pieces that Python makes of it.
+    """
+    if sys.flags.utf8_mode or sys.getfilesystemencoding().lower() not in ("ascii", "us-ascii", "646"):
+        return
+    # What is printed stays what the terminal takes. The variables are for workers.
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    variables = {"PYTHONIOENCODING": f"{encoding}:backslashreplace", **os.environ, "PYTHONUTF8": "1"}
+    os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], variables)
+
+
 def steady() -> None:
     """Make the process's stdout and stderr steady; those that are closed are as `/dev/null`."""
     for number in (0, 1, 2):
