@@ -35,5 +35,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"workbench: {message}", file=sys.stderr)
+    # A message may name a file whose name is no text.
+    print(f"workbench: {message.encode('utf-8', 'backslashreplace').decode()}", file=sys.stderr)
     sys.exit(code)

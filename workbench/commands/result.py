@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbench import names
+
 Row = dict[str, Any]
 
 
@@ -87,9 +89,9 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writeheader()
     for row in rows:
         writer.writerow({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()})
-    return text.getvalue()
+    return names.printable(text.getvalue())
 
 
 def json_text(data: Any) -> str:
-    """Return data as indented JSON."""
-    return json.dumps(data, indent=2, ensure_ascii=False)
+    """Return data as indented JSON; what is no text in it, such as a file's name that is no UTF-8, as escapes."""
+    return names.printable(json.dumps(data, indent=2, ensure_ascii=False))
