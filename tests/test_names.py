@@ -263,7 +263,11 @@ TF2 = ("1st", "a-b", "input/1", "x.y", "inputs__0", "args", "kwargs", "name", "Z
 TF1 = ("my input", "self", "ünïcode", "inputs:0", "日本 😀", "1st", "a\nb", "%s", "<b>", "x" * 300)
 
 
-@pytest.mark.parametrize(("write", "name"), [*((saved, n) for n in TF2), *((saved_by_tf1, n) for n in TF1)], ids=ascii)
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [*((saved, n) for n in TF2), *((saved_by_tf1, n) for n in TF1)],
+    ids=lambda v: v.__name__ if callable(v) else ascii(v),
+)
 def test_saved_models_of_any_names(write: Any, name: str, tmp_path: Path) -> None:
     output = f"{name} out/1"
     folder = write(tmp_path / "source", "my key: 1", name, output)

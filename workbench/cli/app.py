@@ -17,7 +17,7 @@ from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
-from workbench.names import shell
+from workbench.names import printable, shell
 from workbench.study import Study
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
@@ -73,7 +73,7 @@ def print_result(found: Result) -> int:
             if isinstance(block, Table):
                 print_table(block.rows, block.title, block.empty)
             else:
-                print(block)
+                print(printable(str(block)))
     for note in found.said():
-        print(f"workbench: {note}", file=sys.stderr)
+        print(f"workbench: {printable(note)}", file=sys.stderr)
     return found.code

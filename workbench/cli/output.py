@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.commands.result import Row
+from workbench.names import printable
 from workbench.views.units import cell
 
 
@@ -22,12 +23,12 @@ def print_table(rows: Sequence[Row], title: str = "", empty: str = "nothing to s
     if not rows:
         console.print(f"{title}: {empty}" if title else empty, markup=False)
         return
-    table = Table(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=Text(printable(title)) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in rows[0]:
         numeric = all(_is_number(r[name]) for r in rows if r[name] not in (None, ""))
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
-        table.add_row(*[Text(cell(v)) for v in row.values()])
+        table.add_row(*[Text(printable(cell(v))) for v in row.values()])
     console.print(table)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbench import names
+
 Row = dict[str, Any]
 
 
@@ -91,9 +93,12 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writeheader()
     for row in rows:
         writer.writerow({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()})
-    return text.getvalue()
+    return names.printable(text.getvalue())
 
 
 def json_text(data: Any, ascii_only: bool = False) -> str:
-    """Return data as indented JSON; with `ascii_only` other characters are escaped, and the data stays the same."""
-    return json.dumps(data, indent=2, ensure_ascii=ascii_only)
+    """Return data as indented JSON, what is no text in it (a file's name that is no UTF-8) as escapes.
+
+    With `ascii_only` all other characters are escaped, and the data stays the same.
+    """
+    return names.printable(json.dumps(data, indent=2, ensure_ascii=ascii_only))

@@ -81,7 +81,8 @@ def save_keras(model: Any, folder: Path) -> Path:
     except (ValueError, OSError, UnicodeEncodeError):
         path.unlink(missing_ok=True)
         path = folder / "model.keras"
-        model.save(path, save_format="keras")
+        # In other threads than the first one "keras" means HDF5 to tf_keras.
+        model.save(path, save_format="keras_v3")
     return path
 
 
