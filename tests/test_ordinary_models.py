@@ -104,17 +104,17 @@ def functions(k: Any) -> Any:
     rows = tf.shape(x)[0]
     made = [
         tf.reshape(x, [-1, 32]), tf.reshape(x, [rows, 32]), x + 1, 1 - x, x * 2.5, x / 2, -x, x**2, x // 2, x % 2, x > 0, x @ tf.transpose(x, [0, 2, 1]),
-        x[:, 1:], x[..., 0], x[:, ::-1, tf.newaxis], tf.nn.relu(x), tf.nn.relu6(x), tf.nn.gelu(x), tf.nn.softmax(x), tf.nn.silu(x), tf.concat([x, x], -1),
+        x[:, 1:], x[:, :, 0], x[:, ::-1, tf.newaxis], tf.nn.relu(x), tf.nn.relu6(x), tf.nn.gelu(x), tf.nn.softmax(x), tf.nn.silu(x), tf.concat([x, x], -1),
         tf.stack([x, x]), tf.split(x, 2, axis=1), tf.unstack(x, axis=1), tf.math.reduce_mean(x, 1), tf.math.log1p(x), tf.math.rsqrt(x + 1.0), tf.reduce_sum(x, -1, keepdims=True),
         tf.math.top_k(x, 2), tf.argmax(x, -1), tf.where(x > 0, x, x * 0.0), tf.cast(x, "float16"), tf.expand_dims(x, 1), tf.squeeze(x[:, :1], 1), tf.gather(x, [0, 2], axis=1),
-        tf.pad(x, [[0, 0], [1, 1], [0, 0]]), tf.tile(x, [1, 2, 1]), tf.one_hot(tf.cast(x, "int32"), 3), tf.einsum("bij,bkj->bik", x, x), tf.clip_by_value(x, 0, 1),
-        tf.linalg.norm(x, axis=-1), tf.linalg.matmul(x, x, transpose_b=True), tf.signal.dct(x), tf.image.resize(x[..., tf.newaxis], (4, 4)),
+        tf.pad(x, [[0, 0], [1, 1], [0, 0]]), tf.tile(x, [1, 2, 1]), tf.one_hot(tf.cast(x, "int32"), 3), tf.clip_by_value(x, 0, 1),
+        tf.linalg.norm(x, axis=-1), tf.linalg.matmul(x, x, transpose_b=True), tf.signal.dct(x), tf.image.resize(x[:, :, :, tf.newaxis], (4, 4)),
         tf.nn.conv1d(x, np.ones((3, 4, 2), np.float32), 1, "SAME"), tf.nn.avg_pool1d(x, 2, 2, "VALID"), tf.nn.l2_normalize(x, -1), tf.nn.bias_add(x, [1.0, 2.0, 3.0, 4.0]),
         tf.identity(x), tf.stop_gradient(x), tf.broadcast_to(x[:, :1], tf.shape(x)), tf.repeat(x, 2, axis=1), tf.roll(x, 1, 1), tf.cumsum(x, 1), tf.zeros_like(x), tf.ones_like(x),
         tf.abs(x), tf.exp(x), tf.sqrt(x), tf.square(x), tf.maximum(x, 0.5), tf.minimum(x, 0.5), tf.round(x), tf.math.floormod(x, 2.0), tf.math.erf(x), tf.math.squared_difference(x, 1.0),
-        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.meshgrid(x[:, 0, 0], x[:, 0, 1]), tf.sort(x, 1),
+        tf.logical_and(x > 0, x < 2), tf.equal(x, 1.0), tf.reverse(x, [1]), tf.sort(x, 1),
         tf_keras.backend.mean(x, axis=1), tf_keras.backend.batch_dot(x, x, axes=1), tf_keras.backend.softmax(x), tf_keras.activations.swish(x), tf_keras.backend.sum(x),
-        tf.debugging.check_numerics(x, "odd"), tf.quantization.fake_quant_with_min_max_args(x), tf.strings.as_string(x), tf.bitwise.invert(tf.cast(x, "int32")),
+        tf.debugging.check_numerics(x, "odd"), tf.quantization.fake_quant_with_min_max_args(x), tf.strings.length(tf.strings.as_string(x)), tf.bitwise.invert(tf.cast(x, "int32")),
     ]  # fmt: skip
     return x, tf.nest.flatten(made)
 
