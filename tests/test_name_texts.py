@@ -178,7 +178,7 @@ def test_progress_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     with progress:
         for name in STUDIES:
             progress(Event("phase", "build", name, 1, 2))
-            shown = progress.bar.columns[-1].render(progress.bar.tasks[0])  # type: ignore[attr-defined]  # a column of text
+            shown = progress.bar.columns[-1].render(progress.bar.tasks[0])  # type: ignore[union-attr]  # a column of text
             assert str(shown) == name
 
 

@@ -23,7 +23,9 @@ def print_table(rows: Sequence[Row], title: str = "", empty: str = "nothing to s
     if not rows:
         console.print(f"{title}: {empty}" if title else empty, markup=False)
         return
-    table = Table(title=Text(printable(title)) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(
+        title=Text(printable(title)) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
     for name in rows[0]:
         numeric = all(_is_number(r[name]) for r in rows if r[name] not in (None, ""))
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)

@@ -40,7 +40,7 @@ def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     # Not the runner, which refuses a signature whose own name is empty.
     signatures = interpreter._get_full_signature_list()
-    named = next(iter(signatures.values()), {"inputs": {}, "outputs": {}})
+    named: dict[str, dict[str, int]] = next(iter(signatures.values()), {"inputs": {}, "outputs": {}})
     return _named(inputs, named["inputs"]), _named(outputs, named["outputs"])
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def open_model(path: Path, threads: int) -> Any:
     if not path.is_file():
         raise BadInput(f"model {str(path)!r} does not exist")
     try:
-        return Interpreter(model_path=os.fsencode(path), num_threads=threads)
+        return Interpreter(model_path=bytes(path), num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise BadInput(f"{str(path)!r} cannot be opened as a .tflite model: {error}") from None
 
