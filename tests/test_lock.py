@@ -162,7 +162,10 @@ def test_a_folder_of_ours_that_is_open_is_closed(mode: int, places: Path) -> Non
 def test_where_nothing_can_be_had_it_says_so(places: Path) -> None:
     plain(name_of(places))
     (places / "home" / ".cache").write_text("")
-    with pytest.raises(WorkbenchError, match=r"no folder that is this user's alone can be made; tried .*workbench-.*\.cache.* or set TMPDIR"):
+    with pytest.raises(
+        WorkbenchError,
+        match=r"no folder that is this user's alone can be made; tried .*workbench-.*\.cache.* or set TMPDIR",
+    ):
         private_folder()
 
 
