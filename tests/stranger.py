@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = 65534
-SECONDS = 3
+SECONDS = 2
 Attack = Callable[[], str]
 
 
