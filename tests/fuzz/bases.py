@@ -122,7 +122,7 @@ def npz() -> Made:
     import io
 
     draw = np.random.default_rng(0)
-    arrays = {"x_train": draw.random((20, 4, 4, 1), np.float32), "y_train": draw.integers(0, 3, 20)}
+    arrays: dict[str, Any] = {"x_train": draw.random((20, 4, 4, 1), np.float32), "y_train": draw.integers(0, 3, 20)}
     arrays |= {"x_test": arrays["x_train"][:10], "y_test": arrays["y_train"][:10]}
     for name, save in (("stored", np.savez), ("deflated", np.savez_compressed)):
         file = io.BytesIO()

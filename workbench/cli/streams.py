@@ -78,12 +78,11 @@ def steady() -> None:
 
 def _steady(stream: TextIO | None, number: int) -> Any:
     if stream is None:
-        return Steady(io.FileIO(number, "w", closefd=False), "utf-8", "backslashreplace")  # type: ignore[type-var]  # a raw file will do
+        return Steady(io.FileIO(number, "w", closefd=False), "utf-8", "backslashreplace")
     if type(stream) is not io.TextIOWrapper:
         return stream
-    keep = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
-    encoding = stream.encoding
-    return Steady(stream.detach(), encoding, "backslashreplace", **keep)
+    encoding, by_line, at_once = stream.encoding, stream.line_buffering, stream.write_through
+    return Steady(stream.detach(), encoding, "backslashreplace", None, by_line, at_once)
 
 
 def takes_unicode(stream: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.flatbuffer.budget import Budget, Spent
-from workbench.flatbuffer.numbers import BITS, count_distinct, count_zeros, densify, is_float, unpack
+from workbench.flatbuffer.numbers import BITS, Array, count_distinct, count_zeros, densify, is_float, unpack
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import ENDLESS, read_model, refusal
 from workbench.flatbuffer.records import Graph, Model, Operator, Tensor
@@ -146,7 +146,7 @@ def _inspect(tensor: Tensor, use: _Use, room: Budget) -> tuple[TensorCensus, int
     assert tensor.data is not None
     axis = _channel_axis(tensor, use)
     stored = unpack(tensor.data, tensor.type, tensor.elements)
-    dense = stored
+    dense: Array | None = stored
     if tensor.sparsity is not None:
         # Where a file's sparse tensors are too large to be filled in, what is stored is counted as below.
         dense = densify(stored, tensor.sparsity, tensor.shape) if room.allows(tensor.elements) else None

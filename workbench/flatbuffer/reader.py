@@ -164,7 +164,7 @@ class _Reader:
         sparsity = None if encoded is None else self.sparsity(encoded)
         bits = BITS.get(type_)
         if data is not None and bits is not None:
-            _check_fit(_brief(name), type_, shape, bits, data.size, sparse=sparsity is not None)
+            _check_fit(name, type_, shape, bits, data.size, sparse=sparsity is not None)
         return Tensor(
             name,
             type_,
@@ -272,11 +272,11 @@ class _Reader:
 
 def _check_fit(name: str, type_: str, shape: tuple[int, ...], bits: int, size: int, *, sparse: bool) -> None:
     if any(d < 0 for d in shape):
-        raise _Damaged(f"constant tensor {name} has the shape {list(shape)}")
+        raise _Damaged(f"constant tensor {_brief(name)} has the shape {list(shape)}")
     dense = -(-math.prod(shape) * bits // 8)
     if size > dense or (size < dense and not sparse):
         raise _Damaged(
-            f"constant tensor {name}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}"
+            f"constant tensor {_brief(name)}, {type_}{list(shape)}, needs {dense:,} bytes and its buffer holds {size:,}"
         )
 
 
