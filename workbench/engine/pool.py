@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -63,14 +65,15 @@ class Pool:
         self._config.__enter__()
         self.cluster: Any = None
         self._sessions: list[int] = []
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._end: Callable[[], Any] = lambda: None
         try:
             if cluster is not None:
                 self.client = cluster.connect()
                 return
             # Dask's own place for what it writes is one that all users share, and modules are imported from it.
-            self._scratch = tempfile.TemporaryDirectory(prefix="workbench-pool-", ignore_cleanup_errors=True)
-            scratch = Path(self._scratch.name)
+            scratch = Path(tempfile.mkdtemp(prefix="workbench-pool-"))
+            # Also where nobody closes the pool: its owner forgets it, or the process ends.
+            self._end = weakref.finalize(self, _end, self._sessions, scratch)
             folders = Folders(logs or scratch, scratch)
             self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions)
             self.client = distributed.Client(self.cluster, timeout=30, set_as_default=False)
@@ -118,9 +121,15 @@ class Pool:
         with contextlib.suppress(Exception):
             if self.cluster is not None:
                 self.cluster.close(timeout=3)
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._end()
         self._config.__exit__(None, None, None)
+
+
+def _end(sessions: list[int], scratch: Path) -> None:
+    """End all processes of these sessions and remove what they wrote."""
+    end_sessions(sessions)
+    sessions.clear()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 class Folders(NamedTuple):
@@ -188,7 +197,9 @@ def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, s
                 sessions.append(self.process.pid)
 
         async def close(self) -> None:
-            # Killed as a whole before (see `Pool.close`), it may be gone already.
+            if self.process is not None:
+                # Dask closes what a caller has left open as its process ends. `Pool.close` was here before.
+                end_sessions([self.process.pid])
             with contextlib.suppress(psutil.NoSuchProcess):
                 await super().close()
 
