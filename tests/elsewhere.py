@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,27 +19,37 @@ import workbench
 
 ROOT = Path(workbench.__file__).resolve().parents[1]
 NOBODY = 65534
-AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 Look = dict[str, tuple[int, ...]]
 
 
 def need_another_user() -> None:
-    """Skip the test where commands cannot be run as another user, or that user cannot run this Python."""
+    """Skip the test where commands cannot be run as another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can run a command as another user")
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is not installed")
     if as_nobody(["-c", "import workbench"], Path("/")).returncode:
-        pytest.skip("another user cannot read this Python's files")
+        pytest.skip("another user cannot run this Python, even with the right to read everything")
+
+
+@functools.cache
+def _switch() -> tuple[str, ...]:
+    """Return what comes before a command that another user is to run; where Python lies in a closed folder, he may read everything, but write nothing."""
+    plain = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    runs = shlex.join([sys.executable, "-c", "import os"])
+    # By way of a shell, which has no rights of root any more when it looks for Python.
+    if subprocess.run([*plain, "sh", "-c", runs], capture_output=True, check=False).returncode == 0:
+        return plain
+    return (*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 def as_nobody(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python as another user in a folder."""
+    """Run this Python as another user in a folder; he can write only what he may, but perhaps read more."""
     search = os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WORKBENCH_")}
     env = {**kept, "HOME": "/nonexistent", "PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
-        [*AS_NOBODY, sys.executable, *arguments],
+        [*_switch(), sys.executable, *arguments],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -45,6 +57,29 @@ def as_nobody(arguments: list[str], folder: Path, **environment: str) -> subproc
         timeout=240,
         check=False,
     )
+
+
+def told_as_nobody(ask: Callable[[], str]) -> str:
+    """Return what a function says in a copy of this process that belongs to another user, who may neither read nor write what he may not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            said = ask()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
 
 
 @contextmanager

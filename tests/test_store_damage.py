@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from damages import FILES, FOLDERS, Damage, a_dangling_link, a_link, emptied, longer, removed
-from elsewhere import NOBODY, as_nobody, need_another_user, reachable
+from elsewhere import NOBODY, reachable, told_as_nobody
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stored import store_study
@@ -293,18 +293,21 @@ def test_processes_that_find_the_same_damage(store: Store) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_damaged_too() -> None:
-    need_another_user()
-    code = (
-        "import sys; from workbench.store.store import Store; s = Store(sys.argv[1]); p = s.artifacts.put_bytes(b'x', 'bin')\n"
-        "import os; os.chmod(p.path, 0); print(s.intact(p), os.path.exists(p.path))\n"
-        "q = s.artifacts.put_folder(s.artifacts.scratch(), 'savedmodel'); os.chmod(q.path, 0); print(s.intact(q), os.path.exists(q.path))"
-    )
-    with reachable() as folder:
-        os.chown(folder, NOBODY, NOBODY)
-        done = as_nobody(["-c", code, str(folder / "store")], folder)
-        assert done.stdout.split() == ["False"] * 4, done.stderr
-        assert len(aside(Reader(folder / "store"))) == 2
-        assert "cannot be read: " in (folder / "store" / DAMAGED / LOG).read_text()
+    def ask() -> str:
+        store = Store(root)
+        file = store.artifacts.put_bytes(b"x", "bin")
+        folder = store.artifacts.put_folder(store.artifacts.scratch(), "savedmodel")
+        for artifact in (file, folder):
+            os.chmod(artifact.path, 0)
+        return f"{store.intact(file)} {store.intact(folder)} {os.path.exists(file.path)} {os.path.exists(folder.path)}"
+
+    with reachable() as shared:
+        if os.geteuid() == 0:
+            os.chown(shared, NOBODY, NOBODY)
+        root = shared / "store"
+        assert told_as_nobody(ask) == "False False False False"
+        assert len(aside(Reader(root))) == 2
+        assert "cannot be read: " in (root / DAMAGED / LOG).read_text()
 
 
 def test_what_cannot_be_set_aside_is_a_message(store: Store) -> None:

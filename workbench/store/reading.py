@@ -88,7 +88,8 @@ class SqliteFile:
         _, log, index, journal = before
         whole = not (log and log[1]) and not (journal and journal[1])
         with _opening:
-            ours = str(self.file) in _written
+            # Since then the right to write may have gone.
+            ours = str(self.file) in _written and os.access(self.file, os.W_OK) and os.access(self.file.parent, os.W_OK)
             if not ours and whole and (index is None or log is None):
                 return _ask(self.file, "mode=ro&immutable=1", ask), self._seen() == before
         if ours:
