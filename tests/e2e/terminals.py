@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -96,17 +95,12 @@ PLACES = (
     Place("nobody-reads-either", '{ "$@" 2>&1; } | true', silent=True),
     Place("read-only-stdout", '"$@" 1</dev/null', lost=True),
     Place("ascii", variables=_variables(PYTHONIOENCODING="ascii")),
-    Place("ascii-strict", variables=_variables(PYTHONIOENCODING="ascii:strict")),
     Place("posix", variables=_variables(**ASCII)),
     Place("latin", variables=_variables(PYTHONIOENCODING="latin-1")),
     Place("no-colour", variables=_variables(NO_COLOR="1")),
-    Place("unbuffered-full", '"$@" >/dev/full', _variables(PYTHONUNBUFFERED="1"), lost=True),
     Place("dumb", variables=_variables(TERM="dumb"), size=(24, 80)),
-    Place("no-term", variables=_variables(TERM=""), size=(24, 80)),
     Place("zero-columns", variables=_variables(TERM="xterm"), size=(0, 0)),
     Place("ten-columns", variables=_variables(TERM="xterm"), size=(5, 10)),
     Place("one-column", variables=_variables(TERM="xterm"), size=(1, 1)),
     Place("ascii-terminal", variables=_variables(TERM="xterm", PYTHONIOENCODING="ascii", **ASCII), size=(24, 60)),
-    Place("grey-terminal", variables=_variables(TERM="xterm", NO_COLOR="1"), size=(24, 60)),
 )
-Check = Callable[[Ended], None]
