@@ -57,6 +57,11 @@ def known(shell: Shell) -> Shell:  # noqa: F811
         ("sweep --grid ", "", {"lists", "grid.yaml"}, {"net.h5"}),
         ("bench --format ", "", {"table", "json", "csv"}, set()),
         ("nothing ", "", set(), {"sweep"}),
+        ("store ", "", {"check"}, {"sweep"}),
+        ("store ch", "ch", {"check"}, set()),
+        ("store check --set", "--set", {"--set-aside"}, set()),
+        ("store check --format ", "", {"table", "json", "csv"}, set()),
+        ("store nothing ", "", set(), {"check"}),
     ],
 )
 def test_offers(known: Shell, text: str, fragment: str, offered: set[str], not_offered: set[str]) -> None:

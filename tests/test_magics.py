@@ -135,9 +135,9 @@ def test_a_mistake_is_a_message_and_no_traceback(shell: Shell, cell: str, words:
 
 
 def test_a_bug_keeps_its_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    from workbench.store.store import Store
+    from workbench.store.reader import Reader
 
-    monkeypatch.setattr(Store, "studies", lambda self: 1 / 0)
+    monkeypatch.setattr(Reader, "studies", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         shell.run("%wb studies")
     assert "Traceback" in shell.printed
@@ -277,3 +277,13 @@ def test_studies_are_found_again_by_another_notebook(ready: Shell) -> None:
     assert other.study("again", None).trials[0].state == "ok"
     with pytest.raises(WorkbenchError, match="again"):
         other.study("agian", None)
+
+
+def test_a_verb_within_a_group_of_verbs(ready: Shell) -> None:
+    ready.run("%wb studies")
+    found = ready.run("%wb store check")
+    assert found.value.ok
+    assert "Did you mean 'check'?" in ready.fails("%wb store chek")
+    ready.run("%wb store")
+    assert "check" in ready.printed
+    assert "Usage: %wb store" in ready.printed

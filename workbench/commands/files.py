@@ -91,7 +91,9 @@ def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store
     limits = flags.collect(values, ["gate"]).get("gate", {})
     path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
     kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
-    return Said(path, lines=(f"wrote {path}", f"beside it {', '.join(p.name for p in kept)}"))
+    # Read here too: the page was made by another process, which has told nobody what it left out.
+    _ = opened.trials
+    return Said(path, notes=opened.notes(), lines=(f"wrote {path}", f"beside it {', '.join(p.name for p in kept)}"))
 
 
 @dataclass
