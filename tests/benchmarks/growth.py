@@ -9,6 +9,7 @@ besides. The model has a few hundred parameters, so that what is seen is what a 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from workbench.engine.events import Event
 SCHEMES = ["float32", "float16", "dynamic", "int8", "int8-float-io"]
 # Counted in stages of all workers: the first is the level that the others are held against.
 MARKS = (50, 100, 250, 500, 750, 1000)
-SHARED = Path("/dev/shm")
 
 
 def grid(recipes: int) -> dict[str, Any]:
@@ -67,24 +67,13 @@ def images() -> dict[str, Any]:
     }
 
 
-def workers() -> list[psutil.Process]:
-    """Return the worker processes that this process started, in the order of their ids."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if any("spawn_main" in part for part in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue  # it ended meanwhile
-    return sorted(found, key=lambda p: p.pid)
-
-
 class Watch:
     """A sweep's listener that looks at the workers at every mark."""
 
     def __init__(self) -> None:
         self.stages = 0
         self.begin = time.monotonic()
+        self.semaphores: set[Path] = set()
 
     def __call__(self, event: Event) -> None:
         if event.kind in ("stage-done", "stage-failed"):
@@ -93,16 +82,14 @@ class Watch:
                 self.look()
 
     def look(self) -> None:
-        """Print what each worker has open and holds."""
-        seen = "   ".join(f"{p.num_fds():4d} files {p.memory_info().rss / 1e6:6.0f} MB" for p in workers())
-        print(f"{self.stages:6d} stages {time.monotonic() - self.begin:7.0f} s   {seen}", flush=True)
-
-
-def left(before: dict[Path, set[str]]) -> None:
-    """Print what is in shared memory and the temporary folder that was not there before."""
-    for folder, names in before.items():
-        new = sorted(set(os.listdir(folder)) - names)
-        print(f"left in {folder.name}: {len(new)}{': ' if new else ''}{', '.join(new[:10])}")
+        """Print what each worker has open and holds, and note their semaphores."""
+        seen = []
+        for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.pid):
+            with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
+                self.semaphores |= {Path(m.path) for m in process.memory_maps() if m.path.startswith("/dev/shm/")}
+                if any("spawn_main" in part for part in process.cmdline()):
+                    seen.append(f"{process.num_fds():4d} files {process.memory_info().rss / 1e6:6.0f} MB")
+        print(f"{self.stages:6d} stages {time.monotonic() - self.begin:7.0f} s   {'   '.join(seen)}", flush=True)
 
 
 def main() -> None:
@@ -117,18 +104,23 @@ def main() -> None:
         temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         small_model(Path(outer, "model.h5"))
-        before = {folder: set(os.listdir(folder)) for folder in (SHARED, temporary) if folder.is_dir()}
+        watch = Watch()
         study = workbench.sweep(
             Path(outer, "model.h5"),
             images(),
             grid(options.recipes),
             store=Path(outer, "store"),
             jobs=options.jobs,
-            listener=Watch(),
+            listener=watch,
         )
         failed = [t for t in study.trials if t.state != "ok"]
-        print(f"{len(study.trials)} trials, {len(failed)} not ok{': ' + str(failed[0].error) if failed else ''}")
-        left(before)
+        print(f"{len(study.trials)} trials, {len(failed)} not ok")
+        for trial in failed[:5]:
+            print(f"  {trial.recipe}: {trial.error}")
+        shared = sorted(p.name for p in watch.semaphores if p.exists())
+        print(f"left in shared memory: {len(shared)} of {len(watch.semaphores)} {' '.join(shared[:5])}")
+        kept = sorted(p.name for p in temporary.iterdir())
+        print(f"left in the temporary folder: {len(kept)} {' '.join(kept[:5])}")
     sys.exit(1 if failed else 0)
 
 
