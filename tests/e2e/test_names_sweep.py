@@ -132,7 +132,7 @@ def test_the_same_again_is_found(swept: Study) -> None:
     """The study's name and model's file are the same to a second run, which does nothing."""
     before = {t.id: t.artifact for t in swept.trials}
     again = workbench.sweep(
-        swept.record.model.path, {"x": arrays(40), "y": np.zeros(40, int)}, {"recipes": ["float32"], "measure": {"skip": True}}, store=swept.store, jobs=1
+        swept.record.model.path, {"x": arrays(40), "y": np.zeros(40, int)}, {"recipes": ["float32"], "measure": {"skip": True}}, store=swept.store.root, jobs=1
     )  # fmt: skip
     assert again.record.name != STUDY
     assert again.record.model == swept.record.model
