@@ -25,6 +25,7 @@ Array = np.ndarray[Any, Any]
 COSTLY = ("lab", "demo")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep on one worker of pytest-xdist what shares a costly fixture, else a file; what takes longest begins first."""
     slow: Counter[str] = Counter()
