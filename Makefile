@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/workbench demo --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The quickstart notebook in JupyterLab.
 lab: $(VENV)/.installed-lab

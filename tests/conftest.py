@@ -21,21 +21,18 @@ settings.register_profile("workbench", deadline=None)
 settings.load_profile("workbench")
 
 Array = np.ndarray[Any, Any]
-# What is made once a session and takes long: tests of it stay on one worker, whatever file they are in.
-COSTLY = ("lab", "demo")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker of pytest-xdist what shares a costly fixture, else a file; what takes longest begins first."""
+    """Begin with the files that take longest, so that the processes of pytest-xdist end together."""
     slow: Counter[str] = Counter()
-    groups: dict[pytest.Item, str] = {}
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        groups[item] = next((f for f in COSTLY if f in names), item.nodeid.partition("::")[0])
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-        slow[groups[item]] += 1000 * (groups[item] in COSTLY) + (item.get_closest_marker("slow") is not None)
-    items.sort(key=lambda item: -slow[groups[item]])
+        slow[_file(item)] += item.get_closest_marker("slow") is not None
+    items.sort(key=lambda item: -slow[_file(item)])
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")
