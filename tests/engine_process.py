@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -54,7 +55,8 @@ def work(mark: str) -> None:
     import tempfile
 
     with contextlib.suppress(ImportError):
-        import joblib  # noqa: F401  # has semaphores and a resource tracker of its own
+        # Has semaphores and a resource tracker of its own.
+        importlib.import_module("joblib")
 
     for i in range(100_000):
         Path(tempfile.mkstemp(prefix="left-")[1]).write_text("x")
@@ -127,7 +129,7 @@ def forgotten() -> None:
 
 def swept(cancel: bool) -> None:
     """Sweep to the end, measuring too, or cancel after the first stage."""
-    told = []
+    told: list[Event] = []
 
     def listener(event: Event) -> None:
         if event.kind == "stage-done" and not told:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Worker:
         for stage in plan.stages.values():
             result = self.run(stage)
             assert "error" not in result, (stage.label, result)
-        return {s.label: lambda stage=s: self.run(stage) for s in plan.stages.values()}
+        return {s.label: partial(self.run, s) for s in plan.stages.values()}
 
     def failing(self, kind: str, payload: dict[str, Any], **inputs: str) -> dict[str, Any]:
         """Run a stage that has to fail; inputs by role are artifacts of the store, `HASH.KIND`."""
@@ -102,18 +103,27 @@ def failures(worker: Worker, content: bytes) -> dict[str, Callable[[], dict[str,
     broken = {"garbage": b"no model at all", "cut": content[: len(content) // 2], "empty": b"", "whole": content}
     for name, data in broken.items():
         (artifacts / f"{name}.tflite").write_bytes(data)
-    judged = {"dataset": worker.info[20].sha256, "labels": "class", "output": "probabilities", "scheme": "float32"}
-    judged |= {"sparsity": None, "clusters": None}
-    other = {"before": [], "samples": 5, "seed": 0, "dataset": worker.info[20].sha256}
-    int8 = {"before": [], "step": {"technique": "quantize", "params": {"scheme": "int8"}}}
-    found = {
-        f"evaluate a file: {n}": ("evaluate", judged, {"file": f"{n}.tflite"}) for n in ("garbage", "cut", "empty")
+    judged: dict[str, Any] = {
+        "dataset": worker.info[20].sha256,
+        "labels": "class",
+        "output": "probabilities",
+        "scheme": "float32",
+        "sparsity": None,
+        "clusters": None,
     }
-    found["calibrate: cut"] = ("calibrate", other, {"float_model": "cut.tflite"})
-    found["quantize without ranges"] = ("finish", int8, {"float_model": "whole.tflite"})
-    found["data that is not there"] = ("evaluate", {**judged, "dataset": "0" * 64}, {"file": "whole.tflite"})
+    samples = {"before": [], "samples": 5, "seed": 0, "dataset": worker.info[20].sha256}
+    int8 = {"before": [], "step": {"technique": "quantize", "params": {"scheme": "int8"}}}
+    gone = {**judged, "dataset": "0" * 64}
+    again = worker.failing
     return {
-        n: lambda kind=k, payload=p, inputs=i: worker.failing(kind, payload, **inputs) for n, (k, p, i) in found.items()
+        **{
+            f"evaluate a file: {n}": partial(again, "evaluate", judged, file=f"{n}.tflite")
+            for n in broken
+            if n != "whole"
+        },
+        "calibrate: cut": partial(again, "calibrate", samples, float_model="cut.tflite"),
+        "quantize without ranges": partial(again, "finish", int8, float_model="whole.tflite"),
+        "data that is not there": partial(again, "evaluate", gone, file="whole.tflite"),
     }
 
 
@@ -132,7 +142,7 @@ def main() -> None:
         bad = folder / "bad.h5"
         bad.write_bytes(b"no model at all")
         gone = {"before": [], "source": {**worker.model.to_json(), "path": str(bad)}}
-        work |= {f"{kind}: no model": lambda kind=kind: worker.failing(kind, gone) for kind in ("convert", "freeze")}
+        work |= {f"{kind}: no model": partial(worker.failing, kind, gone) for kind in ("convert", "freeze")}
     found = {}
     for name, run in work.items():
         for _ in range(WARM):

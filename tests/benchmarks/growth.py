@@ -47,6 +47,7 @@ def small_model(path: Path) -> None:
     """Write a tf_keras classifier of 558 parameters, images (8, 8, 1) to 6 classes."""
     import tf_keras
 
+    tf_keras.utils.set_random_seed(1)
     layers = tf_keras.layers
     image = layers.Input((8, 8, 1), name="image")
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
