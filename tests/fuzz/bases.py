@@ -126,7 +126,7 @@ def npz() -> Made:
     arrays |= {"x_test": arrays["x_train"][:10], "y_test": arrays["y_train"][:10]}
     for name, save in (("stored", np.savez), ("deflated", np.savez_compressed)):
         file = io.BytesIO()
-        save(file, **arrays)  # type: ignore[arg-type]  # names are split names
+        save(file, **arrays)
         yield name, file.getvalue()
 
 
