@@ -1,4 +1,4 @@
-"""What a long sweep takes from the machine: descriptors and memory of each worker as it goes on, and what is left at its end.
+"""What a long sweep takes from the machine: descriptors and memory of the caller and each worker as it goes on, and what is left at its end.
 
     python tests/benchmarks/growth.py [--recipes 500] [--jobs 2]
 
@@ -68,6 +68,11 @@ def images() -> dict[str, Any]:
     }
 
 
+def figures(process: psutil.Process) -> str:
+    """Return what a process has open and holds, in words."""
+    return f"{process.num_fds():4d} files {process.memory_info().rss / 1e6:6.0f} MB"
+
+
 class Watch:
     """A sweep's listener that looks at the workers at every mark."""
 
@@ -83,13 +88,13 @@ class Watch:
                 self.look()
 
     def look(self) -> None:
-        """Print what each worker has open and holds, and note their semaphores."""
-        seen = []
+        """Print what this process and each worker have open and hold, and note their semaphores."""
+        seen = [figures(psutil.Process())]
         for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.pid):
             with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
                 self.semaphores |= {Path(m.path) for m in process.memory_maps() if m.path.startswith("/dev/shm/")}
                 if any("spawn_main" in part for part in process.cmdline()):
-                    seen.append(f"{process.num_fds():4d} files {process.memory_info().rss / 1e6:6.0f} MB")
+                    seen.append(figures(process))
         print(f"{self.stages:6d} stages {time.monotonic() - self.begin:7.0f} s   {'   '.join(seen)}", flush=True)
 
 
