@@ -178,7 +178,7 @@ def test_a_sweep_that_cannot_be_is_refused_before_it_begins(folder: Path, tmp_pa
 def test_a_store_that_cannot_be_written(folder: Path) -> None:
     refused(
         run(folder, "sweep", MODEL, *DATA, "--store", "plain/store"),
-        "store 'plain/store' cannot be opened for writing",
+        "plain/store' cannot be opened for writing",
         "--store or WORKBENCH_STORE",
     )
     assert (folder / "plain").read_text() == ""
