@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = 65534
-SECONDS = 3
+SECONDS = 2
 Attack = Callable[[], str]
 
 
@@ -85,7 +85,11 @@ async def call(address: str, marker: Path, context: ssl.SSLContext | None, code:
     from distributed.core import rpc
     from distributed.protocol.pickle import dumps
 
-    arguments = {"ssl_context": context, "require_encryption": context is not None, "extra_conn_args": {}}
+    arguments: dict[str, Any] = {
+        "ssl_context": context,
+        "require_encryption": context is not None,
+        "extra_conn_args": {},
+    }
     server = rpc(address, timeout=SECONDS, connection_args=arguments)
     try:
         if not code:

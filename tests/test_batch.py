@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import threading
@@ -18,7 +19,7 @@ from notebook import Shell
 from workbench.batches import interrupt
 from workbench.batches import run as batches
 from workbench.batches.run import Batch, Step, run_batch
-from workbench.errors import Cancelled, WorkbenchError
+from workbench.errors import Cancelled, UnprotectedCluster, WorkbenchError
 
 # What crossed to a worker, which is a thread of this process.
 _HERE: list[Any] = []
@@ -228,14 +229,21 @@ def test_what_measures_runs_alone_and_last(notebooks: Notebooks, tmp_path: Path)
 
 
 def test_runs_on_the_workers_of_a_cluster(notebooks: Notebooks, tmp_path: Path) -> None:
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
 
-    with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-    ) as cluster:
-        batch = run_batch(asked(), tmp_path, cluster_address=cluster.scheduler_address)
-    assert [r.state for r in batch.runs] == ["ok", "ok"]
-    assert len(notebooks.ran) == 2
+    for scheme, security in (("tcp", None), ("tls", Security.temporary())):
+        options: dict[str, Any] = {
+            "processes": False,
+            "dashboard_address": None,
+            "protocol": scheme,
+            "security": security,
+        }
+        told: Any = pytest.warns(UnprotectedCluster) if scheme == "tcp" else contextlib.nullcontext()
+        with LocalCluster(n_workers=1, threads_per_worker=2, **options) as cluster, told:
+            address = cluster.scheduler_address
+            batch = run_batch(asked(), tmp_path / scheme, cluster_address=address, cluster_security=security)
+        assert [r.state for r in batch.runs] == ["ok", "ok"]
+    assert len(notebooks.ran) == 4
 
 
 def test_what_cannot_be_is_told_before_anything_runs(notebooks: Notebooks, tmp_path: Path) -> None:

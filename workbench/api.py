@@ -100,7 +100,8 @@ def batch(
     """Run a notebook for every model, dataset, grid and seed of a batch file (or a dict like one) and return the batch.
 
     `out` gets `index.html`, `results.csv`, `results.json` and, below `runs`, a page and a notebook of each run. What is done and unchanged
-    is not done again; a run that fails does not stop the others. Raises WorkbenchError for a mistake, before anything runs.
+    is not done again; a run that fails does not stop the others. `cluster_address` and `cluster_security` are as `sweep` takes them.
+    Raises WorkbenchError for a mistake, before anything runs.
 
     >>> workbench.batch("batch_example.yaml", "reports").rows  # doctest: +SKIP
     """

@@ -89,8 +89,8 @@ def sweeping(sweep: list[object], store: Path, *paths: Path) -> Iterator[Running
         process.wait(30)
 
 
-def seconds(amount: float) -> Callable[[Running], bool]:
-    return lambda running: time.monotonic() - running.begin > amount
+def workers_start(running: Running) -> bool:
+    return bool(logging_to(running.store))
 
 
 def first_stage(running: Running) -> bool:
@@ -107,7 +107,7 @@ def measuring(running: Running) -> bool:
 
 # In the order in which a sweep meets them; each run goes on where the one before was killed.
 MOMENTS: dict[str, Callable[[Running], bool]] = {
-    "while workers start": seconds(2.5),
+    "while workers start": workers_start,
     "when the first stage is done": first_stage,
     "when the first trial is ok": trial_ok,
     "when measuring begins": measuring,

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from running import MODEL
+from running import MODEL, environment
 from stranger import NOBODY, refusals
 
 import workbench
@@ -211,3 +215,49 @@ def test_the_tries_can_succeed(tmp_path: Path) -> None:
     for what in (f"read {file}", f"write {file}", f"database {database}", f"plant in {tmp_path}", f"list {tmp_path}"):
         assert what in got
     assert {f"connect {tmp_path / 's'}", f"environ of {os.getpid()}", f"signal to {os.getpid()}"} <= got
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["crash", "restart"])
+def test_a_worker_that_is_started_again_has_the_certificate_too(warm: Warm, how: str) -> None:
+    pool = warm.engine.pool()
+    before, sockets = pool.workers(), listening()
+    if how == "crash":
+        pool.submit(before[0], "crash", crash)
+    else:
+        pool.kill(before[0])
+    deadline = time.monotonic() + 120
+    while len(set(pool.workers()) - {before[0]}) < 2:
+        assert time.monotonic() < deadline, f"{pool.workers()} after {before}"
+        time.sleep(0.1)
+    assert all(pool.submit(w, f"{how}-{w}", abs, -1).result(timeout=60) == 1 for w in pool.workers())
+    assert all(address.startswith("tls://127.0.0.1:") for address in members(warm).values())
+    (new,) = set(pool.workers()) - set(before)
+    assert listening() - sockets == {place(new)}
+
+
+SLEEPER = """
+import pathlib, tempfile, time
+from workbench.engine.pool import Pool
+pool = Pool(1, pathlib.Path(tempfile.mkdtemp(prefix="logs-")))
+while not pool.workers():
+    time.sleep(0.1)
+print("up", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_what_a_pool_keeps_goes_with_it_even_when_it_is_killed(tmp_path: Path) -> None:
+    env = environment(TMPDIR=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", SLEEPER], env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        assert list(tmp_path.glob("workbench-pool-*/dask-scratch-space/*.dirlock"))
+        process.kill()
+    deadline = time.monotonic() + 60
+    while left := list(tmp_path.glob("workbench-pool-*")):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TextIO
 
 
 def main() -> None:
@@ -44,11 +44,18 @@ def _say_warnings() -> None:
 
     show = warnings.showwarning
 
-    def say(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    def say(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, UnprotectedCluster):
             print(f"workbench: {message}", file=sys.stderr)
         else:
-            show(message, category, *rest)
+            show(message, category, filename, lineno, file, line)
 
     warnings.showwarning = say
 

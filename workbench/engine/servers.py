@@ -12,15 +12,15 @@ class _NoWeb:
         """Open nothing: a page of health and figures would answer every user of the machine."""
 
 
-class Scheduler(_NoWeb, distributed.Scheduler):
+class Scheduler(_NoWeb, distributed.Scheduler):  # type: ignore[misc]  # distributed is untyped
     """A scheduler that listens on one socket."""
 
 
-class Worker(_NoWeb, distributed.Worker):
+class Worker(_NoWeb, distributed.Worker):  # type: ignore[misc]
     """A worker that listens on one socket."""
 
 
-class Nanny(distributed.Nanny):
+class Nanny(distributed.Nanny):  # type: ignore[misc]
     """A nanny of such a worker."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
