@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import faulthandler
@@ -41,10 +42,16 @@ def dask_setup(server: object) -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         if nanny:
-            # Not the resource tracker: it clears away what is left once this process has ended too.
-            kill_sessions([os.getsid(0)])
-            if SCRATCH in os.environ:
-                shutil.rmtree(os.environ[SCRATCH], ignore_errors=True)
+            clear_up()
         os._exit(1)
 
+    def clear_up() -> None:
+        # Not the resource tracker: it clears away what is left once this process has ended too.
+        kill_sessions([os.getsid(0)])
+        if os.getppid() != parent and SCRATCH in os.environ:
+            shutil.rmtree(os.environ[SCRATCH], ignore_errors=True)
+
+    if nanny:
+        # A nanny may see its scheduler go, and leave, before the watch sees the parent go.
+        atexit.register(clear_up)
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
