@@ -32,7 +32,7 @@ def open_page(path: Path, folder: Path, *flags: str) -> Page:
         "--virtual-time-budget=3000",
         "--dump-dom",
     ]
-    done = subprocess.run([*command, path.resolve().as_uri()], capture_output=True, timeout=120, check=True)
+    done = subprocess.run([*command, path.resolve().as_uri()], capture_output=True, timeout=600, check=True)
     return Page(done.stdout.decode(), _page_requests(log))
 
 

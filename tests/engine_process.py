@@ -35,7 +35,7 @@ def ready() -> None:
 def up(engine: workbench.Engine) -> Pool:
     """Return the engine's pool when all its workers are up."""
     pool = engine.pool()
-    pool.client.wait_for_workers(JOBS, timeout=120)
+    pool.client.wait_for_workers(JOBS, timeout=600)
     return pool
 
 

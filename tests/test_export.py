@@ -92,7 +92,7 @@ def predict(tmp_path: Path) -> Run:
         else:
             np.save(path, data)
         command = [sys.executable, "-I", str(folder / "predict.py"), str(path), *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False)
 
     return run
 

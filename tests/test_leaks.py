@@ -88,7 +88,7 @@ def test_work_without_tensorflow_leaves_nothing(small_tflite: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_training_and_conversion_leave_nothing(small_h5: Path, tmp_path: Path) -> None:
     rounds = 4
     found = done_again(tmp_path, small_h5, rounds)

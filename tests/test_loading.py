@@ -35,7 +35,7 @@ def outcome(body: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
         preexec_fn=hear_interrupts,
     )
 

@@ -42,7 +42,7 @@ def in_shell(line: str, tmp_path: Path) -> list[str]:
     """The words that bash takes a line for, as Python takes arguments."""
     script = tmp_path / "line.sh"
     script.write_bytes(b"printf '%s\\0' " + line.encode())
-    done = subprocess.run(["bash", str(script)], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(["bash", str(script)], capture_output=True, check=True, timeout=600)
     return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
 
 

@@ -125,7 +125,7 @@ def test_the_command_writes_node_data(small_tflite: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "workbench", "bench", str(small_tflite), "--runtime", "builtin"]
     done = subprocess.run(
         [*command, "--budget", "0.2", "--node-data", str(out)],
-        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     written = json.loads(out.read_text())

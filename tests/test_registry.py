@@ -164,7 +164,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(strangers: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(strangers), *(p for p in sys.path if p)])}
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=strangers, timeout=120
+        [sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=strangers, timeout=600
     )
 
 

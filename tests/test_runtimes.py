@@ -58,7 +58,7 @@ def noop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("delegate")
     source, library = folder / "noop.c", folder / "libnoop+1.so"
     source.write_text(NOOP)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=60)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=600)
     return library
 
 
@@ -259,7 +259,7 @@ def test_a_missing_delegate_is_refused_before_anything_runs(tmp_path: Path, smal
 def test_a_library_that_is_no_delegate_is_a_failure(tmp_path: Path, small_tflite: Path, hosts: Hosts) -> None:
     source, library = tmp_path / "other.c", tmp_path / "libother.so"
     source.write_text("int nothing(void) { return 0; }\n")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=60)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=600)
     made = measured(small_tflite, f"delegate:{library}", hosts).measurement
     assert made.state == "failed"
     assert "libother.so" in (made.error or "")

@@ -424,7 +424,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     store = Store(root)
     expected = {f"{n}-{i}" for n in names for i in range(40)}

@@ -287,7 +287,7 @@ def test_processes_that_find_the_same_damage(store: Store) -> None:
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    found = [process.communicate("\n", timeout=120)[0] for process in processes]
+    found = [process.communicate("\n", timeout=600)[0] for process in processes]
     assert found == ["25\n"] * 3
     assert sorted(aside(store)) == sorted(p.name for p in paths[::2])
 

@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
 
 def say(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workbench", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment())
 
 
 # ---- as they are kept
@@ -176,7 +176,7 @@ def test_papermill_runs_a_notebook_by_itself(name: str, ran: dict[str, Ran], sto
     command += ["-p", "store", str(store)]
     for key, value in PARAMETERS[name].items():
         command += ["-p", key, str(value)] if not isinstance(value, (dict, list)) else ["-y", json.dumps({key: value})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stderr[-3000:]
     cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
     assert not [o for c in cells for o in c.get("outputs", ()) if o["output_type"] == "error"]

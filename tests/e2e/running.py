@@ -34,7 +34,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "workbench", *map(str, arguments)]
 
 
-def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 300) -> Done:
+def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 1200) -> Done:
     """Run a command in a folder to its end."""
     return subprocess.run(
         command(*arguments),

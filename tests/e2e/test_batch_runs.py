@@ -121,7 +121,7 @@ def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> Non
         finally:
             process.kill()
             process.wait()
-    _, alive = psutil.wait_procs(children, timeout=120)
+    _, alive = psutil.wait_procs(children, timeout=600)
     assert alive == []
     assert "Traceback" not in log.read_text(), log.read_text()
     runs = json.loads((tmp_path / "b/results.json").read_text())["runs"]

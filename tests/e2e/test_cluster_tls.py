@@ -82,7 +82,7 @@ def test_and_with_dasks_own_security_or_configuration(protected: str, files: Fil
     for given, config in ((security, {}), (None, {f"distributed.comm.tls.{keys[n]}": p for n, p in files.items()})):
         with dask.config.set(config), workbench.Engine(cluster_address=protected, cluster_security=given) as engine:
             pool = engine.pool(tmp_path)
-            assert pool.submit(pool.workers()[0], f"with {given}", abs, -1).result(timeout=60) == 1
+            assert pool.submit(pool.workers()[0], f"with {given}", abs, -1).result(timeout=600) == 1
 
 
 def test_without_them_it_takes_none(

@@ -22,7 +22,7 @@ from running import Json, artifact_times, environment, query, run, show, stage_r
 
 import workbench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Array = np.ndarray[Any, Any]
 # Options of the command line, and which trials keep what they ask for.
 Limits = tuple[tuple[str, ...], Callable[[Json], bool]]

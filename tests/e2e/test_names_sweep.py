@@ -67,7 +67,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def run(study: Study, *words: str) -> str:
     """Run a verb about the study as a process; the name stands behind `--`."""
     line = command(*words, "--store", study.store.root, "--", STUDY)
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment(), timeout=300)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment(), timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -121,7 +121,7 @@ def test_the_export_predicts_with_the_right_classes(swept: Study, tmp_path: Path
     for name, given in (("named", inputs), ("placed", placed)):
         np.savez(tmp_path / f"{name}.npz", **given)  # type: ignore[arg-type]  # names of arrays, not options
         line = [sys.executable, "-I", str(folder / "predict.py"), str(tmp_path / f"{name}.npz"), "--json"]
-        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=600)
         said = json.loads(done.stdout)
         assert [s["top"][0]["class"] for s in said] == classes.tolist()
         assert [s["top"][0]["label"] for s in said] == [["a b", *CLASSES[1:]][c] for c in classes]

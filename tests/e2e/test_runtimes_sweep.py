@@ -16,7 +16,7 @@ from running import MODEL, ROOT, Json, environment, run, show, succeed
 from workbench import registry
 from workbench.store.store import Store, runtime_key
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SCHEMES = ("float32", "int8", "dynamic", "int16x8")
 RUNTIMES = ("xnnpack", "builtin", "reference", "gpu", "openvino", "ethos-u55-128", "micro")
@@ -263,7 +263,7 @@ def test_a_strangers_runtime_keeps_the_common_rules(
     env = environment(site, ROOT / "tests")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_plain.py"],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False,
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"\b1\d passed", done.stdout), done.stdout

@@ -233,7 +233,7 @@ def test_a_worker_that_is_started_again_has_the_certificate_too(warm: Warm, how:
     while len(set(pool.workers()) - {before[0]}) < 2:
         assert time.monotonic() < deadline, f"{pool.workers()} after {before}"
         time.sleep(0.1)
-    assert all(pool.submit(w, f"{how}-{w}", abs, -1).result(timeout=60) == 1 for w in pool.workers())
+    assert all(pool.submit(w, f"{how}-{w}", abs, -1).result(timeout=600) == 1 for w in pool.workers())
     assert all(address.startswith("tls://127.0.0.1:") for address in members(warm).values())
     (new,) = set(pool.workers()) - set(before)
     assert listening() - sockets == {place(new)}
