@@ -248,7 +248,7 @@ TABLES: dict[str, tuple[bytes, str]] = {
     "class of less than thousands of digits": (cells("1,-" + "9" * 4500), "(4,501 characters). Expected a class of at most 64 bits"),
     "class beyond 64 bits": (cells(f"1,{2**63}"), "is '9223372036854775808'. Expected a class of at most 64 bits"),
     "class below 64 bits": (cells(f"1,{-(2**63) - 1}"), "Expected a class of at most 64 bits; ?labels=value"),
-    "class of two lines": (b'a,y\n1,"x\ny"\n2,z\n', "holds a control character ('\\n')"),
+    "class that clears the screen": (b'a,y\n1,"x\x1bcy"\n2,z\n', "holds a control character ('\\x1b')"),
     "class of an escape": (b"a,y\n1,\x1b[2J\n2,z\n", "holds a control character ('\\x1b')"),
     "class of thousands of characters": (cells("1,x" + "y" * 5000) , "has 5,001 characters. Allowed: 1 to 255"),
     "column that is not there": (b"a,y\n1,0\n2,1\n", "unknown column"),
@@ -317,7 +317,7 @@ def test_random_tables_are_read_or_refused(tmp_path: Path, data: bytes | str) ->
 
 @pytest.mark.parametrize(
     "names",
-    [["a", ""], ["a", "x" * 256], ["a", "x\ny"], ["a", "\0b"], ["a", "\x1b[31m"], ["a", "b\ud800"], ["a", "\udce9b"], ["a", "\x9f"], "ab", 3, [["a", "b"]], [1.5, 2.5]], ids=brief,
+    [["a", ""], ["a", "x" * 256], ["a", "\0b"], ["a", "\x1b[31m"], ["a", "b\ud800"], ["a", "\udce9b"], ["a", "\x9f"], "ab", 3, [["a", "b"]], [1.5, 2.5]], ids=brief,
 )  # fmt: skip
 def test_names_of_classes_that_are_no_names(names: Any) -> None:
     refused(lambda: from_arrays({"x": np.zeros((4, 2)), "y": np.zeros(4, int), "class_names": names}, "d"), "'d'", "class").encode()  # fmt: skip

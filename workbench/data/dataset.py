@@ -43,7 +43,7 @@ class Dataset:
     """Splits `train`, `calibration`, `test`; only `test` is always there.
 
     `calibration_from` says where the calibration split came from: itself, train or test; `notes` are sentences on what
-    was changed or left out in reading. Raises WorkbenchError for class names that are no text of one line.
+    was changed or left out in reading. Raises WorkbenchError for class names that are no text.
     """
 
     name: str
@@ -72,17 +72,17 @@ class Dataset:
 
 
 def check_class_names(names: Iterable[str], where: str) -> None:
-    """Raise WorkbenchError for a class name that is empty, long, or no text of one line, as it is shown, stored and exported."""
+    """Raise WorkbenchError for a class name that is empty, long, or no text: what a terminal would obey instead of showing it."""
     for name in names:
         if not 0 < len(name) <= MOST_CLASS_NAME:
             problem = f"has {len(name):,} characters"
-        elif strange := next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None):
+        elif strange := next((c for c in name if c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cs")), None):
             kind = "byte that is not UTF-8" if "\udc80" <= strange <= "\udcff" else "control character"
             problem = f"holds a {kind} ({strange!r})"
         else:
             continue
         raise WorkbenchError(
-            f"{where}: class name {shown(name)} {problem}. Allowed: 1 to {MOST_CLASS_NAME} characters of text in one line. Rename the class."
+            f"{where}: class name {shown(name)} {problem}. Allowed: 1 to {MOST_CLASS_NAME} characters of text. Rename the class."
         )
 
 
