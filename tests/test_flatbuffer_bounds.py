@@ -21,20 +21,22 @@ from workbench.values.source import ModelInfo
 SIZE = 1000
 # Of a processor that this process has alone or shares: most of a minute is many times what all the files together take.
 CPU_SECONDS, MEGABYTES = 60, 700
-# One child reads every file and says a line of each: its largest memory is that of the largest.
+# One child reads every file and says a line of each: its largest memory is that of the largest. `ru_maxrss` would be its
+# parent's, which a process takes over when it begins.
 CHILD = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (%d, %d))
 import wired
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer import read_census
+from workbench.measure.host import _memory
 for make in (*wired.REFUSED, *wired.READ):
     data = make(%d)
     try:
         said = [t.bytes for t in read_census(data).tensors]
     except WorkbenchError as error:
         said = str(error)
-    print(json.dumps([make.__name__, len(data), said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]), flush=True)
+    print(json.dumps([make.__name__, len(data), said, _memory("VmHWM") >> 20]), flush=True)
 """
 
 
