@@ -69,15 +69,23 @@ class Board:
             self.nb.page.wait_for_timeout(150)
             return len(places) > 1 and places[-1] == places[-2]
 
-        wait(still, "a chart that stands still")
-        x, y = places[-1][place]
-        if shift:
-            self.nb.page.keyboard.down("Shift")
-        self.nb.page.mouse.move(x, y)
-        # A finger stays down so long; Plotly looks 20 times a second at what is under the pointer, and clicks on what it saw.
-        self.nb.page.mouse.click(x, y, delay=100)
-        if shift:
-            self.nb.page.keyboard.up("Shift")
+        before = self.get("selected")
+        for _ in range(10):
+            wait(still, "a chart that stands still")
+            x, y = places[-1][place]
+            if shift:
+                self.nb.page.keyboard.down("Shift")
+            self.nb.page.mouse.move(x, y)
+            # A finger stays down so long; Plotly looks 20 times a second at what is under the pointer, and clicks on what it
+            # saw. On a busy machine it may not have looked yet: whoever sees that nothing happens clicks again.
+            self.nb.page.mouse.click(x, y, delay=100)
+            if shift:
+                self.nb.page.keyboard.up("Shift")
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                if self.get("selected") != before:
+                    return
+                self.nb.page.wait_for_timeout(50)
 
 
 def stored(lab: Lab, name: str, trials: list[Trial]) -> str:

@@ -143,9 +143,14 @@ class Form:
             self.ended(found)
 
     def ended(self, found: Result) -> None:
-        """Show a result, or what ended the sweep before its time."""
+        """Show a result, or what ended the sweep before its time; then the line can be run again."""
+        try:
+            self._show(found)
+        finally:
+            self.run.disabled = False
+
+    def _show(self, found: Result) -> None:
         self.running.children = ()
-        self.run.disabled = False
         study = found.study if isinstance(found, Tried) else found.value
         error = study.error if isinstance(study, Study) else None
         if error:
