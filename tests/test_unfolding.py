@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tampered
@@ -279,3 +280,55 @@ def test_what_is_no_regular_file(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(WorkbenchError, match=rf"{name}' is no regular file"):
         identify(tmp_path / name, tmp_path)
+
+
+@pytest.mark.parametrize("depth", [400, 980, 990, 2000])
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_configuration_that_nests_too_deep_is_told(depth: int, suffix: str, tmp_path: Path) -> None:
+    config = (
+        '{"class_name": "Sequential", "config": {"name": "m", "layers": [], "q": ' + "[" * depth + "]" * depth + "}}"
+    )
+    path = _with_config(config, tmp_path / f"deep.{suffix}")
+    with pytest.raises(WorkbenchError, match=r"deep\.(keras|h5)"):
+        read_keras_file(path)
+
+
+def test_a_configuration_of_too_many_values_is_told(tmp_path: Path) -> None:
+    config = '{"class_name": "Sequential", "config": {"name": "m", "layers": [' + "[]," * 1_200_000 + "[]]}}"
+    with pytest.raises(WorkbenchError, match="more than 1,000,000 values"):
+        read_keras_file(_with_config(config, tmp_path / "many.keras"))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        '{"class_name": "Dense", "registered_name": {"a": 1}, "config": {}}',
+        '{"class_name": "Dense", "registered_name": ["a"], "config": {}}',
+        '{"class_name": "Dense", "module": ["keras.layers"], "config": {}}',
+        '{"class_name": "__typespec__", "spec_name": ["x"], "module": "m"}',
+        '{"class_name": "__typespec__", "spec_name": "TensorSpec", "module": {}}',
+        '{"class_name": "ClassMethod", "config": {"cls_symbol": {}, "method_name": []}}',
+        '{"class_name": "InstanceMethod", "config": {"attr_name": {}}}',
+        '{"class_name": "TFOpLambda", "config": {"function": ["math.add"]}}',
+        '{"class_name": {"a": 1}, "config": {}}',
+        '{"class_name": "function", "config": ["relu"]}',
+    ],
+)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_lists_and_objects_where_a_text_belongs_are_refused_by_name(inner: str, suffix: str, tmp_path: Path) -> None:
+    config = '{"class_name": "Sequential", "config": {"name": "m", "layers": [' + inner + "]}}"
+    found = read_keras_file(_with_config(config, tmp_path / f"odd.{suffix}"))
+    assert found.fault
+
+
+def _with_config(config: str, path: Path) -> Path:
+    """Write a Keras file that has this configuration and no weights."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("metadata.json", '{"keras_version": "2.21.0"}')
+            archive.writestr("config.json", config)
+    else:
+        with h5py.File(path, "w") as file:
+            file.attrs["keras_version"] = "2.21.0"
+            file.attrs["model_config"] = config
+    return path

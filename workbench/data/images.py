@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -66,7 +67,8 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
     notes = Notes()
     test = _read(files["test"], (height, width), channels, params, notes)
     train = _read(files["train"], (height, width), channels, params, notes) if files["train"] else None
-    told = (*_class_notes(classes, files), *notes.sentences(total))
+    left = _left_out([f for f in {test_folder, base} if f is not None], classes)
+    told = (*_class_notes(classes, files), *left, *notes.sentences(total))
     return Dataset(
         name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
     )
@@ -94,6 +96,22 @@ def _classes(path: Path, base: Path, test_folder: Path | None) -> list[str]:
             f"folder {str(test_folder)!r} has a class {shown(strange[0])} that {str(base)!r} does not have. Its images would count for nothing: add the class there or take it away."
         )
     return classes
+
+
+def _left_out(folders: list[Path], classes: list[str]) -> tuple[str, ...]:
+    """Return what lies in class folders and is not read: files of other endings, and folders."""
+    kinds: Counter[str] = Counter()
+    for folder in folders:
+        for name in classes:
+            for path in (folder / name).iterdir() if kind_of(folder / name) == "folder" else ():
+                if not path.name.startswith(".") and path.suffix.lower() not in IMAGE_SUFFIXES:
+                    kinds["folders" if path.is_dir() else path.suffix.lower() or "no ending"] += 1
+    if not kinds:
+        return ()
+    listed = ", ".join(f"{shown(kind)} ({n:,})" for kind, n in kinds.most_common(5))
+    return (
+        f"{sum(kinds.values()):,} files or folders in class folders are not read: {listed}; read are {', '.join(IMAGE_SUFFIXES)}",
+    )
 
 
 def _class_notes(classes: list[str], files: dict[str, list[tuple[Path, int]]]) -> tuple[str, ...]:

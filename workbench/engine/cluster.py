@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import UnprotectedCluster, WorkbenchError, unknown
+from workbench.files import kind_of
 
 # By the name in `cluster_security` and the end of its flag: dask's name of the file, and the place in dask's configuration.
 FILES = {
@@ -81,7 +82,12 @@ def _files(given: Any) -> dict[str, str]:
     for name in given:
         if name not in FILES:
             raise unknown("file of a cluster's security", str(name), FILES)
-    return {name: str(Path(path).expanduser()) for name, path in given.items() if path is not None}
+    found = {name: Path(path).expanduser() for name, path in given.items() if path is not None}
+    for path in found.values():
+        # Whatever would make its reader wait, such as a FIFO, is refused.
+        if kind_of(path) == "other":
+            raise WorkbenchError(f"certificate file {str(path)!r} is no regular file. Give the path of a PEM file.")
+    return {name: str(path) for name, path in found.items()}
 
 
 def _check(address: str, security: Any) -> None:

@@ -106,6 +106,7 @@ MODULES = frozenset(
             for module in (
                 "applications.convnext",
                 "applications.inception_resnet_v2",
+                "engine.base_layer",
                 "engine.functional",
                 "engine.sequential",
                 "engine.training",

@@ -26,6 +26,9 @@ READ_SECONDS = 60.0
 READ_BYTES = 4 << 30
 # The configuration of NASNetLarge has 1 MB; vocabularies are the largest that stand in one.
 CONFIG_BYTES = 16 << 20
+# Of a configuration: the largest of tf_keras.applications, NASNetLarge, has some 60,000 values; models in models nest a few dozen deep.
+MOST_VALUES = 1_000_000
+MOST_DEPTH = 300
 
 
 class KerasFile(NamedTuple):
@@ -58,8 +61,9 @@ def _read(path: str, _changed: int, size: int) -> KerasFile:
             f"{path!r} ({size} bytes) was given up: reading took longer than {READ_SECONDS:g} s. Save the model again; "
             "if its disk is slow, copy it to a faster one."
         ) from None
-    except ValueError:
-        raise WorkbenchError(f"{path!r} ({size} bytes) is damaged: reading it crashed the HDF5 library.") from None
+    except (ValueError, RecursionError):
+        why = "reading it crashed the HDF5 library" if done.returncode < 0 else "what it says of itself cannot be read"
+        raise WorkbenchError(f"{path!r} ({size} bytes) is damaged: {why}. Save the model again.") from None
     if "error" in answer:
         raise WorkbenchError(answer["error"])
     return KerasFile(**answer)
@@ -72,6 +76,7 @@ def parse_keras_file(path: Path) -> KerasFile:
         version, config, parameters = _archive(path) if archive else _hdf5(path)
         if not isinstance(config, dict):
             raise ValueError("its configuration is no object")
+        _check_extent(config)
     except MemoryError:
         raise WorkbenchError(f"{str(path)!r} was given up: reading it takes more than {READ_BYTES >> 30} GB.") from None
     # RuntimeError: the HDF5 library, an encrypted archive, or JSON that nests deeper than Python can follow.
@@ -90,6 +95,22 @@ def parse_keras_file(path: Path) -> KerasFile:
             f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}"
         ) from None
     return KerasFile(version, config, parameters, trust.fault_of(config))
+
+
+def _check_extent(config: Any) -> None:
+    """Raise ValueError for a configuration that nests deeper, or holds more values, than any model's."""
+    pending, count = [(config, 1)], 0
+    while pending:
+        value, depth = pending.pop()
+        count += 1
+        if depth > MOST_DEPTH:
+            raise ValueError(f"its configuration nests deeper than {MOST_DEPTH} levels")
+        if count > MOST_VALUES:
+            raise ValueError(f"its configuration holds more than {MOST_VALUES:,} values")
+        if isinstance(value, dict):
+            pending.extend((inner, depth + 1) for inner in value.values())
+        elif isinstance(value, list):
+            pending.extend((inner, depth + 1) for inner in value)
 
 
 def is_archive(path: Path) -> bool:

@@ -165,7 +165,8 @@ def _told(name: Any, value: dict[str, Any]) -> str:
         return "" if allowed else f"a type of class {shown(spec)}"
     if name == "__typespec__":
         spec = value.get("spec_name")
-        allowed = spec in _SPECS and value.get("module") in _SPEC_MODULES and value.get("registered_name") is None
+        allowed = _is_one(spec, _SPECS) and _is_one(value.get("module"), _SPEC_MODULES)
+        allowed = allowed and value.get("registered_name") is None
         return "" if allowed else f"a type of class {shown(value.get('module'))}, {shown(spec)}"
     if name == "function":
         return _function(value)
@@ -181,12 +182,17 @@ def _function(value: dict[str, Any]) -> str:
     return _placed(value, name, classes.MODULES | {"builtins"}, "function")
 
 
+def _is_one(name: Any, allowed: frozenset[str]) -> bool:
+    """Whether a value is one of these texts; JSON can have a list or an object where a text belongs."""
+    return isinstance(name, str) and name in allowed
+
+
 def _placed(value: dict[str, Any], name: str, modules: frozenset[str], what: str) -> str:
     """Return what is wrong with where a class or function is said to lie, or nothing."""
     module, registered = value.get("module"), value.get("registered_name")
     if module is not None and not (isinstance(module, str) and module in modules):
         return f"a {what} {shown(name)} of module {shown(module)}, which loading it would import"
-    if registered is not None and registered != name and registered not in _REGISTERED:
+    if registered is not None and registered != name and not _is_one(registered, _REGISTERED):
         return f"a {what} {shown(name)} registered as {shown(registered)}, which is none of tf_keras's own"
     return ""
 
@@ -200,7 +206,7 @@ def _operation(config: dict[str, Any]) -> str:
 
 def _class_method(config: dict[str, Any]) -> str:
     called = (config.get("cls_symbol"), config.get("method_name"))
-    if called in functions.CLASS_METHODS:
+    if all(isinstance(name, str) for name in called) and called in functions.CLASS_METHODS:
         return ""
     return f"a call of TensorFlow's {shown(called[0])}, method {shown(called[1])}"
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
+from workbench.files import check_current_folder
 
 DEFAULT_STORE = ".workbench"
 DATABASE = "store.db"
@@ -31,6 +32,8 @@ def find_place(location: str | Path | None = None) -> Place:
     """
     chosen = str(location or os.environ.get("WORKBENCH_STORE") or DEFAULT_STORE)
     if "://" not in chosen:
+        if not os.path.isabs(chosen):
+            check_current_folder()
         root = Path(chosen).resolve()
         return Place(root, sa.URL.create("sqlite", database=str(root / DATABASE)), root / DATABASE, str(root))
     shown = without_password(chosen)
