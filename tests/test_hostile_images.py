@@ -477,12 +477,9 @@ def test_names_of_classes_that_are_no_text(tmp_path: Path) -> None:
         b"caf\xe9": "a byte that is not UTF-8 ('\\udce9')",
         b"\xff\xfe": "a byte that is not UTF-8",
         b"a\xed\xa0\x80": "a byte that is not UTF-8",
-        b"new\nline": "a control character ('\\n')",
-        b"tab\there": "a control character ('\\t')",
         b"\x1b[2Jclear": "a control character ('\\x1b')",
         b"bell\x07": "a control character",
         b"\x7f": "a control character",
-        b"a\r": "a control character",
         "\x85next".encode(): "a control character",
     }
     for i, (name, said) in enumerate(cases.items()):
