@@ -403,6 +403,9 @@ def other_user() -> None:
 def shared(small_int8_tflite: Path) -> Iterator[tuple[Path, Path]]:
     """A store that every user can read and nobody but its owner can write to, and a folder that everybody can."""
     with reachable() as folder:
+        # One that Workbench makes is its owner's alone; one that is there stays as open as it is.
+        (folder / "store").mkdir()
+        (folder / "store").chmod(0o755)
         store = Store(folder / "store")
         artifact = store.artifacts.put_bytes(small_int8_tflite.read_bytes(), "tflite")
         trials = [t.model_copy(update={"artifact": artifact}) if t.recipe == "int8" else t for t in TRIALS]

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 
+LONGEST_SOCKET = 107
+
+
 def make_kernel(folder: Path, environment: Mapping[str, str]) -> Any:
     """Return a kernel of this interpreter, not yet started, that shares no ports, files or profile with any other."""
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
-    # Sockets in a folder of its own: ports of several kernels that start at once have collided.
-    manager = AsyncKernelManager(transport="ipc", connection_file=str(folder / "kernel.json"))
+    # Sockets in a folder of its own: ports of several kernels that start at once have collided. Linux takes 107 bytes of a
+    # socket's path; where the temporary folder's is longer, ports have to do (messages are signed with the kernel's key).
+    short = len(os.fsencode(folder / "kernel-ipc-1")) < LONGEST_SOCKET
+    manager = AsyncKernelManager(transport="ipc" if short else "tcp", connection_file=str(folder / "kernel.json"))
     manager._kernel_spec = KernelSpec(
         # Asked to end, it may say that it was interrupted, which is nobody's news.
         argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"],
