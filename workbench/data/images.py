@@ -49,10 +49,12 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
     base = train_folder or test_folder or path
     classes = _classes(path, base, test_folder)
     height, width, channels = _target(path, params, input_shape)
+    left: Counter[str] = Counter()
     if test_folder is not None:
-        files = {"test": _files(test_folder, classes), "train": _files(train_folder, classes) if train_folder else []}
+        train_files = _files(train_folder, classes, left) if train_folder else []
+        files = {"test": _files(test_folder, classes, left), "train": train_files}
     else:
-        whole = _files(base, classes)
+        whole = _files(base, classes, left)
         order = np.random.default_rng(0).permutation(len(whole))
         cut = max(1, round(len(whole) * params.test))
         files = {
@@ -67,8 +69,7 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
     notes = Notes()
     test = _read(files["test"], (height, width), channels, params, notes)
     train = _read(files["train"], (height, width), channels, params, notes) if files["train"] else None
-    left = _left_out([f for f in {test_folder, base} if f is not None], classes)
-    told = (*_class_notes(classes, files), *left, *notes.sentences(total))
+    told = (*_class_notes(classes, files), *_left_out(left), *notes.sentences(total))
     return Dataset(
         name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
     )
@@ -98,14 +99,8 @@ def _classes(path: Path, base: Path, test_folder: Path | None) -> list[str]:
     return classes
 
 
-def _left_out(folders: list[Path], classes: list[str]) -> tuple[str, ...]:
-    """Return what lies in class folders and is not read: files of other endings, and folders."""
-    kinds: Counter[str] = Counter()
-    for folder in folders:
-        for name in classes:
-            for path in (folder / name).iterdir() if kind_of(folder / name) == "folder" else ():
-                if not path.name.startswith(".") and path.suffix.lower() not in IMAGE_SUFFIXES:
-                    kinds["folders" if path.is_dir() else path.suffix.lower() or "no ending"] += 1
+def _left_out(kinds: Counter[str]) -> tuple[str, ...]:
+    """Return what lies in class folders and is not read, counted by ending."""
     if not kinds:
         return ()
     listed = ", ".join(f"{shown(kind)} ({n:,})" for kind, n in kinds.most_common(5))
@@ -153,15 +148,21 @@ def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...]
     return height, width, channels
 
 
-def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """Return the images of each class with its number; raises WorkbenchError where there are none."""
+def _files(folder: Path, classes: list[str], left: Counter[str]) -> list[tuple[Path, int]]:
+    """Return the images of each class with its number, counting in `left` what is none; raises WorkbenchError where there are none."""
     found: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
         try:
             inside = sorted((folder / name).iterdir()) if kind_of(folder / name) == "folder" else []
         except OSError as error:
             raise WorkbenchError(f"folder {str(folder / name)!r} cannot be read: {error.strerror}.") from None
-        found += [(p, label) for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+        for path in inside:
+            if path.name.startswith("."):
+                continue
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                found.append((path, label))
+            else:
+                left["folders" if path.is_dir() else path.suffix.lower() or "no ending"] += 1
     if not found:
         raise WorkbenchError(
             f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}."

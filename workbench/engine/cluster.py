@@ -82,12 +82,7 @@ def _files(given: Any) -> dict[str, str]:
     for name in given:
         if name not in FILES:
             raise unknown("file of a cluster's security", str(name), FILES)
-    found = {name: Path(path).expanduser() for name, path in given.items() if path is not None}
-    for path in found.values():
-        # Whatever would make its reader wait, such as a FIFO, is refused.
-        if kind_of(path) == "other":
-            raise WorkbenchError(f"certificate file {str(path)!r} is no regular file. Give the path of a PEM file.")
-    return {name: str(path) for name, path in found.items()}
+    return {name: str(Path(path).expanduser()) for name, path in given.items() if path is not None}
 
 
 def _check(address: str, security: Any) -> None:
@@ -101,6 +96,9 @@ def _check(address: str, security: Any) -> None:
         )
     on_disk = {name: path for name, path in paths.items() if path and "\n" not in path}
     for name, path in on_disk.items():
+        # Whatever would make its reader wait, such as a FIFO, also where dask's own configuration names it.
+        if kind_of(Path(path)) == "other":
+            raise _wrong(name, path, "is no regular file. A PEM file is expected")
         try:
             Path(path).read_bytes()
         except OSError as error:

@@ -107,10 +107,8 @@ def _check_extent(config: Any) -> None:
             raise ValueError(f"its configuration nests deeper than {MOST_DEPTH} levels")
         if count > MOST_VALUES:
             raise ValueError(f"its configuration holds more than {MOST_VALUES:,} values")
-        if isinstance(value, dict):
-            pending.extend((inner, depth + 1) for inner in value.values())
-        elif isinstance(value, list):
-            pending.extend((inner, depth + 1) for inner in value)
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        pending.extend((inner, depth + 1) for inner in inside)
 
 
 def is_archive(path: Path) -> bool:
