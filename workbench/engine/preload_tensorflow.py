@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 
+from workbench.engine.residue import importing
+
 _done = False
 _importing: threading.Thread | None = None
 
@@ -36,9 +38,10 @@ def set_up_tensorflow(threads: int) -> None:
 
 def import_all() -> None:
     """Import what trained stages and conversion need."""
-    import tensorflow  # noqa: F401
-    import tensorflow_model_optimization  # noqa: F401
-    import tf_keras  # noqa: F401
+    with importing():
+        import tensorflow  # noqa: F401
+        import tensorflow_model_optimization  # noqa: F401
+        import tf_keras  # noqa: F401
 
     # TensorFlow's lazy modules set themselves up on the first look at any of their attributes. Two threads that look at
     # once, as `inspect` does at every module there is, were seen to recurse without end in one of them.

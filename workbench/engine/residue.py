@@ -30,6 +30,23 @@ def none_left() -> Iterator[None]:
         _collect()
 
 
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Search for no cycles while large packages are imported, and set what came of it aside.
+
+    What a package builds as it is imported stays, and the search goes through all of it again and again: a quarter of
+    TensorFlow's import, and half a second at the first search after it.
+    """
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        _set_aside()
+        if searched:
+            gc.enable()
+
+
 def _gradients() -> dict[str, Any]:
     """Return TensorFlow's registry of gradients by name, which has no public way to take one out; empty before its import."""
     ops = sys.modules.get("tensorflow.python.framework.ops")
@@ -43,8 +60,12 @@ def _collect() -> None:
 
     What was imported never goes. It is set aside, which makes the search a matter of milliseconds.
     """
-    global _modules_aside
     gc.collect()
     if len(sys.modules) > _MORE_MODULES * _modules_aside:
-        gc.freeze()
-        _modules_aside = len(sys.modules)
+        _set_aside()
+
+
+def _set_aside() -> None:
+    global _modules_aside
+    gc.freeze()
+    _modules_aside = len(sys.modules)
