@@ -26,11 +26,13 @@ from workbench.engine.request import make_grid
 from workbench.engine.stages import run_stage
 from workbench.recipes.grid import expand
 from workbench.sources.identify import identify
+from workbench.values.task import TaskSpec
 
 FILES = ["float32", "float16", "dynamic", "weight-only-int8", "int8", "int8-float-io", "int16x8", "int4-dynamic"]
 TRAINED = ["prune:0.5+float32", "cluster:4+float32", "qat+int8", "prune:0.5+cluster:4+qat+int8"]
 CONVERTED = ["dynamic[engine=converter]", "int8[engine=converter]"]
 WARM = 3
+TASKS = {"probabilities": TaskSpec(name="classification")}
 
 
 def held() -> dict[str, int]:
@@ -70,7 +72,7 @@ class Worker:
         """Return the plan of recipes; `samples` are in the test split."""
         settings = {"recipes": recipes, "train": {"epochs": 1, "batch_size": 48}, "calibration": {"samples": 10}}
         grid = make_grid(settings, None, None)
-        return make_plan(expand(grid, self.model.kind).recipes, self.model, self.info[samples], grid, "probabilities")
+        return make_plan(expand(grid, self.model.kind).recipes, self.model, self.info[samples], grid, TASKS)
 
     def run(self, stage: Stage) -> dict[str, Any]:
         """Run a stage in this process, as a worker does."""
@@ -105,8 +107,7 @@ def failures(worker: Worker, content: bytes) -> dict[str, Callable[[], dict[str,
         (artifacts / f"{name}.tflite").write_bytes(data)
     judged: dict[str, Any] = {
         "dataset": worker.info[20].sha256,
-        "labels": "class",
-        "output": "probabilities",
+        "tasks": [{"output": "probabilities", "name": "classification", "options": {}, "version": 1}],
         "scheme": "float32",
         "sparsity": None,
         "clusters": None,

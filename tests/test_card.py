@@ -13,7 +13,8 @@ from workbench.values.trial import Ratio, Trial
 from workbench.values.warning import warning
 from workbench.views.card import Card, CardFigure, code_of, compare, trial_card
 from workbench.views.deltas import delta_text, verdict
-from workbench.views.metrics import Metric, find_metric
+from workbench.views.metric import Metric
+from workbench.views.metrics import find_metric
 
 
 def card(recipe: str, trials: list[Trial]) -> Card:

@@ -23,6 +23,13 @@ from workbench.values.source import DatasetInfo, Signature, TensorInfo
 
 Array = np.ndarray[Any, Any]
 
+
+def labels_of(split: Any) -> Array:
+    """The labels of a split that has one array of them."""
+    assert isinstance(split.y, np.ndarray)
+    return split.y
+
+
 # ---- the bundled digits
 
 
@@ -40,8 +47,8 @@ def test_digits_are_gray_images_from_0_to_1(digits: Dataset) -> None:
         assert split.inputs[""].shape == (len(split), 32, 32, 1)
         assert split.inputs[""].dtype == np.float32
         assert (split.inputs[""].min(), split.inputs[""].max()) == (0.0, 1.0)
-        assert split.y.shape == (len(split),)
-        assert sorted(set(split.y.tolist())) == list(range(10))
+        assert labels_of(split).shape == (len(split),)
+        assert sorted(set(labels_of(split).tolist())) == list(range(10))
     assert (len(digits.train), len(digits.test)) == (1348, 449)
 
 
@@ -146,10 +153,10 @@ def test_named_splits_of_a_file(tmp_path: Path) -> None:
 def test_labels(y: Array | None, labels: str, expected: Any) -> None:
     data = from_arrays({"x_test": np.zeros((4, 2)), "y_test": y})
     assert data.labels == labels
-    assert (data.test.y if data.test.y is None else data.test.y.tolist()) == expected
+    assert (None if data.test.y is None else labels_of(data.test).tolist()) == expected
     if labels == "class":
         assert data.test.y is not None
-        assert data.test.y.dtype == np.int64
+        assert labels_of(data.test).dtype == np.int64
 
 
 def test_missing_train_labels_leave_the_test_labels() -> None:
@@ -162,8 +169,8 @@ def test_missing_train_labels_leave_the_test_labels() -> None:
 def test_several_inputs_by_name() -> None:
     data = from_arrays({"x": {"a": np.arange(8.0), "b": np.arange(16.0).reshape(8, 2)}, "y": np.arange(8)})
     assert data.test.y is not None
-    assert data.test.inputs["a"].tolist() == data.test.y.tolist()
-    assert data.test.inputs["b"].tolist() == [[2.0 * i, 2.0 * i + 1] for i in data.test.y]
+    assert data.test.inputs["a"].tolist() == labels_of(data.test).tolist()
+    assert data.test.inputs["b"].tolist() == [[2.0 * i, 2.0 * i + 1] for i in labels_of(data.test)]
     assert data.test.take(slice(0, 1)).inputs["b"].shape == (1, 2)
 
 
@@ -323,8 +330,8 @@ def test_a_folder_of_splits(tmp_path: Path, test_name: str) -> None:
     assert data.train is not None
     assert data.train.y is not None
     assert data.test.y is not None
-    assert data.train.y.tolist() == [0, 0, 0, 1, 1]
-    assert data.test.y.tolist() == [0, 1]
+    assert labels_of(data.train).tolist() == [0, 0, 0, 1, 1]
+    assert labels_of(data.test).tolist() == [0, 1]
     first = np.asarray(Image.open(tmp_path / "pets" / "train" / "cat" / "0.png"))
     np.testing.assert_allclose(data.train.inputs[""][0], first / 255, atol=1e-6)
 

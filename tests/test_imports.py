@@ -103,7 +103,9 @@ def test_other_names_are_not_there() -> None:
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("files", "names", "values"),
-    ("registry", "data", "evaluate", "flatbuffer", "store"),
+    ("tasks",),
+    ("registry", "data", "flatbuffer", "store"),
+    ("evaluate",),
     ("techniques", "runtimes", "sources"),
     ("recipes", "measure"),
     ("engine", "views"),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from trials import make_study, make_trial
 
 from workbench.errors import WorkbenchError
+from workbench.values.figure import Better
 from workbench.values.settings import Constraints
-from workbench.views.metrics import Better
 from workbench.views.pareto import best, pareto_front
 
 # ---- Pareto front

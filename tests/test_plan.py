@@ -7,12 +7,19 @@ from trials import make_record
 from workbench.engine.plan import Plan, make_plan
 from workbench.engine.request import make_grid
 from workbench.recipes.grid import expand
+from workbench.values.task import TaskSpec
 
 
 def planned() -> Plan:
     record = make_record()
     grid = make_grid({"prune": ["none", 0.3, 0.5], "quantize": ["float32", "int8"]}, None, None)
-    return make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid, "probabilities")
+    return make_plan(
+        expand(grid, "keras").recipes,
+        record.model,
+        record.dataset,
+        grid,
+        {"probabilities": TaskSpec(name="classification")},
+    )
 
 
 def queue(plan: Plan, trainings_wait: bool) -> list[str]:

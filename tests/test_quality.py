@@ -15,10 +15,23 @@ from hypothesis.extra import numpy as hnp
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import run as evaluate_run
 from workbench.evaluate.interpreter import dequantized, open_interpreter, quantized, signature_names
-from workbench.evaluate.quality import agreement, classification, quality, regression
+from workbench.evaluate.quality import agreement, quality
 from workbench.evaluate.run import BATCH, run_all
+from workbench.tasks.base import NoParams
+from workbench.tasks.classification import Classification
+from workbench.tasks.regression import Regression
+from workbench.values.task import TaskSpec
 
 Array = np.ndarray[Any, Any]
+
+
+def classification(scores: Array, y: Array) -> dict[str, float]:
+    return {s.name: s.value for s in Classification().scores(NoParams(), scores, y)}
+
+
+def regression(values: Array, y: Array) -> dict[str, float]:
+    return {s.name: s.value for s in Regression().scores(NoParams(), values, y)}
+
 
 # ---- classification
 
@@ -41,7 +54,7 @@ def test_top1_and_top5_are_shares_of_samples(data: tuple[Array, Array]) -> None:
     ]
     assert found["accuracy"] == pytest.approx(sum(r == 0 for r in ranks) / len(y))
     if scores.shape[1] <= 5:
-        assert found["top5"] is None
+        assert "top5" not in found
     else:
         assert found["top5"] == pytest.approx(sum(r < 5 for r in ranks) / len(y))
 
@@ -63,7 +76,7 @@ def test_scores_of_any_shape_are_flattened() -> None:
 def test_one_column_is_the_second_class(scores: list[float], accuracy: float) -> None:
     y = np.array([0, 1, 1, 0])
     for shape in ((4, 1), (4,), (4, 1, 1)):
-        assert classification(np.array(scores).reshape(shape), y) == {"accuracy": accuracy, "top5": None}
+        assert classification(np.array(scores).reshape(shape), y) == {"accuracy": accuracy}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +114,8 @@ def test_errors_against_values(pair: tuple[Array, Array]) -> None:
 
 
 def test_a_column_of_outputs_fits_a_row_of_labels() -> None:
-    assert regression(np.array([[1.0], [2.0]]), np.array([1.0, 4.0])) == {"mae": 1.0, "rmse": math.sqrt(2)}
+    found = regression(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
+    assert (found["mae"], found["rmse"]) == (1.0, math.sqrt(2))
 
 
 def test_values_that_do_not_fit() -> None:
@@ -112,7 +126,7 @@ def test_values_that_do_not_fit() -> None:
 @given(PAIRS)
 def test_agreement_with_the_baseline(pair: tuple[Array, Array]) -> None:
     values, baseline = (a.reshape(len(a), -1).astype(float).tolist() for a in pair)
-    found = agreement(*pair)
+    found = agreement(*(a.reshape(len(a), -1) for a in pair))
     cosines = []
     for a, b in zip(values, baseline, strict=True):
         norm = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
@@ -140,6 +154,36 @@ def test_agreement_does_not_depend_on_the_unit(values: Array, factor: float) -> 
     assert scaled["cosine"] == pytest.approx(one["cosine"], abs=1e-5)
 
 
+def test_a_map_of_scores_agrees_place_by_place() -> None:
+    base = np.zeros((1, 2, 2, 3))
+    base[..., 1] = 1
+    other = base.copy()
+    other[0, 0, 0] = (5, 0, 0)
+    assert agreement(other, base)["agreement"] == 0.75
+    assert agreement(other[..., :1], base[..., :1])["agreement"] is None
+    assert agreement(other[:, :1, :1], base[:, :1, :1])["agreement"] == 0.0
+
+
+def test_figures_of_two_heads_with_a_task_each() -> None:
+    outputs = {"kind": np.eye(3)[[0, 1, 1]], "place": np.array([[1.0], [2.0], [3.0]])}
+    baseline = {"kind": np.eye(3)[[0, 1, 2]], "place": np.array([[1.0], [2.0], [4.0]])}
+    tasks = {"kind": TaskSpec(name="classification"), "place": TaskSpec(name="regression")}
+    y = {"kind": np.array([0, 1, 2]), "place": np.array([1.0, 2.0, 4.0])}
+    found = quality(outputs, baseline, y, tasks, 1)
+    assert [f.key for f in found.figures] == ["accuracy", "place.mae", "place.rmse", "place.r2"]
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.mae is None, "the first head has none"
+    assert found.primary == found.figures[0]
+    mae = found.figure("place.mae")
+    assert mae is not None
+    assert mae.value == pytest.approx(1 / 3)
+    assert mae.loss is not None
+    assert mae.loss.value == pytest.approx(1 / 3)
+    assert found.figures[0].loss is not None
+    assert found.figures[0].loss.value == pytest.approx(1 / 3)
+    assert all(f.change is None for f in quality(baseline, baseline, y, tasks, 1).figures)
+
+
 def test_equal_outputs_agree() -> None:
     values = np.random.default_rng(0).random((5, 4))
     assert agreement(values, values) == {"agreement": 1.0, "sqnr_db": None, "cosine": pytest.approx(1.0)}
@@ -164,7 +208,7 @@ def test_twenty_decibel_are_a_tenth_of_the_amplitude() -> None:
 def test_figures_of_a_classifier_with_two_outputs() -> None:
     baseline = {"scores": np.eye(3)[[0, 1, 2]], "code": np.ones((3, 2))}
     outputs = {"scores": np.eye(3)[[0, 1, 1]], "code": np.ones((3, 2)) * 2}
-    found = quality(outputs, baseline, np.array([0, 1, 2]), "class", 32)
+    found = quality(outputs, baseline, {"scores": np.array([0, 1, 2])}, {"scores": TaskSpec(name="classification")}, 32)
     assert (found.task, found.samples, found.batch) == ("classification", 3, 32)
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.agreement == pytest.approx(2 / 3)
@@ -175,7 +219,8 @@ def test_figures_of_a_classifier_with_two_outputs() -> None:
 
 
 def test_figures_of_a_regression() -> None:
-    found = quality({"v": np.array([[1.0], [2.0]])}, {"v": np.array([[1.0], [1.0]])}, np.array([1.0, 4.0]), "value", 1)
+    outputs, baseline = {"v": np.array([[1.0], [2.0]])}, {"v": np.array([[1.0], [1.0]])}
+    found = quality(outputs, baseline, {"v": np.array([1.0, 4.0])}, {"v": TaskSpec(name="regression")}, 1)
     assert (found.task, found.accuracy, found.mae) == ("regression", None, 1.0)
     assert found.agreement is None
     assert found.sqnr_db == pytest.approx(10 * math.log10(2))
@@ -183,14 +228,14 @@ def test_figures_of_a_regression() -> None:
 
 def test_without_labels_the_baseline_is_the_yardstick() -> None:
     outputs = {"v": np.array([[1.0, 0.0]])}
-    found = quality(outputs, outputs, None, "none", 1)
+    found = quality(outputs, outputs, {}, {}, 1)
     assert (found.task, found.accuracy, found.rmse, found.agreement) == ("none", None, None, 1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_outputs_that_are_not_finite(bad: float) -> None:
     with pytest.raises(StageFailed, match="output 'code' holds values that are not finite"):
-        quality({"scores": np.ones((1, 2)), "code": np.array([[1.0, bad]])}, {}, None, "none", 1)
+        quality({"scores": np.ones((1, 2)), "code": np.array([[1.0, bad]])}, {}, {}, {}, 1)
 
 
 # ---- integers by scale and zero point
@@ -396,7 +441,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_renamed_outputs_are_compared_in_order() -> None:
     values = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
-    found = quality({"new": values}, {"old": values}, None, "none", 1)
+    found = quality({"new": values}, {"old": values}, {}, {}, 1)
     assert found.agreement == 1.0
     with pytest.raises(StageFailed, match="2 outputs"):
-        quality({"a": values, "b": values}, {"old": values}, None, "none", 1)
+        quality({"a": values, "b": values}, {"old": values}, {}, {}, 1)

@@ -40,7 +40,7 @@ def rows(path: str | Path, **options: Any) -> dict[tuple[float, ...], Any]:
     found = {}
     for split in dataset.splits().values():
         for i, sample in enumerate(split.inputs[""]):
-            found[tuple(float(v) for v in sample)] = None if split.y is None else split.y[i].item()
+            found[tuple(float(v) for v in sample)] = split.y[i].item() if isinstance(split.y, np.ndarray) else None
     return found
 
 

@@ -12,6 +12,7 @@ from trials import FLOAT_MS, broken, make_devices, make_many, make_study, make_t
 from workbench.cli.output import print_table
 from workbench.commands.tables import trial_row, trials_table
 from workbench.errors import WorkbenchError
+from workbench.values.figure import Unit
 from workbench.values.recipe import SCHEMES
 from workbench.values.warning import WarningKind, warning
 from workbench.views import marks, units
@@ -337,7 +338,7 @@ def test_table_on_the_command_line_is_printed(capsys: pytest.CaptureFixture[str]
         (None, "db", "–"),
     ],
 )
-def test_figures_are_written_for_people(value: float | None, unit: units.Unit, expected: str) -> None:
+def test_figures_are_written_for_people(value: float | None, unit: Unit, expected: str) -> None:
     assert units.text(value, unit) == expected
 
 

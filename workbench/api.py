@@ -43,6 +43,7 @@ def sweep(
     listener: Listener = silent,
     command: str = "",
     engine: Engine | None = None,
+    task: Any = None,
     cluster_security: Any = None,
 ) -> Study:
     """Try every recipe of a grid on a model and return the study.
@@ -50,7 +51,8 @@ def sweep(
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
     YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`, `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
-    sweep. `cluster_address` is a dask scheduler to use instead of local workers, `cluster_security` the certificates for it:
+    sweep. What labels mean follows from labels and outputs, unless `task` says it: `regression`, or a dict by output.
+    `cluster_address` is a dask scheduler to use instead of local workers, `cluster_security` the certificates for it:
     `{"ca": FILE, "cert": FILE, "key": FILE}` or a `distributed.Security`. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.
 
@@ -74,6 +76,7 @@ def sweep(
         retry_failed,
         command,
         engine,
+        task,
     )
 
     def run(cancel: threading.Event, found: Callable[[str], None], tell: Listener) -> None:
@@ -184,9 +187,11 @@ def compare(
     The first runtime is the one that ratios are to. Outputs are held against the reference kernels on samples of `data`'s
     test split (a dataset as `sweep` takes it), or on seeded inputs. Waiting is told and bounded as in `bench`.
     """
+    from workbench.evaluate.interpreter import describe_ends
     from workbench.measure.looks import Samples
     from workbench.measure.session import Asked, Measured, Pair, side_by_side
     from workbench.recipes.grammar import runtime_text
+    from workbench.recipes.task import choose_tasks
 
     file = _existing(path)
     chosen = list(parse_runtimes(runtimes))
@@ -194,7 +199,10 @@ def compare(
     samples = None
     if data is not None:
         dataset = load_dataset(data)
-        samples = Samples(dataset.test.inputs, dataset.test.y, dataset.labels)
+        outputs = {name: tuple(detail["shape"][1:]) for name, detail in describe_ends(file).outputs}
+        tasks = choose_tasks(dataset.label_infos, outputs)
+        labels = {name or next(iter(outputs)): y for name, y in dataset.test.targets.items()}
+        samples = Samples(dataset.test.inputs, labels, tasks)
     found: dict[str, Measurement] = {}
 
     def keep(measured: Measured) -> None:

@@ -1,4 +1,4 @@
-"""One registry: techniques and runtimes by name, built-ins and entry points through the same door.
+"""One registry: techniques, runtimes and tasks by name, built-ins and entry points through the same door.
 
 Built-ins are listed like entry points, as `module:attribute`, and loaded on first use. An entry
 point that fails to load is kept with its reason, so that `workbench doctor` can show it; it never
@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
     from workbench.runtimes.base import Backend
+    from workbench.tasks.base import Task
     from workbench.techniques.base import Technique
 
 T = TypeVar("T")
@@ -43,6 +44,14 @@ BUILTIN_RUNTIMES = {
             *("u85-128", "u85-256", "u85-512", "u85-1024", "u85-2048"),
         )
     },
+}
+
+BUILTIN_TASKS = {
+    "classification": "workbench.tasks.classification:Classification",
+    "multi-label": "workbench.tasks.multilabel:MultiLabel",
+    "segmentation": "workbench.tasks.segmentation:Segmentation",
+    "regression": "workbench.tasks.regression:Regression",
+    "none": "workbench.tasks.none:Nothing",
 }
 
 
@@ -133,3 +142,4 @@ techniques: Registry[Technique[Any]] = Registry(
 runtimes: Registry[Backend[Any]] = Registry(
     "runtime", "workbench.runtimes", "workbench.runtimes.base:Backend", BUILTIN_RUNTIMES
 )
+tasks: Registry[Task[Any]] = Registry("task", "workbench.tasks", "workbench.tasks.base:Task", BUILTIN_TASKS)

@@ -45,8 +45,7 @@ def fill(folder: Path, count: int) -> None:
     )
     record, real = store.study("many"), store.trials("many")[0]
     grid = make_grid(yaml.safe_load((folder / "grid.yaml").read_text()), None, None)
-    output = record.signature.outputs[0].name
-    plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid, output)
+    plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid, record.tasks)
     trials = []
     for position, (trial_id, recipe) in enumerate(plan.recipes.items()):
         copy = real.model_copy(

@@ -69,7 +69,7 @@ def digits() -> tuple[Array, Array]:
     """The test split: images and classes."""
     test = workbench.load_dataset("digits").test
     assert not isinstance(test.x, dict)
-    assert test.y is not None
+    assert isinstance(test.y, np.ndarray)
     return test.x, test.y
 
 

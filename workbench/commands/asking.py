@@ -58,6 +58,7 @@ class Trials(Result):
             "dataset": record.dataset.to_json(),
             "environment": record.environment,
             "signature": record.signature.to_json(),
+            "tasks": {output: spec.to_json() for output, spec in record.tasks.items()},
             "grid": record.grid,
             "command": record.command,
             "started": record.started,

@@ -77,6 +77,11 @@ class Swept(Result):
 )
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
 @click.option(
+    "--task",
+    metavar="NAME | OUTPUT=NAME,...",
+    help="what labels mean: classification, multi-label, segmentation, regression, none  [default: as labels and outputs look]",
+)
+@click.option(
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"
 )
 @pass_host
@@ -93,6 +98,7 @@ def sweep(
     allow_code: bool,
     retry_failed: bool,
     profile: bool,
+    task: str | None,
     **values: Any,
 ) -> Swept:
     """Try every recipe of a grid on MODEL (.keras, .h5, SavedModel folder, float .tflite).
@@ -116,6 +122,7 @@ def sweep(
         cluster_security=security,
         allow_code=allow_code,
         retry_failed=retry_failed,
+        task=task,
     )
     return swept(found, time.monotonic() - begin, profile)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from workbench.commands.result import Row, Table
 from workbench.values.trial import Measurement, Trial
-from workbench.views.metrics import Place, outcome_of, places_of
+from workbench.views.metric import Place
+from workbench.views.metrics import outcome_of, places_of
 from workbench.views.units import size_text
 
 

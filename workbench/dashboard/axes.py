@@ -8,7 +8,7 @@ from typing import Any
 from workbench.errors import WorkbenchError, unknown
 from workbench.views.columns import Columns
 from workbench.views.figure import TITLES
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 from workbench.views.tradeoff import (
     Colour,
     Symbol,

@@ -11,7 +11,7 @@ from workbench.dashboard.standing import Standing
 from workbench.dashboard.state import DashboardState
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 from workbench.views.tradeoff import TradeoffInfo
 
 MOST_ROWS = 25

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.values.base import build
+from workbench.values.figure import Unit
 from workbench.values.settings import Constraints
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 from workbench.views.pareto import best, fitting, latency_of
-from workbench.views.units import Unit
 
 MOST_STOPS = 101
 NO_LIMIT = "no limit"

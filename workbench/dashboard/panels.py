@@ -12,7 +12,7 @@ from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.listing import facts, failures
 from workbench.views.marks import COLOURS, OTHER_COLOUR, ordered
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 from workbench.views.tradeoff import log_fits, scheme_of
 
 # By what variants are chosen; latency and memory of each runtime follow.

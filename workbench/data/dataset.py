@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.errors import WorkbenchError, shown
+from workbench.values.labels import LabelInfo, label_info, together
 
 Array = np.ndarray[Any, Any]
 
@@ -19,15 +20,20 @@ MOST_CLASS_NAME = 255
 
 @dataclass(frozen=True)
 class Split:
-    """Samples `x` `(n, *input_shape)` (or a dict of such by input name) and labels `y` `(n,)`, or None."""
+    """Samples `x` `(n, *input_shape)` (or a dict of such by input name) and labels `y` `(n, ...)` (or a dict by output name), or None."""
 
     x: Array | dict[str, Array]
-    y: Array | None = None
+    y: Array | dict[str, Array] | None = None
 
     @property
     def inputs(self) -> dict[str, Array]:
         """The samples by input name; "" names a single unnamed input."""
         return self.x if isinstance(self.x, dict) else {"": self.x}
+
+    @property
+    def targets(self) -> dict[str, Array]:
+        """The labels by output name; "" names those of the first output, nothing is there where there are none."""
+        return self.y if isinstance(self.y, dict) else {} if self.y is None else {"": self.y}
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -35,7 +41,14 @@ class Split:
     def take(self, index: Any) -> Split:
         """Return the samples at an index or slice."""
         x = {k: v[index] for k, v in self.x.items()} if isinstance(self.x, dict) else self.x[index]
-        return Split(x, None if self.y is None else self.y[index])
+        y = (
+            {k: v[index] for k, v in self.y.items()}
+            if isinstance(self.y, dict)
+            else None
+            if self.y is None
+            else self.y[index]
+        )
+        return Split(x, y)
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Dataset:
     """Splits `train`, `calibration`, `test`; only `test` is always there.
 
     `calibration_from` says where the calibration split came from: itself, train or test; `notes` are sentences on what
-    was changed or left out in reading. Raises WorkbenchError for class names that are no text.
+    was changed or left out in reading; `said` is what the user said that labels are. Raises WorkbenchError for class names that are no text.
     """
 
     name: str
@@ -53,16 +66,23 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     calibration_from: str = field(default="calibration")
     notes: tuple[str, ...] = ()
+    said: Literal["class", "value"] | None = None
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names, f"dataset {self.name!r}")
 
     @property
     def labels(self) -> Literal["class", "value", "none"]:
-        """Whether labels are classes (integers), values (floats) or missing."""
-        if self.test.y is None:
-            return "none"
-        return "class" if np.issubdtype(self.test.y.dtype, np.integer) else "value"
+        """How the first output's labels look: whole numbers, which can be classes, values, or missing; its task says what they are."""
+        first = next(iter(self.label_infos.values()), None)
+        return "none" if first is None else first.said or ("class" if first.whole else "value")
+
+    @property
+    def label_infos(self) -> dict[str, LabelInfo]:
+        """What labels look like, by output name, over all splits that have them."""
+        parts = [part.targets for part in self.splits().values() if part.y is not None]
+        names = dict.fromkeys(name for targets in parts for name in targets)
+        return {n: together([label_info(t[n], self.said) for t in parts if n in t]) for n in names}
 
     def splits(self) -> dict[str, Split]:
         """Return the splits that are there, a calibration split only where it is not train or test again."""
@@ -92,8 +112,12 @@ def name_of(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in legible)
 
 
-def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
+def from_arrays(
+    data: Mapping[str, Any], name: str = "arrays", said: Literal["class", "value"] | None = None
+) -> Dataset:
     """Return a dataset of arrays: `x_train y_train x_test y_test` (`x_calibration` optional), or `x y`, which is split 3 to 1.
+
+    Labels of several outputs are a dict by output name. `said` is what the user said that labels are.
 
     Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
     """
@@ -122,7 +146,9 @@ def from_arrays(data: Mapping[str, Any], name: str = "arrays") -> Dataset:
     calibration, origin = (
         (given, "calibration") if given else (train, "train") if train and len(train) else (test, "test")
     )
-    return Dataset(name, test, train if train is not None and len(train) else None, calibration, names, origin)
+    return Dataset(
+        name, test, train if train is not None and len(train) else None, calibration, names, origin, said=said
+    )
 
 
 def _class_names(name: str, given: Any) -> tuple[str, ...]:
@@ -135,22 +161,31 @@ def _class_names(name: str, given: Any) -> tuple[str, ...]:
 def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
     x, y = arrays[f"x{suffix}"], arrays.get(f"y{suffix}")
     lengths = {len(v) for v in x.values()} if isinstance(x, dict) else {len(x)}
-    if y is not None:
-        if isinstance(y, dict):
-            raise WorkbenchError(f"dataset {name!r}: y{suffix} is one array, not a dict")
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-        elif y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
-            y = y.argmax(axis=1)  # one-hot labels
-        lengths.add(len(y))
+    given: Array | dict[str, Array] | None = None
+    if isinstance(y, dict):
+        given = {output: _labels(v) for output, v in y.items()}
+    elif y is not None:
+        given = _labels(y)
+    lengths.update(len(v) for v in (given.values() if isinstance(given, dict) else [given]) if v is not None)
     if len(lengths) != 1:
         raise WorkbenchError(
             f"dataset {name!r}: x{suffix} and y{suffix} have different numbers of samples: {sorted(lengths)}"
         )
     if lengths == {0}:
         raise WorkbenchError(f"dataset {name!r}: x{suffix} has no samples")
-    # True and False are two classes.
-    return Split(x, y.astype(np.int64) if y is not None and y.dtype.kind in "biu" else y)
+    return Split(x, given)
+
+
+def _labels(y: Array) -> Array:
+    """Return labels with one number per sample where there is but one: columns of one, and one-hot rows, become classes."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    elif y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
+    if y.dtype.kind == "b":
+        y = y.astype(np.uint8)  # True and False are two classes
+    # Masks may be large, and stay as they are.
+    return y.astype(np.int64) if y.dtype.kind in "iu" and y.ndim == 1 else y
 
 
 def _checked(key: str, value: Any) -> Any:

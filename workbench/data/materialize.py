@@ -53,9 +53,9 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
             for split, part in dataset.splits().items():
                 for name, array in part.inputs.items():
                     np.save(partial / f"x_{split}.{_file_part(name)}.npy", array)
-                if part.y is not None:
-                    np.save(partial / f"y_{split}.npy", part.y)
-            names = {_file_part(name): name for name in dataset.test.inputs}
+                for name, labels in part.targets.items():
+                    np.save(partial / (f"y_{split}.{_file_part(name)}.npy" if name else f"y_{split}.npy"), labels)
+            names = {_file_part(name): name for name in (*dataset.test.inputs, *dataset.test.targets)}
             hashed = {part: name for part, name in names.items() if unquote(part) != name}
             if hashed:
                 (partial / NAMES).write_text(json.dumps(hashed), encoding="utf-8")
@@ -99,7 +99,8 @@ def dataset_sha256(dataset: Dataset) -> str:
     for split, part in dataset.splits().items():
         # The order of the test split's inputs is kept with the dataset, that of the others is not.
         inputs = sorted(part.inputs.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
-        arrays = {**{f"x.{k}": v for k, v in inputs}, **({"y": part.y} if part.y is not None else {})}
+        labels = {f"y.{k}" if k else "y": v for k, v in sorted(part.targets.items())}
+        arrays = {**{f"x.{k}": v for k, v in inputs}, **labels}
         for name, array in arrays.items():
             hasher.update(f"{split}.{name}:{array.dtype}:{array.shape}\0".encode(errors="surrogatepass"))
             hasher.update(np.ascontiguousarray(array).data)
@@ -130,18 +131,21 @@ def open_split(folder: Path, split: str) -> Split:
     """
     listed = folder / NAMES
     names = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
-    parts = {
-        p.name.removeprefix(f"x_{split}.").removesuffix(".npy"): p for p in sorted(folder.glob(f"x_{split}.*.npy"))
-    }
-    files = {names.get(part, unquote(part)): p for part, p in parts.items()}
-    if not files and split == "calibration":
+
+    def arrays(axis: str) -> dict[str, Array]:
+        """Return arrays by name; one without a name lies in a file without one."""
+        start, found = f"{axis}_{split}", {}
+        for path in sorted(folder.glob(f"{start}.*npy")):
+            part = path.name.removeprefix(start).removesuffix("npy").strip(".")
+            found[names.get(part, unquote(part))] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found
+
+    inputs, y = arrays("x"), arrays("y")
+    if not inputs and split == "calibration":
         return open_split(folder, "train" if any(folder.glob("x_train.*")) else "test")
-    if not files:
+    if not inputs:
         raise WorkbenchError(f"the dataset has no {split} split")
-    inputs = {k: np.load(p, mmap_mode="r", allow_pickle=False) for k, p in files.items()}
-    labels = folder / f"y_{split}.npy"
-    y = np.load(labels, mmap_mode="r", allow_pickle=False) if labels.exists() else None
-    return Split(inputs[""] if list(inputs) == [""] else inputs, y)
+    return Split(inputs[""] if list(inputs) == [""] else inputs, y[""] if list(y) == [""] else y or None)
 
 
 def check_fit(info: DatasetInfo, signature: Signature) -> None:
@@ -164,7 +168,7 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
                 "Reshape or resize the samples to the model's input, without the batch axis."
             )
     classes = signature.outputs[0].shape[-1] if signature.outputs[0].shape else None
-    if info.labels == "class" and len(info.class_names) and classes and classes > 1 and len(info.class_names) > classes:
+    if len(info.class_names) and classes and classes > 1 and len(info.class_names) > classes:
         raise WorkbenchError(
             f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}"
         )

@@ -65,7 +65,7 @@ def read_table(path: Path, params: TableParams, input_shape: tuple[int | None, .
     for part, rows in _rows(path, split, columns, len(x), params.test).items():
         arrays[f"x_{part}"] = x[rows]
         arrays[f"y_{part}"] = None if y is None else y[rows]
-    return from_arrays(arrays, name_of(path.stem))
+    return from_arrays(arrays, name_of(path.stem), None if params.labels == "auto" else params.labels)
 
 
 def _columns(path: Path) -> tuple[list[str], dict[str, list[str]]]:

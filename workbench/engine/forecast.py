@@ -13,6 +13,7 @@ from workbench.recipes.grid import Grid, expand
 from workbench.sources.identify import identify
 from workbench.store.reader import Reader
 from workbench.values.source import DatasetInfo, ModelInfo
+from workbench.values.task import TaskSpec
 
 # Starting workers and importing TensorFlow, on 2 cores.
 START_SECONDS = 8.0
@@ -50,9 +51,9 @@ def forecast(
     """
     info = identify(model, store.models, allow_code)
     expansion = expand(grid, info.kind)
-    dataset, known = _dataset(info, data, store)
-    plan = make_plan(expansion.recipes, info, dataset, grid, known)
-    done = set(store.stages(plan.stages)) if known else set()
+    dataset, tasks = _dataset(info, data, store)
+    plan = make_plan(expansion.recipes, info, dataset, grid, tasks or {})
+    done = set() if tasks is None else set(store.stages(plan.stages))
     seconds = _seconds_by_kind(info, store)
     todo = [s for k, s in plan.stages.items() if k not in done]
     work = sum(_cost(s, seconds) for s in todo)
@@ -71,13 +72,13 @@ def forecast(
     )
 
 
-def _dataset(model: ModelInfo, data: Any, store: Reader) -> tuple[DatasetInfo, str]:
-    """Return the dataset as a study of the same model knows it, with its output; else one that only serves to count."""
+def _dataset(model: ModelInfo, data: Any, store: Reader) -> tuple[DatasetInfo, dict[str, TaskSpec] | None]:
+    """Return the dataset as a study of the same model knows it, with its tasks; else one that only serves to count, and None."""
     name = Path(str(data).partition("?")[0]).stem if isinstance(data, (str, Path)) else getattr(data, "name", "")
     for record in reversed(store.studies()):
         if record.model.sha256 == model.sha256 and record.dataset.name == name:
-            return record.dataset, record.signature.outputs[0].name
-    return DatasetInfo(name=name, sha256="", splits={}, inputs={}, labels="class"), ""
+            return record.dataset, record.tasks
+    return DatasetInfo(name=name, sha256="", splits={}, inputs={}), None
 
 
 def _seconds_by_kind(model: ModelInfo, store: Reader) -> dict[str, float]:

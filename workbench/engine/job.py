@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from workbench.data.dataset import Split
 from workbench.recipes import grammar
 from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Step
 from workbench.values.source import ModelInfo
+from workbench.values.task import TaskSpec
 from workbench.values.trial import Artifact
 
 
@@ -48,6 +52,15 @@ class Job:
     def data(self) -> Path:
         """Return the folder of the dataset."""
         return self.root / "data" / str(self.payload["dataset"])
+
+    def tasks(self) -> dict[str, TaskSpec]:
+        """Return the task of each output of the model, in their order."""
+        return {t["output"]: TaskSpec(name=t["name"], options=t["options"]) for t in self.payload["tasks"]}
+
+    def labels(self, split: Split) -> dict[str, Any]:
+        """Return a split's labels by output name."""
+        first = next(iter(self.tasks()), "")
+        return {name or first: np.asarray(v) for name, v in split.targets.items()}
 
     def before(self) -> tuple[Step, ...]:
         """Return the steps before this one."""

@@ -7,18 +7,21 @@ later one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from workbench import registry
 from workbench.recipes import grammar
 from workbench.recipes.grid import Grid
 from workbench.techniques.base import Finisher, KerasTechnique, Promise
 from workbench.values.base import digest
 from workbench.values.recipe import Recipe, Step
 from workbench.values.source import DatasetInfo, ModelInfo
+from workbench.values.task import TaskSpec
 
 # Goes up when the same stage gives another result than before.
-VERSION = 3
+VERSION = 4
 # Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
 COST = {
     "describe": 1.0,
@@ -113,9 +116,11 @@ class Plan:
         return {key: Rank(trained[key], self.stages[key].kind == "train", cost[key]) for key in self.stages}
 
 
-def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str) -> Plan:
-    """Return the plan of a sweep; the float baseline is always in it, first. Labels belong to `output`."""
-    builder = _Builder(model, dataset, grid, output)
+def make_plan(
+    recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec]
+) -> Plan:
+    """Return the plan of a sweep; the float baseline is always in it, first. `tasks` by output name say what labels mean."""
+    builder = _Builder(model, dataset, grid, tasks)
     baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
     builder.plan.baseline = baseline.id
     for recipe in (baseline, *recipes):
@@ -125,9 +130,13 @@ def make_plan(recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInf
 
 
 class _Builder:
-    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, output: str) -> None:
+    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec]) -> None:
         self.plan = Plan()
-        self.model, self.dataset, self.grid, self.output = model, dataset, grid, output
+        self.model, self.dataset, self.grid = model, dataset, grid
+        self.tasks = [
+            {"output": o, "name": t.name, "options": t.options, "version": registry.tasks.get(t.name).version}
+            for o, t in tasks.items()
+        ]
         self.source = {"model": model.sha256, "kind": model.kind}
 
     def add(self, recipe: Recipe) -> None:
@@ -141,8 +150,7 @@ class _Builder:
             "scheme": str(recipe.steps[-1].params.get("scheme", "")),
             "sparsity": promise.sparsity,
             "clusters": promise.clusters,
-            "labels": self.dataset.labels,
-            "output": self.output,
+            "tasks": self.tasks,
         }
         parents = {"file": finish}
         if not is_baseline:
@@ -213,6 +221,7 @@ class _Builder:
             "version": technique.version,
             "before": [s.to_json() for s in earlier],
             "train": self.grid.train.to_json(),
+            "tasks": self.tasks,
             "dataset": self.dataset.sha256,
             **({} if earlier else self.source),
         }

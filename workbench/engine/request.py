@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workbench import registry
 from workbench.data.dataset import Dataset
@@ -14,13 +14,14 @@ from workbench.data.load import load_dataset, takes_shape
 from workbench.data.materialize import check_fit, materialize
 from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
-from workbench.engine.events import Listener
+from workbench.engine.events import Event, Listener
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError, shown
 from workbench.names import printable
 from workbench.recipes import grammar
 from workbench.recipes.grid import Expansion, Grid, expand, parse_grid, parse_runtimes
+from workbench.recipes.task import choose_tasks, parse_tasks
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
 from workbench.store.store import Store
@@ -29,6 +30,7 @@ from workbench.values.recipe import Recipe
 from workbench.values.settings import MOST_SEED
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.study import StudyRecord
+from workbench.values.task import TaskSpec
 from workbench.values.trial import RuntimeSpec
 
 MOST_CHARACTERS = 200
@@ -50,6 +52,7 @@ class Request:
     retry_failed: bool = False
     command: str = ""
     engine: Engine | None = None
+    task: Any = None
 
     @property
     def workers(self) -> int:
@@ -64,6 +67,7 @@ class Prepared:
     model: ModelInfo
     dataset: DatasetInfo
     signature: Signature
+    tasks: dict[str, TaskSpec]
     expansion: Expansion
     study: str
 
@@ -93,15 +97,34 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
         reading = None if takes_shape(data) else reader.submit(load_dataset, data)
         model = identify(request.model, request.store.models, request.allow_code)
         expansion = expand(request.grid, model.kind)
+        asked = parse_tasks(request.task)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data
     signature = describe(model, request, pool, listener, cancel)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
     _check_labels(dataset, expansion.recipes)
+    labels = dataset.label_infos
+    if labels and any(not t.shape for t in signature.outputs):
+        # The file does not say how its outputs look, which labels are held against.
+        signature = loaded(model, request, pool, listener, cancel)
+    tasks = choose_tasks(labels, {t.name: t.shape[1:] for t in signature.outputs}, asked)
     info = materialize(dataset, request.store.data, request.store.keeps)
+    info = info.model_copy(update={"labels": kind_of_labels(tasks)})
     check_fit(info, signature)
-    return Prepared(model, info, signature, expansion, _study_name(request, model, info))
+    for output, spec in tasks.items():
+        if spec.name != "none":
+            listener(Event("phase", "prepare", f"task of output {output}: {spec.name} ({spec.why})"))
+    return Prepared(model, info, signature, tasks, expansion, _study_name(request, model, info))
+
+
+def kind_of_labels(tasks: Mapping[str, TaskSpec]) -> Literal["class", "value", "none"]:
+    """Return what labels of the first output that has any are, in the words of layout 1."""
+    kinds: dict[str, Literal["class", "value"]] = dict.fromkeys(
+        ("classification", "multi-label", "segmentation"), "class"
+    )
+    first = next((t.name for t in tasks.values() if t.name != "none"), None)
+    return "none" if first is None else kinds.get(first, "value")
 
 
 def check_runtimes(runtimes: tuple[RuntimeSpec, ...]) -> None:
@@ -119,8 +142,13 @@ def describe(
 ) -> Signature:
     """Return a model's inputs and outputs: read from its file, or in a worker where only loading it can tell."""
     seen = glance(model)
-    if seen is not None:
-        return seen
+    return loaded(model, request, pool, listener, cancel) if seen is None else seen
+
+
+def loaded(
+    model: ModelInfo, request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event
+) -> Signature:
+    """Return a model's inputs and outputs as a worker finds them when it loads the model."""
     plan = Plan()
     key = plan.add(
         "describe", f"read {model.name}", {"model": model.sha256, "kind": model.kind}, {"source": model.to_json()}

@@ -219,7 +219,9 @@ class Run:
         artifact = (self.store.stage(self.plan.ends[self.plan.baseline]) or {}).get("artifact")
         path = self.store.artifacts.path(artifact["sha256"], artifact["kind"]) if artifact else None
         baseline = load_arrays(path) if path and path.exists() else {}
-        return Samples(split.inputs, split.y, info.labels, baseline, self.prepared.signature.outputs[0].name)
+        first = self.prepared.signature.outputs[0].name
+        labels = {name or first: y for name, y in split.targets.items()}
+        return Samples(split.inputs, labels, self.prepared.tasks, baseline)
 
     def _finished(self, trial: Trial) -> bool:
         if trial.state == "failed":

@@ -98,14 +98,14 @@ def _train(job: Job) -> dict[str, Any]:
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
-    y = None if split.y is None else np.asarray(split.y)
+    targets = training.targets(model, x, job.labels(split), job.tasks())
 
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
-        training.fit(wrapped, x, y, train, technique.learning_rate, callbacks)
+        training.fit(wrapped, x, targets, train, technique.learning_rate, callbacks)
 
     outputs = list(model.output_names)
     made = technique.apply(
-        model, params, TrainJob(x, y, train, job.before(), fit, training.steps_per_epoch(len(split), train))
+        model, params, TrainJob(x, split.y, train, job.before(), fit, training.steps_per_epoch(len(split), train))
     )
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
@@ -288,8 +288,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
     outputs, batch = run_all(path, split.inputs, job.threads)
     is_baseline = "baseline" not in job.inputs
     baseline = outputs if is_baseline else load_arrays(job.path("baseline"))
-    y = None if split.y is None else np.asarray(split.y)
-    quality = q.quality(outputs, baseline, y, job.payload["labels"], batch, job.payload["output"])
+    quality = q.quality(outputs, baseline, job.labels(split), job.tasks(), batch)
     warnings = check_census(
         census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
     )

@@ -59,8 +59,7 @@ def _run(
         prepared = prepare(request, pool, listener, cancel)
         told.tell("prepare")
         clock.append(time.monotonic())
-        output = prepared.signature.outputs[0].name
-        plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, output)
+        plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, prepared.tasks)
         record = _record(request, prepared)
         request.store.save_study(record)
         found(record.name)
@@ -108,6 +107,7 @@ def _record(request: Request, prepared: Prepared) -> StudyRecord:
         model=prepared.model,
         dataset=prepared.dataset,
         signature=prepared.signature,
+        tasks=prepared.tasks,
         grid={**request.grid.to_json(), "dropped": prepared.expansion.dropped},
         environment=environment(),
         command=request.command,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from workbench import registry
 from workbench.recipes import grammar
-from workbench.values.trial import Agreement, Measurement, Trial
+from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
 
 # A loss of accuracy above this is worth a word (2 points).
 DROP = 0.02
+# Of an error, a rise by this share of the baseline's.
+WORSE = 0.1
 # Noise of a tenth of the signal, or another top class in one of sixteen samples, is more than rounding.
 DIFFERS_DB = 20.0
 DIFFERS_AGREEMENT = 0.95
@@ -28,10 +30,32 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
     if notes:
         found.append(warning("slow-conversion", notes[0]))
     if trial.quality and baseline and baseline.quality and not trial.baseline:
-        mine, base = trial.quality.accuracy, baseline.quality.accuracy
-        if mine is not None and base is not None and base - mine > DROP:
-            found.append(warning("accuracy-dropped", f"accuracy {mine:.4f}, baseline {base:.4f}"))
+        found += _dropped(trial.quality, baseline.quality)
     return tuple(found)
+
+
+def _dropped(mine: Quality, base: Quality) -> list[Warning_]:
+    """Return a warning for the first figure of each output that is clearly worse than the baseline's, with the interval of its loss."""
+    found, seen = [], set()
+    for figure in mine.figures:
+        if figure.output in seen:
+            continue
+        seen.add(figure.output)
+        loss, before = figure.loss, base.figure(figure.key)
+        if loss is None or before is None or loss.low <= 0:
+            # Nothing was lost, or no more than so few samples may show by chance.
+            continue
+        if loss.value > (DROP if figure.unit == "share" else WORSE * abs(before.value)):
+            many = 100 if figure.unit == "share" else 1
+            unit = " points" if figure.unit == "share" else ""
+            found.append(
+                warning(
+                    "accuracy-dropped",
+                    f"{figure.key} {figure.value:.4g}, baseline {before.value:.4g}: worse by {many * loss.value:.3g}{unit} "
+                    f"(95 % interval {many * loss.low:.3g} to {many * loss.high:.3g})",
+                )
+            )
+    return found
 
 
 def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -> tuple[Warning_, ...]:

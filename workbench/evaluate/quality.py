@@ -1,33 +1,37 @@
-"""Quality against labels, and agreement with the float baseline, in one pass over the outputs."""
+"""Quality against labels by the task of each output, and agreement with the float baseline."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from workbench import registry
 from workbench.errors import StageFailed
+from workbench.tasks import intervals
+from workbench.values.figure import Figure
+from workbench.values.task import TaskSpec
 from workbench.values.trial import Quality
 
 Array = np.ndarray[Any, Any]
+# The figures that have a field of their own in a record.
+FIELDS = ("accuracy", "top5", "mae", "rmse")
 
 
 def quality(
     outputs: dict[str, Array],
     baseline: dict[str, Array],
-    y: Array | None,
-    labels: Literal["class", "value", "none"],
+    y: Mapping[str, Array],
+    tasks: Mapping[str, TaskSpec],
     batch: int,
-    output: str | None = None,
 ) -> Quality:
-    """Return the quality of outputs `{name: (n, *shape)}`; labels `y` `(n,)` classes or `(n, ...)` values, or None.
+    """Return the quality of outputs `{name: (n, *shape)}` against labels `{output: (n, ...)}` by the task of each output.
 
-    Labels belong to the model's first `output`, which a file may keep in another place; without it to the file's first.
-    Raises StageFailed when outputs and labels do not fit, or an output is not finite.
+    Outputs are found by name; a file that renamed them keeps their order, which `tasks` has too. With the baseline's own outputs as
+    `baseline` figures have no change. Raises StageFailed when outputs and labels do not fit, or an output is not finite.
     """
-    first = output if output in outputs else next(iter(outputs))
-    count = len(outputs[first])
     for name, value in outputs.items():
         if not np.isfinite(value).all():
             raise StageFailed(f"output {name!r} holds values that are not finite (NaN or infinity)")
@@ -36,52 +40,38 @@ def quality(
             f"the file has {len(outputs)} outputs ({', '.join(outputs)}), the float baseline {len(baseline)}"
         )
     # A third party's step may have renamed the outputs; their order then tells which is which.
-    pairs = zip(outputs, outputs if set(outputs) == set(baseline) else baseline, strict=True)
-    per_output = {name: agreement(outputs[name], baseline[other]) for name, other in pairs}
-    figures: dict[str, Any] = dict(per_output.get(first, {}))
-    task: Literal["classification", "regression", "none"] = "none"
-    if y is not None and labels == "class":
-        task = "classification"
-        figures.update(classification(outputs[first], y))
-    elif y is not None and labels == "value":
-        task = "regression"
-        figures.update(regression(outputs[first], y))
-    return Quality(samples=count, task=task, outputs=per_output, batch=batch, **figures)
-
-
-def classification(scores: Array, y: Array) -> dict[str, float | None]:
-    """Return top-1 and top-5 accuracy of scores `(n, classes)`; one column is read as the probability of class 1."""
-    scores = scores.reshape(len(scores), -1)
-    classes = scores.shape[1]
-    if classes == 1:
-        _check_labels(y, 2)
-        cut = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
-        return {"accuracy": float((y == (scores[:, 0] > cut)).mean()), "top5": None}
-    _check_labels(y, classes)
-    top1 = float((scores.argmax(axis=1) == y).mean())
-    if classes <= 5:
-        return {"accuracy": top1, "top5": None}
-    top = np.argpartition(-scores, 4, axis=1)[:, :5]
-    return {"accuracy": top1, "top5": float((top == y[:, None]).any(axis=1).mean())}
-
-
-def _check_labels(y: Array, classes: int) -> None:
-    if y.min() < 0 or y.max() >= classes:
-        raise StageFailed(
-            f"labels run from {y.min()} to {y.max()}, but the model has {classes} classes (0 to {classes - 1})"
-        )
-
-
-def regression(values: Array, y: Array) -> dict[str, float | None]:
-    """Return mean absolute and root mean squared error in the labels' unit."""
-    if values.size != y.size:
-        raise StageFailed(f"labels of shape {y.shape} do not fit outputs of shape {values.shape}")
-    error = values.reshape(-1).astype(np.float64) - y.reshape(-1)
-    return {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean()))}
+    other = dict(zip(outputs, outputs if set(outputs) == set(baseline) else baseline, strict=True))
+    per_output = {name: agreement(outputs[name], baseline[other[name]]) for name in outputs}
+    places = {name: name if name in outputs else list(outputs)[n] for n, name in enumerate(tasks) if n < len(outputs)}
+    labelled = {n: s for n, s in tasks.items() if n in y and s.name != "none" and n in places}
+    figures: list[Figure] = []
+    for number, (name, spec) in enumerate(labelled.items()):
+        task = registry.tasks.get(spec.name)
+        params, mine = task.params.model_validate(spec.options), outputs[places[name]]
+        theirs = baseline[other[places[name]]]
+        scores = task.scores(params, mine, y[name])
+        before = None if theirs is mine else task.scores(params, theirs, y[name])
+        figures += intervals.figures(scores, before, name if number else "")
+    first = next(iter(labelled), next(iter(tasks), None))
+    shown = per_output[places[first]] if first in places else next(iter(per_output.values()), {})
+    fields = {f.key: f.value for f in figures if f.key in FIELDS}
+    return Quality(
+        samples=len(next(iter(outputs.values()))),
+        task=next((s.name for s in labelled.values()), "none"),
+        figures=tuple(figures),
+        outputs=per_output,
+        batch=batch,
+        **fields,
+        **shown,
+    )
 
 
 def agreement(values: Array, baseline: Array) -> dict[str, float | None]:
-    """Return top-1 agreement (where there are classes), SQNR in dB (None where the outputs are equal) and mean cosine similarity."""
+    """Return top-1 agreement, SQNR in dB (None where the outputs are equal) and mean cosine similarity.
+
+    Agreement is over samples, or over the places of outputs with a number per class at each place `(n, ..., classes)`; None where there is one
+    number only.
+    """
     flat = values.reshape(len(values), -1).astype(np.float64)
     base = baseline.reshape(len(baseline), -1).astype(np.float64)
     noise = float(((base - flat) ** 2).sum())
@@ -91,6 +81,10 @@ def agreement(values: Array, baseline: Array) -> dict[str, float | None]:
     # All zeros have no direction: like other zeros, unlike anything else.
     equal = (flat == base).all(axis=1).astype(np.float64)
     cosine = np.divide(dots, norms, out=equal, where=norms > 0)
-    top = float((flat.argmax(axis=1) == base.argmax(axis=1)).mean()) if flat.shape[1] > 1 else None
+    # A map of scores has its classes along the last axis; anything else is one list of them.
+    is_map = sum(d != 1 for d in values.shape[1:]) > 1
+    classes = values.shape[-1] if is_map else flat.shape[1]
+    same = flat.reshape(-1, classes).argmax(axis=1) == base.reshape(-1, classes).argmax(axis=1)
+    top = float(same.mean()) if classes > 1 else None
     sqnr = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
     return {"agreement": top, "sqnr_db": None if math.isinf(sqnr) else sqnr, "cosine": float(cosine.mean())}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from workbench.evaluate import quality as q
 from workbench.evaluate.arrays import save_arrays
 from workbench.measure.hosts import Host, Hosts
 from workbench.measure.watch import Watch
+from workbench.values.task import TaskSpec
 from workbench.values.trial import Agreement, OpProfile, Quality, RuntimeSpec
 
 Array = np.ndarray[Any, Any]
@@ -33,13 +34,12 @@ PROFILED = 30
 
 @dataclass(frozen=True)
 class Samples:
-    """Real inputs by name, `(n, *shape)`, labels, and the float baseline's outputs on them, where there are any."""
+    """Real inputs by name, `(n, *shape)`, labels and their tasks by output, and the float baseline's outputs, where there are any."""
 
     inputs: dict[str, Array]
-    y: Array | None = None
-    labels: Literal["class", "value", "none"] = "none"
+    labels: Mapping[str, Array] = field(default_factory=dict)
+    tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
     baseline: dict[str, Array] = field(default_factory=dict)
-    output: str | None = None
 
     @property
     def count(self) -> int:
@@ -117,7 +117,7 @@ class Looks:
         found = host.outputs(self._inputs(s.count), s.count, QUALITY_SECONDS)
         count = len(next(iter(found.values())))
         base = {n: v[:count] for n, v in s.baseline.items()} or found
-        return q.quality(found, base, None if s.y is None else s.y[:count], s.labels, 1, s.output)
+        return q.quality(found, base, {o: y[:count] for o, y in s.labels.items()}, s.tasks, 1)
 
     def _inputs(self, count: int) -> Path | None:
         """Return a file of the first samples, or None where there are none and seeded ones have to do."""

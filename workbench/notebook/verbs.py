@@ -83,12 +83,10 @@ def data(session: Session, data: str) -> Facts:
             )
     facts["calibration from"] = dataset.calibration_from
     names = dataset.class_names
-    kinds = {
-        "class": f"{len(names)} classes: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
-        if names
-        else "classes"
-    }
-    facts["labels"] = kinds.get(dataset.labels, dataset.labels)
+    for output, info in dataset.label_infos.items():
+        facts[f"labels {output}".strip()] = info.text
+    if names:
+        facts["classes"] = f"{len(names)}: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
     if dataset.notes:
         facts["notes"] = "; ".join(dataset.notes)
     session.data, session.current = data, None

@@ -57,7 +57,7 @@ def parse_recipe(text: str) -> Recipe:
 
 def parse_step(text: str) -> Step:
     """Return the step that a text names."""
-    name, primary, options = _parse_call(text, "step")
+    name, primary, options = parse_call(text, "step")
     if name in SCHEMES:
         if primary is not None:
             raise WorkbenchError(
@@ -150,7 +150,7 @@ def _aware(step: Step) -> bool:
 
 def parse_runtime(text: str) -> RuntimeSpec:
     """Return a runtime from `name`, `name[threads=2]` or `delegate:PATH?key=value[threads=2]`, its options checked."""
-    name, primary, options = _parse_call(text, "runtime", _RUNTIME)
+    name, primary, options = parse_call(text, "runtime", _RUNTIME)
     if primary is not None:
         key = registry.runtimes.get(name).params.primary
         if key is None or key in options:
@@ -179,7 +179,8 @@ def runtime_text(name: str, options: dict[str, Any]) -> str:
     return name + (f":{value}" if value is not None else "") + _options_text(kept)
 
 
-def _parse_call(text: str, what: str, pattern: re.Pattern[str] = _STEP) -> tuple[str, str | None, dict[str, str]]:
+def parse_call(text: str, what: str, pattern: re.Pattern[str] = _STEP) -> tuple[str, str | None, dict[str, str]]:
+    """Return name, primary value and options of `name:value[key=value,...]`; raises WorkbenchError for another form."""
     match = pattern.fullmatch(text.strip())
     if not match:
         raise WorkbenchError(

@@ -43,6 +43,7 @@ def asked(record: StudyRecord) -> list[tuple[str, str]]:
         return []
     data = grid_dict(grid)
     found = [("data", note) for note in record.dataset.notes]
+    found += [(f"task of {o}", f"{t.name}: {t.why}") for o, t in record.tasks.items() if t.why]
     for name, value in data.items():
         if isinstance(value, list):
             found.append((name, ", ".join(_yes(str(v)) for v in value)))

@@ -10,7 +10,8 @@ from typing import Any
 
 from workbench.values.trial import Trial
 from workbench.views.figure import axis, stair
-from workbench.views.metrics import Metric, metrics_for
+from workbench.views.metric import Metric
+from workbench.views.metrics import metrics_for
 from workbench.views.tradeoff import (
     default_axes,
     front_of,

@@ -10,7 +10,8 @@ from workbench.values.settings import Constraints
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 from workbench.views import units
-from workbench.views.metrics import Metric, baseline_of, metrics_for, runtimes_of
+from workbench.views.metric import Metric, baseline_of
+from workbench.views.metrics import metrics_for, runtimes_of
 from workbench.views.pareto import best
 
 WITHIN = 0.01

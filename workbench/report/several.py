@@ -12,7 +12,7 @@ from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.figure import axis
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 
 QUALITIES = ("accuracy", "agreement")
 # The ticks of a logarithmic axis of bytes.

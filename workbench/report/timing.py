@@ -9,7 +9,8 @@ from typing import NamedTuple
 from workbench.report.findings import fastest_of, smallest_of, tolerance
 from workbench.values.trial import OpProfile, Trial
 from workbench.views import units
-from workbench.views.metrics import baseline_of, outcome_of, places_of
+from workbench.views.metric import baseline_of
+from workbench.views.metrics import outcome_of, places_of
 from workbench.views.runtimes import Row, profile_rows
 
 LONGEST = 10

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from workbench import registry
 from workbench.errors import StageFailed
 from workbench.values.settings import Train
+from workbench.values.task import TaskSpec
+
+Array = np.ndarray[Any, Any]
 
 
 def steps_per_epoch(samples: int, train: Train) -> int:
@@ -16,48 +22,79 @@ def steps_per_epoch(samples: int, train: Train) -> int:
     return math.ceil(samples / train.batch_size)
 
 
-def fit(model: Any, x: Any, y: Any, train: Train, learning_rate: float, callbacks: list[Any]) -> None:
-    """Compile and fit a tf_keras model in place with Adam and cosine decay; shuffling is seeded.
+@dataclass(frozen=True)
+class Target:
+    """What one output is trained towards: labels `(n, ...)`, and the loss."""
 
-    Raises StageFailed when the loss is not finite at the end.
+    y: Array
+    loss: Any
+
+
+def targets(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, TaskSpec]) -> list[Target]:
+    """Return what each output of a tf_keras model is trained towards, in the model's order, before it is changed.
+
+    An output without labels keeps to what it gives now (distillation): training the others would carry it anywhere.
+    Raises StageFailed when no output has labels, or they do not fit.
     """
     import tf_keras
 
-    if y is None:
+    names = list(model.output_names)
+    # The plan knows outputs by the order in which the model has them; a file may have renamed them.
+    by_name = dict(zip(names, tasks, strict=False))
+    given = {n: labels[o] for n, o in by_name.items() if o in labels and tasks[o].name != "none"}
+    if not given:
         raise StageFailed(
-            "fine-tuning needs labels, and the train split has none. Give y_train, or use post-training schemes only."
+            "fine-tuning needs labels, and the train split has none for any output. Give y_train, or use post-training schemes only."
         )
+    few = {k: v[:8] for k, v in x.items()} if isinstance(x, dict) else x[:8]
+    seen = _by_name(model, model(few, training=False))
+    now = _by_name(model, model.predict(x, batch_size=64, verbose=0)) if len(given) < len(names) else {}
+    found = []
+    for name in names:
+        if name in given:
+            spec = tasks[by_name[name]]
+            task = registry.tasks.get(spec.name)
+            loss = task.loss(task.params.model_validate(spec.options), seen[name], given[name])
+            found.append(Target(given[name], loss))
+        else:
+            found.append(Target(now[name], tf_keras.losses.MeanSquaredError()))
+    return found
+
+
+def _by_name(model: Any, outputs: Any) -> dict[str, Array]:
+    listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return {n: np.asarray(v) for n, v in zip(model.output_names, listed, strict=True)}
+
+
+def fit(
+    model: Any, x: Any, towards: Sequence[Target], train: Train, learning_rate: float, callbacks: list[Any]
+) -> None:
+    """Compile and fit a tf_keras model in place with Adam and cosine decay; shuffling is seeded.
+
+    `train.loss` names the loss of the first output instead of its task's. Raises StageFailed when the loss is not finite at the end.
+    """
+    import tf_keras
+
     tf_keras.utils.set_random_seed(train.seed)
-    loss = loss_for(model, x, y) if train.loss == "auto" else tf_keras.losses.get(train.loss)
+    losses = [t.loss for t in towards]
+    if train.loss != "auto":
+        losses[0] = tf_keras.losses.get(train.loss)
+    labels = [t.y for t in towards]
     rate = train.learning_rate or learning_rate
-    schedule = tf_keras.optimizers.schedules.CosineDecay(rate, train.epochs * steps_per_epoch(len(y), train))
-    model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=loss)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(rate, train.epochs * steps_per_epoch(len(labels[0]), train))
+    one = len(towards) == 1
+    model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=losses[0] if one else losses)
     history = model.fit(
-        x, y, batch_size=train.batch_size, epochs=train.epochs, verbose=0, shuffle=True, callbacks=callbacks
+        x,
+        labels[0] if one else labels,
+        batch_size=train.batch_size,
+        epochs=train.epochs,
+        verbose=0,
+        shuffle=True,
+        callbacks=callbacks,
     )
     last = float(history.history["loss"][-1])
     if not math.isfinite(last):
         raise StageFailed(
             f"fine-tuning diverged: the loss became {last} with learning rate {rate:g}. Try a smaller one."
         )
-
-
-def loss_for(model: Any, x: Any, y: Any) -> Any:
-    """Return the loss that labels and outputs suggest: cross-entropy for classes, mean squared error for values."""
-    import tf_keras
-
-    labels = np.asarray(y)
-    few = {k: v[:8] for k, v in x.items()} if isinstance(x, dict) else x[:8]
-    outputs = np.asarray(model(few, training=False))
-    if not np.issubdtype(labels.dtype, np.integer):
-        return tf_keras.losses.MeanSquaredError()
-    classes = outputs.shape[-1]
-    if classes > 1 and (labels.min() < 0 or labels.max() >= classes):
-        raise StageFailed(
-            f"train labels run from {labels.min()} to {labels.max()}, but the model has {classes} classes (0 to {classes - 1})"
-        )
-    # Probabilities are not negative and sum to one; anything else that is trained on classes is logits.
-    from_logits = not (outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
-    if outputs.shape[-1] == 1:
-        return tf_keras.losses.BinaryCrossentropy(from_logits=bool(outputs.min() < 0 or outputs.max() > 1))
-    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)

@@ -45,7 +45,7 @@ class DatasetInfo(Value):
     sha256: str
     splits: dict[str, Count]
     inputs: dict[str, tuple[Count, ...]]
-    labels: Literal["class", "value", "none"]
+    labels: Literal["class", "value", "none"] = "none"
     class_names: tuple[str, ...] = ()
     calibration_from: str = "calibration"
     notes: tuple[str, ...] = ()

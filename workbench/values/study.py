@@ -6,10 +6,11 @@ from typing import Any
 
 from workbench.values.base import Value
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
+from workbench.values.task import TaskSpec
 
 
 class StudyRecord(Value):
-    """A study: name, model, dataset, the last grid asked for, the machine, and how to run it again.
+    """A study: name, model, dataset, what labels of each output mean, the last grid asked for, the machine, and how to run it again.
 
     `started` is ISO 8601 in UTC; `environment` holds processor, cores, versions and load.
     """
@@ -18,6 +19,7 @@ class StudyRecord(Value):
     model: ModelInfo
     dataset: DatasetInfo
     signature: Signature
+    tasks: dict[str, TaskSpec] = {}
     grid: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     command: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from workbench.values.base import Count, Value
+from workbench.values.figure import Figure
 from workbench.values.recipe import Step
 from workbench.values.warning import Warning_
 
@@ -68,12 +69,14 @@ class Census(Value):
 class Quality(Value):
     """How good the outputs are on the test split, and how close to the float baseline.
 
-    `accuracy`, `top5` and `agreement` are shares of samples; `sqnr_db` is the signal-to-quantization-noise
-    ratio 10 log10(sum(b^2) / sum((b - v)^2)) in decibel; `cosine` the mean cosine similarity.
+    `figures` are what the task of each labelled output gives, with intervals, the primary one first; `accuracy`, `top5`, `mae` and
+    `rmse` repeat the first output's. `task` names its task. `agreement` is a share of samples; `sqnr_db` is the
+    signal-to-quantization-noise ratio 10 log10(sum(b^2) / sum((b - v)^2)) in decibel; `cosine` the mean cosine similarity.
     """
 
     samples: Count
-    task: Literal["classification", "regression", "none"]
+    task: str
+    figures: tuple[Figure, ...] = ()
     accuracy: float | None = None
     top5: float | None = None
     mae: float | None = None
@@ -83,6 +86,15 @@ class Quality(Value):
     cosine: float | None = None
     outputs: dict[str, dict[str, float | None]] = {}
     batch: Count = 1
+
+    def figure(self, name: str) -> Figure | None:
+        """Return a task's figure by its key, None where there is none of that name."""
+        return next((f for f in self.figures if f.key == name), None)
+
+    @property
+    def primary(self) -> Figure | None:
+        """The figure that is charted and limited first, None where there are no labels."""
+        return self.figures[0] if self.figures else None
 
 
 class Latency(Value):

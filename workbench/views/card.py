@@ -11,7 +11,7 @@ from workbench.values.trial import Measurement, Trial
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.deltas import Verdict, delta_text, verdict
-from workbench.views.metrics import Interval, Metric
+from workbench.views.metric import Interval, Metric
 from workbench.views.runtimes import coverage_text, place_text
 from workbench.views.units import digits
 

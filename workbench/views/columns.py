@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from workbench.recipes.grammar import runtime_text
 from workbench.values.trial import Measurement, Trial
-from workbench.views.metrics import Interval, Kind, Metric, Place, baseline_of, known_metric, metrics_for, places_of
+from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
+from workbench.views.metrics import known_metric, metrics_for, places_of
 from workbench.views.runtimes import place_text
 
 _ByRuntime = dict[tuple[str, Kind], dict[int, Measurement]]

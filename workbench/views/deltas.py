@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from workbench.values.figure import Unit
 from workbench.views import units
-from workbench.views.metrics import Interval, Metric
-from workbench.views.units import Unit
+from workbench.views.metric import Interval, Metric
 
 Verdict = Literal["better", "worse", "same", ""]
 # What describes a file and is neither good nor bad by itself.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.views.marks import INK, colours_of, darker, ordered, symbols_of
-from workbench.views.metrics import Interval, Metric
+from workbench.views.metric import Interval, Metric
 from workbench.views.tradeoff import Point, TradeoffInfo
 
 MARKER = 10

@@ -11,7 +11,8 @@ from workbench.values.base import Value
 from workbench.values.settings import Gate
 from workbench.values.trial import Measurement, Trial
 from workbench.views.columns import Columns
-from workbench.views.metrics import Kind, measurement_of
+from workbench.views.metric import Kind
+from workbench.views.metrics import measurement_of
 from workbench.views.runtimes import coverage_text, place_text
 from workbench.views.units import size_text, text
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from workbench.values.figure import Unit
 from workbench.values.trial import Agreement, Measurement, Trial
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metrics import Kind, Place, outcome_of, places_of
+from workbench.views.metric import Kind, Place
+from workbench.views.metrics import outcome_of, places_of
 from workbench.views.runtimes import agreement_text
 from workbench.views.table import rows
-from workbench.views.units import Unit
 
 
 class Column(NamedTuple):

@@ -3,89 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.errors import unknown
 from workbench.recipes.grammar import runtime_text
-from workbench.values.trial import Measurement, Quality, Size, Trial
+from workbench.values.figure import Unit
+from workbench.values.trial import Measurement, Size, Trial
+from workbench.views import quality
+from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
 from workbench.views.runtimes import memory_bytes, memory_part, place_text
-from workbench.views.units import UNIT_TEXT, Unit
-
-Better = Literal["low", "high"]
-Kind = Literal["measured", "estimated"]
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure of a trial: its name, what it is, which way is better, and how to read it.
-
-    `value(trial, baseline)` is None where the trial has no such figure. `interval(trial)` gives the 95 %
-    interval (low, high) of a measured one. Shares and points are fractions: 0.01 = 1 %. `note` says what a
-    time is that no device of that name took: host time, or a software device.
-
-    A figure of a runtime has `runtime`, the `family` that it shares with the same figure of other runtimes
-    (`latency`, `estimated_ratio`, ...), and tells it of one measurement too: `of_run` and `run_interval`.
-    """
-
-    name: str
-    title: str
-    unit: Unit
-    better: Better
-    value: Callable[[Trial, Trial | None], float | None]
-    log_default: bool = False
-    interval: Callable[[Trial], Interval | None] = lambda trial: None
-    estimated: bool = False
-    note: str = ""
-    runtime: str = ""
-    family: str = ""
-    of_run: Callable[[Measurement], float | None] | None = None
-    run_interval: Callable[[Measurement], Interval | None] = lambda m: None
-
-    @property
-    def kind(self) -> Kind:
-        """Whether it was measured or estimated."""
-        return "estimated" if self.estimated else "measured"
-
-    @property
-    def label(self) -> str:
-        """The title with its unit, for an axis or a list to choose from."""
-        return self._with_notes(UNIT_TEXT[self.unit])
-
-    @property
-    def marked_title(self) -> str:
-        """The title without its unit, still marked where the figure is an estimate, host time or a software device's."""
-        return self._with_notes()
-
-    def _with_notes(self, unit: str = "") -> str:
-        notes = [note for note in (unit, "estimated" if self.estimated else "", self.note) if note]
-        return f"{self.title} ({', '.join(notes)})" if notes else self.title
-
-
-class Place(NamedTuple):
-    """A runtime as figures are told apart by it; `text` names it with `note`: estimated, host time, software device."""
-
-    runtime: str
-    kind: Kind
-    text: str
-
-    @property
-    def note(self) -> str:
-        """What must be known before a time is read, or nothing."""
-        return self.text.removeprefix(self.runtime).strip(" ()")
 
 
 def metrics_for(trials: Sequence[Trial]) -> dict[str, Metric]:
     """Return the metrics of which at least one trial has a figure, by name: size, quality, then each runtime.
 
-    Before the first figure these are all that need no runtime, but the ones of regression. A runtime's
+    Before the first figure these are all that need no runtime, and those of classification. A runtime's
     estimates are metrics of their own (`estimated_latency@NAME`), apart from what was measured.
     """
     baseline = baseline_of(trials)
-    found = {n: m for n, m in _PLAIN.items() if any(m.value(t, baseline) is not None for t in trials)}
+    plain = {**_SIZES, **quality.metrics_of(trials), **_CENSUS}
+    found = {n: m for n, m in plain.items() if any(m.value(t, baseline) is not None for t in trials)}
     if not found:
-        found = {n: m for n, m in _PLAIN.items() if n not in _REGRESSION}
+        found = {**_SIZES, **quality.EXPECTED, **_CENSUS}
     seen = _seen(trials)
     places, runtimes = _places(seen), _runtimes(seen)
     if runtimes and runtimes[0][1] == "measured":
@@ -118,14 +57,10 @@ def known_metric(name: str, found: Mapping[str, Metric]) -> Metric:
         return found[name]
     if name == "latency":
         return Metric("latency", "Latency", "ms", "low", lambda trial, baseline: None, True)
-    if name in _PLAIN:
-        return _PLAIN[name]
+    plain = {**_SIZES, **quality.KNOWN, **_CENSUS}
+    if name in plain:
+        return plain[name]
     raise unknown("metric", name, found)
-
-
-def baseline_of(trials: Sequence[Trial]) -> Trial | None:
-    """Return the float baseline among the trials, or None."""
-    return next((t for t in trials if t.baseline), None)
 
 
 def runtimes_of(trials: Sequence[Trial], kind: Kind = "measured") -> list[str]:
@@ -210,19 +145,8 @@ def _of_size(pick: Callable[[Size], int]) -> Callable[[Trial, Trial | None], flo
     return lambda trial, baseline: None if trial.size is None else pick(trial.size)
 
 
-def _of_quality(pick: Callable[[Quality], float | None]) -> Callable[[Trial, Trial | None], float | None]:
-    return lambda trial, baseline: None if trial.quality is None else pick(trial.quality)
-
-
 def _sparsity(trial: Trial, baseline: Trial | None) -> float | None:
     return None if trial.census is None else trial.census.sparsity
-
-
-def _drop(trial: Trial, baseline: Trial | None) -> float | None:
-    if baseline is None or baseline.quality is None or trial.quality is None:
-        return None
-    before, after = baseline.quality.accuracy, trial.quality.accuracy
-    return None if before is None or after is None else before - after
 
 
 def _latency(runtime: str, kind: Kind, note: str, name: str = "") -> Metric:
@@ -308,19 +232,11 @@ def _name(what: str, runtime: str, kind: Kind) -> str:
     return f"{'estimated_' if kind == 'estimated' else ''}{what}@{runtime}"
 
 
-_REGRESSION = ("mae", "rmse")
-_PLAIN: dict[str, Metric] = {
+_SIZES: dict[str, Metric] = {
     m.name: m
     for m in (
         Metric("size", "File size", "bytes", "low", _of_size(lambda s: s.file)),
         Metric("compressed", "Compressed size", "bytes", "low", _of_size(lambda s: s.gzip)),
-        Metric("accuracy", "Accuracy", "share", "high", _of_quality(lambda q: q.accuracy)),
-        Metric("accuracy_drop", "Accuracy drop from baseline", "points", "low", _drop),
-        Metric("top5", "Top-5 accuracy", "share", "high", _of_quality(lambda q: q.top5)),
-        Metric("mae", "Mean absolute error", "number", "low", _of_quality(lambda q: q.mae)),
-        Metric("rmse", "Root mean square error", "number", "low", _of_quality(lambda q: q.rmse)),
-        Metric("agreement", "Agreement with baseline", "share", "high", _of_quality(lambda q: q.agreement)),
-        Metric("sqnr_db", "Signal to quantization noise", "db", "high", _of_quality(lambda q: q.sqnr_db)),
-        Metric("sparsity", "Sparsity of kernels", "share", "high", _sparsity),
     )
 }
+_CENSUS: dict[str, Metric] = {"sparsity": Metric("sparsity", "Sparsity of kernels", "share", "high", _sparsity)}

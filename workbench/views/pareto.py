@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from workbench.errors import unknown
+from workbench.values.figure import Better
 from workbench.values.settings import Constraints
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
-from workbench.views.metrics import Better, Metric
+from workbench.views.metric import Metric
 
 # 0.9911 - 0.9811 is 0.010000000000000009, yet it is a drop of one point.
 _ROUNDING = 1e-9

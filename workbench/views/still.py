@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.views import units
 from workbench.views.figure import TITLES, group_of, groups_of, stair
 from workbench.views.marks import colours_of, symbols_of
-from workbench.views.metrics import Metric
+from workbench.views.metric import Metric
 from workbench.views.tradeoff import Point, TradeoffInfo
 
 if TYPE_CHECKING:

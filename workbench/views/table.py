@@ -7,7 +7,8 @@ from typing import Any
 
 from workbench.values.trial import Measurement, Trial
 from workbench.views.columns import Columns
-from workbench.views.metrics import Place, outcome_of, places_of
+from workbench.views.metric import Place
+from workbench.views.metrics import outcome_of, places_of
 from workbench.views.runtimes import memory_bytes, memory_part
 from workbench.views.tradeoff import scheme_of, techniques_of
 
@@ -38,7 +39,7 @@ def columns(trials: Sequence[Trial]) -> list[str]:
     A figure of a runtime is named `FIGURE@RUNTIME`, or `estimated_FIGURE@RUNTIME`; `clock` and `software` tell
     what its time is, `state` how it went.
     """
-    return _columns(_places(places_of(trials)))
+    return _columns(_places(places_of(trials)), _more(trials))
 
 
 def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -54,8 +55,8 @@ def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
     """Return the rows of some of a study's trials, with the columns of them all."""
     baseline = study.baseline
     drop = study.metric("accuracy_drop")
-    places = _places(study.places)
-    blank = dict.fromkeys(_columns(places))
+    places, more = _places(study.places), _more(study.trials)
+    blank = dict.fromkeys(_columns(places, more))
     result = []
     for trial in some:
         row: dict[str, Any] = dict(blank)
@@ -74,6 +75,7 @@ def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
             row.update(size_bytes=trial.size.file, gzip_bytes=trial.size.gzip)
         if trial.quality:
             row.update({name: getattr(trial.quality, name) for name in _QUALITY if name != "accuracy_drop"})
+            row.update({f.key: f.value for f in trial.quality.figures})
         if trial.census:
             row.update(sparsity=trial.census.sparsity, unique_weights=trial.census.unique_weights)
         for prefix, place in places:
@@ -88,9 +90,15 @@ def _places(places: Sequence[Place]) -> list[tuple[str, Place]]:
     return [("estimated_" if p.kind == "estimated" else "", p) for p in places]
 
 
-def _columns(places: Sequence[tuple[str, Place]]) -> list[str]:
+def _more(trials: Sequence[Trial]) -> list[str]:
+    """Return the figures of tasks that have no column of their own, in order of appearance."""
+    sets = dict.fromkeys(tuple(f.key for f in t.quality.figures) for t in trials if t.quality)
+    return [key for key in dict.fromkeys(k for keys in sets for k in keys) if key not in _QUALITY]
+
+
+def _columns(places: Sequence[tuple[str, Place]], more: Sequence[str]) -> list[str]:
     per_runtime = (f"{prefix}{figure}@{place.runtime}" for prefix, place in places for figure in PER_RUNTIME)
-    return list(dict.fromkeys([*_FIRST, *_QUALITY, *_WEIGHTS, *per_runtime, *_LAST]))
+    return list(dict.fromkeys([*_FIRST, *_QUALITY, *more, *_WEIGHTS, *per_runtime, *_LAST]))
 
 
 def _figures(m: Measurement) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from workbench.values.figure import Unit
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metrics import Interval, Kind, Metric, baseline_of
+from workbench.views.metric import Interval, Kind, Metric, baseline_of
 from workbench.views.pareto import pareto_front
 
 Colour = Literal["scheme", "techniques"]
@@ -276,7 +277,7 @@ def _lines(
     return lines
 
 
-def _figure(value: float, unit: units.Unit, interval: Interval | None) -> str:
+def _figure(value: float, unit: Unit, interval: Interval | None) -> str:
     span = f" ({units.digits(interval[0])} to {units.digits(interval[1])})" if interval else ""
     return f"{units.text(value, unit)}{span}"
 

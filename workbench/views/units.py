@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-Unit = Literal["bytes", "ms", "share", "points", "db", "ratio", "number"]
+from workbench.values.figure import Unit
 
 UNIT_TEXT: dict[Unit, str] = {
     "bytes": "bytes",

@@ -1,0 +1,67 @@
+"""What is known of labels before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.values.base import Count, Value
+
+# Distinct values are counted up to this many.
+MANY = 1000
+
+
+class LabelInfo(Value):
+    """Labels of one output: the shape of one sample's, their range, and whether they are whole numbers.
+
+    `said` is what the user said they are, where they did: classes, or values.
+    """
+
+    shape: tuple[Count, ...]
+    low: float
+    high: float
+    whole: bool
+    distinct: Count
+    said: Literal["class", "value"] | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether every label is 0 or 1."""
+        return self.whole and self.low >= 0 and self.high <= 1
+
+    @property
+    def text(self) -> str:
+        """How the labels look, for a sentence."""
+        kind = "whole numbers" if self.whole else "numbers"
+        per = f" of shape {self.shape}" if self.shape else ""
+        return f"{kind}{per} from {self.low:g} to {self.high:g}"
+
+
+def together(parts: Sequence[LabelInfo]) -> LabelInfo:
+    """Return what labels of several splits look like as one."""
+    first = parts[0]
+    return first.model_copy(
+        update={
+            "low": min(p.low for p in parts),
+            "high": max(p.high for p in parts),
+            "whole": all(p.whole for p in parts),
+            "distinct": max(p.distinct for p in parts),
+        }
+    )
+
+
+def label_info(y: np.ndarray[Any, Any], said: Literal["class", "value"] | None = None) -> LabelInfo:
+    """Return what labels `(n, *shape)` look like; read in pieces, so that mapped ones need no memory."""
+    low, high, whole = np.inf, -np.inf, True
+    seen: set[float] = set()
+    for start in range(0, len(y), 4096):
+        part = np.asarray(y[start : start + 4096])
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+        whole = whole and (part.dtype.kind in "biu" or bool((part == np.round(part)).all()))
+        if len(seen) < MANY:
+            seen.update(np.unique(part)[:MANY].tolist())
+    return LabelInfo(
+        shape=tuple(y.shape[1:]), low=low, high=high, whole=whole, distinct=min(len(seen), MANY), said=said
+    )

@@ -1,0 +1,15 @@
+"""A task as it is chosen for an output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.values.base import Value
+
+
+class TaskSpec(Value):
+    """What the labels of one output mean: a task by name with its options; `why` says what it was told from."""
+
+    name: str
+    options: dict[str, Any] = {}
+    why: str = ""
