@@ -26,8 +26,9 @@ from workbench.dashboard.widget import Dashboard
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256
+from workbench.values.graph import Artifact
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Artifact, Trial
+from workbench.values.trial import Trial
 
 Sent = list[tuple[dict[str, Any], list[bytes] | None]]
 ASSETS = Path(widget.__file__).parent / "assets"

@@ -17,8 +17,9 @@ from trials import make_record, make_trial
 
 from workbench.errors import WorkbenchError
 from workbench.export import export_trial
+from workbench.values.graph import Artifact
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Artifact, Trial
+from workbench.values.trial import Trial
 
 CLASSES = ("cat", "dog", "emu with\nnewline")
 Array = np.ndarray[Any, Any]

@@ -9,7 +9,8 @@ import pytest
 from trials import make_trial
 
 import workbench
-from workbench.values.trial import Artifact, Trial
+from workbench.values.graph import Artifact
+from workbench.values.trial import Trial
 from workbench.views.reproduction import compare
 
 RECIPES = (

@@ -26,7 +26,8 @@ from workbench.files import file_sha256, tree_sha256, write_atomic
 from workbench.store.artifacts import Artifacts
 from workbench.store.store import Store, runtime_key
 from workbench.values.bulk import uncollected
-from workbench.values.trial import Artifact, Latency, Measurement, Trial
+from workbench.values.graph import Artifact
+from workbench.values.trial import Latency, Measurement, Trial
 
 # ---- studies, trials, measurements
 

@@ -36,7 +36,8 @@ from workbench.store.intact import DAMAGED, LOG, News
 from workbench.store.kept import hash_beside, keep_file
 from workbench.store.reader import Reader
 from workbench.store.store import Store
-from workbench.values.trial import Artifact, Trial
+from workbench.values.graph import Artifact
+from workbench.values.trial import Trial
 
 CONTENT = b"a model" * 1000
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.events import Event, Listener
 from workbench.errors import Cancelled, WorkbenchError, unknown
-from workbench.recipes.grammar import runtime_text
+from workbench.recipes.grammar import measured_text
 from workbench.store.reader import Reader, runtime_key
 from workbench.values.profile import Profile
 from workbench.values.settings import Constraints, parse_size
@@ -52,9 +52,9 @@ class Study:
         found = {}
         for trial in self.trials:
             for m in trial.measurements:
-                profile = stored.get((trial.id, runtime_key(m.runtime, m.options)))
+                profile = stored.get((trial.id, runtime_key(m.runtime, m.options), m.machine))
                 if profile is not None:
-                    found[trial.id, runtime_text(m.runtime, m.options)] = profile
+                    found[trial.id, measured_text(m)] = profile
         return found
 
     @property

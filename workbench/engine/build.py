@@ -16,7 +16,9 @@ from workbench.engine.plan import COST, Plan, Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
 from workbench.errors import Cancelled, WorkbenchError
+from workbench.store.rows import files_of
 from workbench.store.store import Store
+from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import StageTime
 from workbench.values.source import DatasetInfo
 
@@ -68,6 +70,7 @@ class Builder:
         self.times: list[StageTime] = []
         self.found: set[str] = set()
         self.again: Counter[str] = Counter()
+        self.machines: set[str] = set()
 
     def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
         """Run what the wanted stages need and return every result by stage key.
@@ -230,6 +233,7 @@ class Builder:
             inputs,
             str(self.store.root),
             threads_per_worker(self.jobs),
+            tuple(stage.tools),
         )
         future.add_done_callback(lambda f, k=key: self.ended.put((k, f)))
         self.listener(Event("stage-started", "build", stage.label))
@@ -281,7 +285,7 @@ class Builder:
         self.results[key] = result
         if "error" not in result:
             self.seconds[stage.kind].append(float(result["seconds"]))
-            self.store.save_stage(key, stage.kind, float(result["seconds"]), result)
+            self._record(stage, result)
             for parents in waiting.values():
                 parents.discard(key)
             return [key]
@@ -290,6 +294,29 @@ class Builder:
             if waiting.pop(child, None) is not None:
                 ended += self._end(child, {"error": result["error"], "seconds": 0.0}, waiting)
         return ended
+
+    def _record(self, stage: Stage, result: dict[str, Any]) -> None:
+        """Write what a stage made, and where, when and with what it was done."""
+        done = result.pop("done")
+        where = Machine.model_validate(done.pop("machine"))
+        if where.id not in self.machines:
+            self.machines.add(where.id)
+            self.store.save_machine(where)
+        self.store.save_execution(
+            Execution(
+                key=stage.key,
+                kind=stage.kind,
+                label=stage.label,
+                inputs=stage.parents,
+                sources=stage.sources,
+                settings=stage.identity,
+                machine=where.id,
+                seconds=float(result["seconds"]),
+                outputs=tuple(Artifact.model_validate(a) for a in files_of(result)),
+                **done,
+            ),
+            result,
+        )
 
     def _eta(self, left: list[str]) -> float | None:
         if not any(self.seconds.values()):

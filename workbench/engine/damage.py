@@ -16,8 +16,9 @@ from workbench.store.intact import DAMAGED, News
 from workbench.store.rows import files_of
 from workbench.store.store import Store
 from workbench.values.base import Value
+from workbench.values.graph import Artifact
 from workbench.values.source import DatasetInfo, Signature
-from workbench.values.trial import Artifact, Census, Quality, Size
+from workbench.values.trial import Census, Quality, Size
 from workbench.values.warning import Warning_
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.engine.plan import Stage, make_plan
-from workbench.engine.pool import available_cores
+from workbench.engine.pool import available_cores, threads_per_worker
 from workbench.recipes.grid import Grid, expand
 from workbench.sources.identify import identify
 from workbench.store.reader import Reader
@@ -52,7 +52,7 @@ def forecast(
     info = identify(model, store.models, allow_code)
     expansion = expand(grid, info.kind)
     dataset, tasks = _dataset(info, data, store)
-    plan = make_plan(expansion.recipes, info, dataset, grid, tasks or {})
+    plan = make_plan(expansion.recipes, info, dataset, grid, tasks or {}, threads_per_worker(jobs or available_cores()))
     done = set() if tasks is None else set(store.stages(plan.stages))
     seconds = _seconds_by_kind(info, store)
     todo = [s for k, s in plan.stages.items() if k not in done]

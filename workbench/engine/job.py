@@ -12,10 +12,10 @@ from workbench.data.dataset import Split
 from workbench.recipes import grammar
 from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.techniques.base import KerasTechnique
+from workbench.values.graph import Artifact
 from workbench.values.recipe import Step
 from workbench.values.source import ModelInfo
 from workbench.values.task import TaskSpec
-from workbench.values.trial import Artifact
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """From recipes to a tree of stages that share their prefixes.
 
-A stage's key is the hash of all that goes into it: its kind, parameters, settings and the keys of the
-stages before it. Two recipes with an equal prefix so have one stage for it, in this run and in any
+A stage's key is the hash of all that goes into it: its kind, parameters, settings, the versions of its tools, its threads where
+their number changes bits, and the keys of the stages before it. Two recipes with an equal prefix so have one stage for it, in this run and in any
 later one.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from workbench import registry
+from workbench.measure.environment import versions
 from workbench.recipes import grammar
 from workbench.recipes.grid import Grid
 from workbench.techniques.base import Finisher, KerasTechnique, Promise
@@ -19,9 +20,23 @@ from workbench.values.base import digest
 from workbench.values.recipe import Recipe, Step
 from workbench.values.source import DatasetInfo, ModelInfo
 from workbench.values.task import TaskSpec
+from workbench.values.trial import TrialSettings
 
 # Goes up when the same stage gives another result than before.
-VERSION = 4
+VERSION = 5
+# What the stages are made with beside techniques, which name their own (`Technique.tools`).
+TOOLS = {
+    "describe": ("tensorflow", "tf-keras"),
+    "freeze": ("tensorflow", "tf-keras"),
+    "convert": ("tensorflow", "tf-keras"),
+    "import": (),
+    "calibrate": ("litert-quantizer", "ai-edge-litert"),
+    "evaluate": ("ai-edge-litert", "numpy"),
+}
+# Kinds whose result hangs on the number of threads (`tests/test_threads.py` measures it).
+THREADED = frozenset({"train"})
+# The beginning of a key that names a trial.
+TRIAL_DIGITS = 12
 # Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
 COST = {
     "describe": 1.0,
@@ -46,6 +61,14 @@ class Stage:
     label: str
     payload: dict[str, Any]
     parents: dict[str, str]
+    identity: dict[str, Any] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The SHA-256 of what it reads from outside, by role."""
+        return {role: str(self.identity[role]) for role in ("model", "dataset") if role in self.identity}
 
     @property
     def cost(self) -> float:
@@ -78,10 +101,12 @@ class Rank(NamedTuple):
 
 @dataclass
 class Plan:
-    """All stages by key, and for each trial its recipe and the stage that ends it."""
+    """All stages by key, and for each trial its recipe, its settings and the stage that ends it; `threads` is what a worker may use."""
 
+    threads: int = 1
     stages: dict[str, Stage] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
+    settings: dict[str, TrialSettings] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     baseline: str = ""
 
@@ -92,13 +117,36 @@ class Plan:
         identity: dict[str, Any],
         payload: dict[str, Any],
         parents: dict[str, str] | None = None,
+        tools: tuple[str, ...] | None = None,
     ) -> str:
-        """Add a stage unless an equal one is there, and return its key."""
+        """Add a stage unless an equal one is there, and return its key; `tools` names packages where its kind does not say which."""
         parents = parents or {}
-        key = digest({"version": VERSION, "kind": kind, "identity": identity, "parents": parents})
+        found = versions(TOOLS[kind] if tools is None else tools)
+        threads = self.threads if kind in THREADED else None
+        key = digest(
+            {
+                "version": VERSION,
+                "kind": kind,
+                "identity": identity,
+                "parents": parents,
+                "tools": found,
+                "threads": threads,
+            }
+        )
         if key not in self.stages:
-            self.stages[key] = Stage(key, kind, label, {**identity, **payload}, parents)
+            self.stages[key] = Stage(key, kind, label, {**identity, **payload}, parents, identity, found, threads)
         return key
+
+    def chain(self, key: str) -> list[Stage]:
+        """Return a stage and all that it starts from, at any distance."""
+        found: dict[str, Stage] = {}
+        stack = [key]
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found[key] = self.stages[key]
+                stack.extend(self.stages[key].parents.values())
+        return list(found.values())
 
     def ranks(self) -> dict[str, Rank]:
         """Return what decides the order of the stages."""
@@ -117,21 +165,26 @@ class Plan:
 
 
 def make_plan(
-    recipes: tuple[Recipe, ...], model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec]
+    recipes: tuple[Recipe, ...],
+    model: ModelInfo,
+    dataset: DatasetInfo,
+    grid: Grid,
+    tasks: Mapping[str, TaskSpec],
+    threads: int,
 ) -> Plan:
     """Return the plan of a sweep; the float baseline is always in it, first. `tasks` by output name say what labels mean."""
-    builder = _Builder(model, dataset, grid, tasks)
+    builder = _Builder(model, dataset, grid, tasks, threads)
     baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
-    builder.plan.baseline = baseline.id
     for recipe in (baseline, *recipes):
-        if recipe.id not in builder.plan.ends:
-            builder.add(recipe)
+        builder.add(recipe)
     return builder.plan
 
 
 class _Builder:
-    def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec]) -> None:
-        self.plan = Plan()
+    def __init__(
+        self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec], threads: int
+    ) -> None:
+        self.plan = Plan(threads)
         self.model, self.dataset, self.grid = model, dataset, grid
         self.tasks = [
             {"output": o, "name": t.name, "options": t.options, "version": registry.tasks.get(t.name).version}
@@ -142,8 +195,13 @@ class _Builder:
     def add(self, recipe: Recipe) -> None:
         text = grammar.recipe_text(recipe)
         finish = self.finish(recipe)
+        trial = finish[:TRIAL_DIGITS]
+        if trial in self.plan.ends:
+            return
         promise = _promise(recipe.prefix)
-        is_baseline = recipe.id == self.plan.baseline
+        # The first one that is added; all others are evaluated against it.
+        self.plan.baseline = self.plan.baseline or trial
+        is_baseline = trial == self.plan.baseline
         identity = {
             "dataset": self.dataset.sha256,
             "recipe": recipe.to_json(),
@@ -155,8 +213,21 @@ class _Builder:
         parents = {"file": finish}
         if not is_baseline:
             parents["baseline"] = self.plan.ends[self.plan.baseline]
-        self.plan.recipes[recipe.id] = recipe
-        self.plan.ends[recipe.id] = self.plan.add("evaluate", f"evaluate {text}", identity, {}, parents)
+        self.plan.recipes[trial] = recipe
+        self.plan.settings[trial] = self.settings(finish)
+        self.plan.ends[trial] = self.plan.add("evaluate", f"evaluate {text}", identity, {}, parents)
+
+    def settings(self, finish: str) -> TrialSettings:
+        chain = self.plan.chain(finish)
+        trained = [s for s in chain if s.kind == "train"]
+        drawn = any(s.kind == "calibrate" or (s.kind == "finish" and "samples" in s.identity) for s in chain)
+        return TrialSettings(
+            train=self.grid.train if trained else None,
+            calibration=self.grid.calibration if drawn else None,
+            seed=self.grid.train.seed if trained or drawn else None,
+            threads=self.plan.threads if any(s.threads for s in chain) else None,
+            tools=dict(sorted({tool: v for s in chain for tool, v in s.tools.items()}.items())),
+        )
 
     def finish(self, recipe: Recipe) -> str:
         step, before = recipe.steps[-1], recipe.prefix
@@ -180,8 +251,9 @@ class _Builder:
             parents["calibration"] = self.calibration(before)
         if needs.samples:
             identity.update(self.samples())
+        tools = (*technique.tools, *(TOOLS["freeze"] if needs.saved_model else ()))
         return self.plan.add(
-            "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents
+            "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents, tools
         )
 
     def calibration(self, before: tuple[Step, ...]) -> str:
@@ -225,7 +297,8 @@ class _Builder:
             "dataset": self.dataset.sha256,
             **({} if earlier else self.source),
         }
-        return self.plan.add("train", f"train {_prefix(before)}", identity, self.info(), self.keras_parent(earlier))
+        parents = self.keras_parent(earlier)
+        return self.plan.add("train", f"train {_prefix(before)}", identity, self.info(), parents, technique.tools)
 
     def info(self) -> dict[str, Any]:
         return {"source": self.model.to_json()}

@@ -19,7 +19,7 @@ from workbench.engine.request import Prepared, Request
 from workbench.engine.search import search
 from workbench.errors import Cancelled
 from workbench.evaluate.arrays import load_arrays
-from workbench.measure.environment import fingerprint
+from workbench.measure.environment import fingerprint, machine
 from workbench.measure.looks import Samples
 from workbench.measure.session import Asked, Measured, Subject, measure
 from workbench.measure.watch import Watch
@@ -33,18 +33,19 @@ from workbench.values.warning import Warning_
 
 
 def measurement_key(
-    artifact: str, runtime: RuntimeSpec, machine: dict[str, Any], settings: Measure, profile: bool
+    artifact: str, runtime: RuntimeSpec, where: dict[str, Any], settings: Measure, profile: bool
 ) -> str:
     """Return the hash of all that makes two measurements the same: file, runtime, machine, and how it was measured."""
     how = settings.model_dump(exclude={"budget", "wait", "skip", "profile"})
     asked = {"profile": True} if profile else {}
-    return digest({"artifact": artifact, "runtime": runtime.to_json(), "machine": machine, "settings": how, **asked})
+    return digest({"artifact": artifact, "runtime": runtime.to_json(), "machine": where, "settings": how, **asked})
 
 
 def cut_shorter(trial: Trial, runtime: RuntimeSpec, settings: Measure, count: int) -> bool:
     """Return whether a budget smaller than that of `settings` for `count` trials cut short what the store has of a trial."""
     each_s = 1.0 if settings.budget is None else settings.budget / max(1, count)
-    here = [m.latency_ms for m in trial.measurements if (m.runtime, m.options) == (runtime.name, runtime.options)]
+    where = (runtime.name, runtime.options, machine().id)
+    here = [m.latency_ms for m in trial.measurements if (m.runtime, m.options, m.machine) == where]
     # Of shares that differ by rounding neither is smaller.
     return any(found and found.budget_s is not None and found.budget_s < 0.99 * each_s for found in here)
 
@@ -199,7 +200,7 @@ class Run:
 
     def _unmeasured(self, runtime: RuntimeSpec) -> list[Trial]:
         """Return the trials that are ok and were not measured on a runtime as they are to be."""
-        done = self.store.measurement_keys(self.study)
+        done = self.store.measurement_keys(self.study, machine().id)
         name = runtime_key(runtime.name, runtime.options)
         # One that was measured with its operators' times serves a sweep that does not ask for them.
         profiles = (True,) if self.request.grid.measure.profile else (False, True)
@@ -231,7 +232,11 @@ class Run:
     def _new(self, trial_id: str) -> Trial:
         recipe = self.plan.recipes[trial_id]
         return Trial(
-            id=trial_id, recipe=grammar.recipe_text(recipe), steps=recipe.steps, baseline=trial_id == self.plan.baseline
+            id=trial_id,
+            recipe=grammar.recipe_text(recipe),
+            settings=self.plan.settings[trial_id],
+            steps=recipe.steps,
+            baseline=trial_id == self.plan.baseline,
         )
 
     def _save(self, trial: Trial) -> None:
@@ -314,11 +319,7 @@ class Run:
     def _judge(self, trial_id: str, result: Measured) -> None:
         trial = self.trials[trial_id]
         found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline)
-        kept = tuple(
-            w
-            for w in trial.warnings
-            if not (w.kind in verdicts.MEASURED and w.seen.startswith(verdicts.place(result.measurement)))
-        )
+        kept = tuple(w for w in trial.warnings if not verdicts.replaced(w, result.measurement))
         if kept + found != trial.warnings:
             self._save(trial.model_copy(update={"warnings": kept + found}))
 
@@ -327,5 +328,7 @@ def _of_damaged(result: Measured) -> Measured:
     """Return what is kept of a measurement whose file was damaged meanwhile: that it was."""
     was = result.measurement
     error = "its file was damaged in the store while it was measured; run the same sweep again, which builds and measures it anew"
-    failed = Measurement(runtime=was.runtime, options=was.options, kind=was.kind, state="failed", error=error)
+    failed = Measurement(
+        runtime=was.runtime, options=was.options, kind=was.kind, machine=was.machine, state="failed", error=error
+    )
     return dataclasses.replace(result, measurement=failed, samples_ns=None)

@@ -8,6 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_impo
 from workbench.engine.residue import none_left
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.flatbuffer.signature import Names, readable
+from workbench.measure.environment import machine, versions
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
+from workbench.values.graph import Artifact
 from workbench.values.recipe import Step
 from workbench.values.settings import Train
 from workbench.values.source import ModelInfo
-from workbench.values.trial import Artifact
 
 if TYPE_CHECKING:
     from workbench.sources.freeze import Inference
@@ -33,16 +35,25 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def run_stage(
-    kind: str, payload: dict[str, Any], inputs: dict[str, dict[str, Any]], root: str, threads: int
+    kind: str,
+    payload: dict[str, Any],
+    inputs: dict[str, dict[str, Any]],
+    root: str,
+    threads: int,
+    tools: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason."""
-    begin = time.monotonic()
+    """Do one stage and return its result: `artifact`, `data`, `notes`, `seconds`; `error` when it failed for a known reason.
+
+    `done` says where, when and with which versions of `tools` it was done: this process may be on another machine than its caller.
+    """
+    begin, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     wait_for_import()
     with none_left():
         result = _run(
             Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)
         )
-    return {**result, "seconds": time.monotonic() - begin}
+    done = {"machine": machine().to_json(), "started": started, "tools": versions(tools), "threads": threads}
+    return {**result, "seconds": time.monotonic() - begin, "done": done}
 
 
 def _run(job: Job) -> dict[str, Any]:

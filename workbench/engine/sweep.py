@@ -13,10 +13,10 @@ from workbench.engine.damage import Told
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.plan import make_plan
-from workbench.engine.pool import Pool
+from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.request import Prepared, Request, prepare
 from workbench.engine.run import Run
-from workbench.measure.environment import environment
+from workbench.measure.environment import environment, machine
 from workbench.store.artifacts import Artifacts
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
@@ -59,9 +59,13 @@ def _run(
         prepared = prepare(request, pool, listener, cancel)
         told.tell("prepare")
         clock.append(time.monotonic())
-        plan = make_plan(prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, prepared.tasks)
+        threads = threads_per_worker(request.workers)
+        plan = make_plan(
+            prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, prepared.tasks, threads
+        )
         record = _record(request, prepared)
         request.store.save_study(record)
+        request.store.save_machine(machine())
         found(record.name)
         for folder in (request.store.artifacts, Artifacts(request.store.data)):
             folder.sweep(time.time() - ABANDONED_SECONDS)
@@ -108,6 +112,7 @@ def _record(request: Request, prepared: Prepared) -> StudyRecord:
         dataset=prepared.dataset,
         signature=prepared.signature,
         tasks=prepared.tasks,
+        threads=threads_per_worker(request.workers),
         grid={**request.grid.to_json(), "dropped": prepared.expansion.dropped},
         environment=environment(),
         command=request.command,

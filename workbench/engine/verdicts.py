@@ -87,7 +87,13 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
                 f"{where} the interval is {latency.low:.4g} to {latency.high:.4g} ms (half-width {half:.1%})",
             )
         )
-    return tuple(found)
+    return tuple(w.model_copy(update={"machine": measurement.machine}) for w in found)
+
+
+def replaced(warning: Warning_, measurement: Measurement) -> bool:
+    """Return whether a warning is of an earlier measurement of the same on the same machine (layout 1 did not record which)."""
+    same = warning.machine in ("", measurement.machine)
+    return warning.kind in MEASURED and same and warning.seen.startswith(place(measurement))
 
 
 def _differs(reference: Agreement | None) -> str | None:

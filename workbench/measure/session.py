@@ -250,6 +250,7 @@ class _Wave:
             options=pair.runtime.options,
             kind=backend.kind,
             clock=backend.clock,
+            machine=str(self.environment["machine"]),
             environment=dict(self.environment),
             **figures,
         )

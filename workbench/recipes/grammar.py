@@ -16,10 +16,11 @@ from workbench import registry
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.techniques.base import KerasTechnique, Technique
 from workbench.values.base import build
+from workbench.values.difference import MARK
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.source import SourceKind
-from workbench.values.trial import RuntimeSpec
+from workbench.values.trial import Measurement, RuntimeSpec
 
 MOST_STEPS = 32
 
@@ -163,6 +164,12 @@ def make_runtime(name: str, options: dict[str, Any]) -> RuntimeSpec:
     """Return a runtime with all its options typed and explicit."""
     params = checked(registry.runtimes.get(name).params, options, f"runtime {name!r}")
     return RuntimeSpec(name=name, options=params.to_json())
+
+
+def measured_text(measurement: Measurement) -> str:
+    """Return the text form of a measurement's runtime, with its machine where a study has several: `xnnpack @ Cortex-A72, 4 cores`."""
+    text = runtime_text(measurement.runtime, measurement.options)
+    return f"{text}{MARK}{measurement.place}" if measurement.place else text
 
 
 def runtime_text(name: str, options: dict[str, Any]) -> str:

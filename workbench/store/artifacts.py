@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, make_within, tree_sha256
 from workbench.store.intact import find_flaw, set_aside
 from workbench.store.rows import is_name
-from workbench.values.trial import Artifact
+from workbench.values.graph import Artifact
 
 # Where they are below a store's folder.
 FOLDER = "artifacts"

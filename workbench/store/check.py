@@ -17,7 +17,7 @@ from workbench.store.intact import DAMAGED, LOG, find_flaw, set_aside
 from workbench.store.kept import recorded_sha256
 from workbench.store.reader import Reader
 from workbench.store.rows import files_of, is_name, read_stage
-from workbench.store.tables import STAGES
+from workbench.store.tables import EXECUTIONS
 from workbench.values.source import DatasetInfo
 
 TRIAL = "trial"
@@ -108,7 +108,7 @@ def _users(store: Reader) -> tuple[Users, list[Finding]]:
                 users[Path(trial.artifact.path)].append(f"{TRIAL} {trial.recipe} of {study}")
         store.op_profiles(study)
         store.profiles(study)
-    query: Any = sa.select(STAGES.c.key, STAGES.c.kind, sa.cast(STAGES.c.result, sa.Text))
+    query: Any = sa.select(EXECUTIONS.c.key, EXECUTIONS.c.kind, sa.cast(EXECUTIONS.c.result, sa.Text))
     unreadable = []
     for key, kind, text in store.database.rows(query)[0]:
         result = read_stage(text)

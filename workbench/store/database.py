@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
+from workbench.store.migrate import copy_of, found_layout, kept_copy, older, upgrade, upgrade_file
 from workbench.store.place import Place, reason
 from workbench.store.reading import LOCK_SECONDS, SqliteFile, decoded, opened_for_writing
 from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
 
 T = TypeVar("T")
 Rows = list[Any]
+
+
+class _Older(Exception):
+    """The database has an older layout."""
 
 
 class ReadDatabase:
@@ -27,6 +34,7 @@ class ReadDatabase:
         self.file = SqliteFile(place.file) if place.file else None
         self._engine: sa.Engine | None = None
         self._tables: frozenset[str] | None = None
+        self._today: tuple[SqliteFile, tempfile.TemporaryDirectory[str]] | None = None
 
     @property
     def exists(self) -> bool:
@@ -36,6 +44,10 @@ class ReadDatabase:
     @property
     def notes(self) -> tuple[str, ...]:
         """What there is to say of how it was read."""
+        if self._today is not None:
+            return (
+                f"the store is of layout 1; a migrated copy was read, and the store is unchanged. The next sweep into it migrates it, and keeps {kept_copy(self.place.file or Path()).name!r}",
+            )
         if self.file is None or not self.file.copied:
             return ()
         return (
@@ -63,12 +75,18 @@ class ReadDatabase:
         def checked(db: sa.Connection) -> T | None:
             if LAYOUT_TABLE.name not in self._known(db):
                 return None
-            check_layout(db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar(), self.place)
+            layout = db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar()
+            if older(layout) and self.place.file is not None:
+                raise _Older
+            check_layout(layout, self.place)
             return ask(db)
 
         try:
             if self.file is not None:
-                return self.file.read(checked)
+                try:
+                    return self.file.read(checked)
+                except _Older:
+                    return self._migrated(self.file).read(checked)
             with self._connected() as db:
                 return checked(db)
         except ImportError as error:
@@ -82,8 +100,21 @@ class ReadDatabase:
         """Release it."""
         if self.file is not None:
             self.file.close()
+        if self._today is not None:
+            self._today[1].cleanup()
+            self._today = None
         if self._engine is not None:
             self._engine.dispose()
+
+    def _migrated(self, file: SqliteFile) -> SqliteFile:
+        """Return a private copy of a database of an older layout, brought to that of today; reading changes nothing."""
+        if self._today is None:
+            folder = tempfile.TemporaryDirectory(prefix="workbench-store-")
+            copy = Path(folder.name) / file.file.name
+            file.read(lambda db: _backup(db, copy))
+            upgrade_file(copy)
+            self._today, self._tables = (SqliteFile(copy), folder), None
+        return self._today[0]
 
     def _connected(self) -> contextlib.AbstractContextManager[sa.Connection]:
         if self._engine is None:
@@ -109,6 +140,7 @@ class WrittenDatabase(ReadDatabase):
             self.engine = sa.create_engine(place.url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
             if sqlite:
                 sa.event.listen(self.engine, "connect", _configure_sqlite)
+            self._migrate()
             self._create_tables()
             self._settle_layout()
         except ImportError as error:
@@ -140,6 +172,21 @@ class WrittenDatabase(ReadDatabase):
                 else "If the file is damaged, choose another --store."
             )
             raise WorkbenchError(f"store {self.place.location!r} cannot be {what}: {reason(error)}. {hint}") from error
+
+    def _migrate(self) -> None:
+        """Bring an older store to the layout of today, after a copy of its database where that is a file."""
+        with self.engine.connect() as db:
+            found = found_layout(db)
+        if not older(found):
+            return
+        if self.place.file is None:
+            # In one transaction where the database has those for changes of tables, as PostgreSQL does.
+            with self.engine.begin() as db:
+                upgrade(db)
+            return
+        if not kept_copy(self.place.file).exists():
+            copy_of(self.place.file, kept_copy(self.place.file))
+        upgrade_file(self.place.file)
 
     def _create_tables(self) -> None:
         with self.engine.begin() as db:
@@ -189,6 +236,12 @@ def _no_driver(place: Place, error: ImportError) -> WorkbenchError:
     return WorkbenchError(
         f"store {place.location!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
     )
+
+
+def _backup(db: sa.Connection, copy: Path) -> None:
+    source: Any = db.connection.dbapi_connection
+    with contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +13,13 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError, unknown
 from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.store.database import ReadDatabase
+from workbench.store.marks import mark_differences, mark_machines
 from workbench.store.place import Place, find_place
 from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, read_value
-from workbench.store.tables import MEASUREMENTS, OP_PROFILES, PROFILES, STAGES, STUDIES, TRIALS
+from workbench.store.tables import EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.values.base import Value, canonical_json
 from workbench.values.bulk import fill, uncollected
+from workbench.values.graph import Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, OpProfile, Trial
@@ -113,6 +116,7 @@ class Reader:
             sa.select(
                 MEASUREMENTS.c.trial,
                 MEASUREMENTS.c.runtime,
+                MEASUREMENTS.c.machine,
                 MEASUREMENTS.c.at,
                 sa.cast(MEASUREMENTS.c.measurement, sa.Text),
             )
@@ -122,7 +126,7 @@ class Reader:
         with uncollected(), self._leaving_out(f"trials of {study}") as left_out:
             found, told = self.database.rows(texts, runs)
             # Sorted here: the database would carry every text along.
-            for trial_id, runtime, _, text in sorted(told, key=_at):
+            for trial_id, runtime, _, _, text in sorted(told, key=_at):
                 try:
                     measured.setdefault(trial_id, []).append(read_value(Measurement, text))
                 except Unreadable as error:
@@ -138,6 +142,7 @@ class Reader:
                     )
             for trial in trials:
                 self._complete(trial, tuple(measured.get(trial.id, ())))
+            self._tell_apart(study, trials)
         return trials
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -153,14 +158,13 @@ class Reader:
         (found,) = self.database.rows(sa.select(TRIALS.c.id, TRIALS.c.key).where(TRIALS.c.study == study))
         return {row.id: row.key for row in found}
 
-    def measurement_keys(self, study: str) -> dict[tuple[str, str], str]:
-        """Return for each (trial, runtime) the hash of what was measured, where it can be read."""
+    def measurement_keys(self, study: str, machine: str) -> dict[tuple[str, str], str]:
+        """Return for each (trial, runtime) the hash of what was measured on a machine, by its id, where it can be read."""
         text = sa.cast(MEASUREMENTS.c.measurement, sa.Text)
         columns = (MEASUREMENTS.c.trial, MEASUREMENTS.c.runtime, MEASUREMENTS.c.key, text)
         found: dict[tuple[str, str], str] = {}
-        for trial, runtime, key, measurement in self.database.rows(
-            sa.select(*columns).where(MEASUREMENTS.c.study == study)
-        )[0]:
+        where = (MEASUREMENTS.c.study == study) & (MEASUREMENTS.c.machine == machine)
+        for trial, runtime, key, measurement in self.database.rows(sa.select(*columns).where(where))[0]:
             try:
                 read_value(Measurement, measurement)
             except Unreadable:
@@ -168,24 +172,28 @@ class Reader:
             found[trial, runtime] = key
         return found
 
-    def samples_ns(self, study: str, trial: str, runtime: str) -> np.ndarray[Any, Any]:
-        """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it."""
+    def samples_ns(self, study: str, trial: str, runtime: str, machine: str | None = None) -> np.ndarray[Any, Any]:
+        """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it, `machine` by its id, else the last one."""
         where = (MEASUREMENTS.c.study == study) & (MEASUREMENTS.c.trial == trial) & (MEASUREMENTS.c.runtime == runtime)
-        (found,) = self.database.rows(sa.select(MEASUREMENTS.c.samples_ns).where(where))
+        if machine is not None:
+            where &= MEASUREMENTS.c.machine == machine
+        query = sa.select(MEASUREMENTS.c.samples_ns).where(where).order_by(MEASUREMENTS.c.at.desc())
+        (found,) = self.database.rows(query)
         raw = found[0][0] if found else b""
         if not isinstance(raw, bytes) or len(raw) % 8:
             raw = b""
         return np.frombuffer(raw, dtype="<i8")
 
-    def op_profiles(self, study: str) -> dict[tuple[str, str], OpProfile]:
-        """Return the time of operators by (trial, runtime); `runtime` as `runtime_key` names it."""
-        columns = (OP_PROFILES.c.trial, OP_PROFILES.c.runtime, sa.cast(OP_PROFILES.c.profile, sa.Text))
+    def op_profiles(self, study: str) -> dict[tuple[str, str, str], OpProfile]:
+        """Return the time of operators by (trial, runtime, machine); `runtime` as `runtime_key` names it, `machine` by its id."""
+        text = sa.cast(OP_PROFILES.c.profile, sa.Text)
+        columns = (OP_PROFILES.c.trial, OP_PROFILES.c.runtime, OP_PROFILES.c.machine, text)
         (rows,) = self.database.rows(sa.select(*columns).where(OP_PROFILES.c.study == study))
         found = {}
         with self._leaving_out(f"operators of {study}") as left_out:
-            for trial, runtime, text in rows:
+            for trial, runtime, machine, text in rows:
                 try:
-                    found[trial, runtime] = read_value(OpProfile, text)
+                    found[trial, runtime, machine] = read_value(OpProfile, text)
                 except Unreadable as error:
                     left_out.append(
                         f"the time of operators of trial {trial!r} of study {study!r} on {runtime} cannot be read and is left out: {error}. {MEND}."
@@ -214,13 +222,46 @@ class Reader:
     def _results(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the results of finished stages; one of a wrong shape counts as none."""
         wanted = list(keys)
-        text = sa.cast(STAGES.c.result, sa.Text)
+        text = sa.cast(EXECUTIONS.c.result, sa.Text)
         queries = [
-            sa.select(STAGES.c.key, text).where(STAGES.c.key.in_(wanted[start : start + CHUNK]))
+            sa.select(EXECUTIONS.c.key, text).where(EXECUTIONS.c.key.in_(wanted[start : start + CHUNK]))
             for start in range(0, len(wanted), CHUNK)
         ]
         read = ((key, read_stage(result)) for rows in self.database.rows(*queries) for key, result in rows)
         return {key: result for key, result in read if result is not None}
+
+    def machines(self) -> dict[str, Machine]:
+        """Return what is known of machines, by id; one whose row cannot be read is left out."""
+        (rows,) = self.database.rows(sa.select(MACHINES.c.id, sa.cast(MACHINES.c.machine, sa.Text)))
+        found: dict[str, Machine] = {}
+        for id_, text in rows:
+            with contextlib.suppress(Unreadable):
+                found[id_] = read_value(Machine, text)
+        return found
+
+    def executions(self, keys: Iterable[str]) -> dict[str, Execution]:
+        """Return what was done, by key; what cannot be read or is not there is left out."""
+        wanted = list(keys)
+        text = sa.cast(EXECUTIONS.c.execution, sa.Text)
+        queries = [
+            sa.select(EXECUTIONS.c.key, text).where(EXECUTIONS.c.key.in_(wanted[start : start + CHUNK]))
+            for start in range(0, len(wanted), CHUNK)
+        ]
+        found: dict[str, Execution] = {}
+        for rows in self.database.rows(*queries):
+            for key, told in rows:
+                with contextlib.suppress(Unreadable):
+                    found[key] = read_value(Execution, told)
+        return found
+
+    def _tell_apart(self, study: str, trials: list[Trial]) -> None:
+        """Say of each trial in what its settings differ from the study's, and of measurements, where there are several machines, whose they are."""
+        try:
+            record = self.study(study)
+        except WorkbenchError:
+            return
+        mark_differences(trials, record)
+        mark_machines(trials, self.machines)
 
     def _complete(self, trial: Trial, measurements: tuple[Measurement, ...]) -> None:
         """Give a trial just read its measurements, and its artifact the path in this store, which may have been moved."""

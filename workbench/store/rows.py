@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from workbench.errors import WorkbenchError
 from workbench.values.base import Value
-from workbench.values.trial import Artifact
+from workbench.values.graph import Artifact
 
 V = TypeVar("V", bound=Value)
 MOST_LETTERS = 200

@@ -19,10 +19,11 @@ from workbench.store.intact import Contents, Keeper
 from workbench.store.place import find_place, reason
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.rows import files_of
-from workbench.store.tables import CHECKED, MEASUREMENTS, OP_PROFILES, PROFILES, STAGES, STUDIES, TRIALS
+from workbench.store.tables import CHECKED, EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
+from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
-from workbench.values.trial import Artifact, Measurement, Trial
+from workbench.values.trial import Measurement, Trial
 
 __all__ = ["Store", "runtime_key"]
 
@@ -71,9 +72,14 @@ class Store(Reader):
         self._keeper.remember()
         return found
 
-    def save_stage(self, key: str, kind: str, seconds: float, result: dict[str, Any]) -> None:
-        """Record a finished stage; `seconds` is its busy time."""
-        self._replace(STAGES, {"key": key}, {"kind": kind, "seconds": seconds, "result": result})
+    def save_execution(self, execution: Execution, result: dict[str, Any]) -> None:
+        """Record what was done, and what it made as the executions that start from it read it."""
+        values = {"kind": execution.kind, "seconds": execution.seconds, "result": result}
+        self._replace(EXECUTIONS, {"key": execution.key}, {**values, "execution": execution.to_json()})
+
+    def save_machine(self, machine: Machine) -> None:
+        """Write what is known of a machine."""
+        self._replace(MACHINES, {"id": machine.id}, {"machine": machine.to_json()})
 
     def save_study(self, record: StudyRecord) -> None:
         """Write a study's record."""
@@ -89,6 +95,8 @@ class Store(Reader):
             for trial, key, position in trials:
                 data = trial.to_json()
                 data["measurements"] = []
+                # What differs is told when it is read, against the study's settings of that day.
+                data |= {"recipe": trial.recipe.removesuffix(trial.differs), "differs": ""}
                 replace(
                     db,
                     TRIALS,
@@ -110,10 +118,10 @@ class Store(Reader):
         values = {
             "at": time.time(),
             "key": key,
-            "measurement": {**measurement.to_json(), "profile": None},
+            "measurement": {**measurement.to_json(), "profile": None, "place": ""},
             "samples_ns": raw,
         }
-        where = {"study": study, "trial": trial, "runtime": name}
+        where = {"study": study, "trial": trial, "runtime": name, "machine": measurement.machine}
         self._replace(MEASUREMENTS, where, values)
         if measurement.profile is not None:
             self._replace(OP_PROFILES, where, {"profile": measurement.profile.to_json()})

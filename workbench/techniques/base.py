@@ -76,11 +76,15 @@ class Promise:
 
 
 class Technique(ABC, Generic[P]):
-    """A named optimization step. `version` goes up when the same parameters give another result."""
+    """A named optimization step. `version` goes up when the same parameters give another result.
+
+    `tools` names the installed packages whose versions may change what it makes: another version makes another trial.
+    """
 
     name: ClassVar[str]
     help: ClassVar[str]
     version: ClassVar[int] = 1
+    tools: ClassVar[tuple[str, ...]] = ()
     order: ClassVar[int] = 50
     level: ClassVar[Literal["keras", "flatbuffer"]]
     params: ClassVar[type[Params]] = NoParams
@@ -98,6 +102,7 @@ class KerasTechnique(Technique[P]):
     """A step from a tf_keras model to a tf_keras model; it gets a fresh copy that it may change."""
 
     level = "keras"
+    tools = ("tensorflow", "tf-keras")
     quantization_aware: ClassVar[bool] = False
     learning_rate: ClassVar[float] = 1e-4
 

@@ -31,6 +31,7 @@ class Qat(KerasTechnique[QatParams]):
 
     name = "qat"
     help = "fine-tune with 8-bit rounding simulated; keeps earlier zeros and clusters"
+    tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
     order = 30
     params = QatParams
     quantization_aware = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.values.base import Value
+from workbench.values.base import Count, Value
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.task import TaskSpec
 
@@ -12,7 +12,7 @@ from workbench.values.task import TaskSpec
 class StudyRecord(Value):
     """A study: name, model, dataset, what labels of each output mean, the last grid asked for, the machine, and how to run it again.
 
-    `started` is ISO 8601 in UTC; `environment` holds processor, cores, versions and load.
+    `threads` is how many each worker used last; `started` is ISO 8601 in UTC; `environment` holds processor, cores, versions and load.
     """
 
     name: str
@@ -20,6 +20,7 @@ class StudyRecord(Value):
     dataset: DatasetInfo
     signature: Signature
     tasks: dict[str, TaskSpec] = {}
+    threads: Count | None = None
     grid: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     command: str = ""

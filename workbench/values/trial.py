@@ -6,21 +6,15 @@ from typing import Any, Literal
 
 from workbench.values.base import Count, Value
 from workbench.values.figure import Figure
+from workbench.values.graph import Artifact
 from workbench.values.recipe import Step
+from workbench.values.settings import Calibration, Train
 from workbench.values.warning import Warning_
 
 # From so few processes no interval can be drawn that holds the median in 95 % of cases (see `measure/stats.py`).
 PROCESSES_OF_AN_INTERVAL = 5
 
 State = Literal["pending", "running", "ok", "failed", "skipped"]
-
-
-class Artifact(Value):
-    """A file (or folder) made by a stage, addressed by the SHA-256 of its content."""
-
-    path: str
-    sha256: str
-    kind: str
 
 
 class Size(Value):
@@ -186,7 +180,9 @@ class OpProfile(Value):
 
 
 class Measurement(Value):
-    """One trial on one runtime; `state` failed or skipped carries the reason in `error` instead of figures.
+    """One trial on one runtime of one machine; `state` failed or skipped carries the reason in `error` instead of figures.
+
+    `machine` is its id; `place` says which one it is, in words, where a study was measured on several (it is not stored).
 
     `left` names the operators that an accelerating runtime did not take, `memory` holds bytes by part, `cycles` an
     estimate's cycles by part, `device` what really ran it, `software` whether that is a processor standing in for an
@@ -196,6 +192,8 @@ class Measurement(Value):
 
     runtime: str
     options: dict[str, Any] = {}
+    machine: str = ""
+    place: str = ""
     kind: Literal["measured", "estimated"] = "measured"
     state: Literal["ok", "failed", "skipped"] = "ok"
     error: str | None = None
@@ -219,11 +217,32 @@ class Measurement(Value):
     environment: dict[str, Any] = {}
 
 
+class TrialSettings(Value):
+    """What beside its recipe a trial's file hangs on; None where it does not.
+
+    `train` where a step was trained, `calibration` with its `seed` where ranges were drawn, `threads` where their number changes
+    bits, `tools` the versions of the packages that made it.
+    """
+
+    train: Train | None = None
+    calibration: Calibration | None = None
+    seed: Count | None = None
+    threads: Count | None = None
+    tools: dict[str, str] = {}
+
+
 class Trial(Value):
-    """One recipe in one study, with everything that is known of it."""
+    """One recipe with its settings in one study, with everything that is known of it.
+
+    `id` is the beginning of the key of the execution that made its file, which covers recipe, settings, tools and model. `recipe` ends
+    in what differs from the study's settings of today, ` @ epochs=3`, where something does; `differs` is that end (neither is stored).
+    `settings` is None where layout 1 did not record them.
+    """
 
     id: str
     recipe: str
+    differs: str = ""
+    settings: TrialSettings | None = None
     steps: tuple[Step, ...]
     baseline: bool = False
     state: State = "pending"

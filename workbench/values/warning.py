@@ -47,11 +47,12 @@ ADVICE: dict[str, str] = {
 
 
 class Warning_(Value):
-    """One warning on a trial: its kind, what was seen, and what to try."""
+    """One warning on a trial: its kind, what was seen, and what to try; `machine` is the id of the one where it was measured."""
 
     kind: WarningKind
     seen: str
     advice: str
+    machine: str = ""
 
 
 def warning(kind: WarningKind, seen: str) -> Warning_:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from workbench.recipes.grammar import runtime_text
+from workbench.recipes.grammar import measured_text
 from workbench.values.trial import Measurement, Trial
 from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
 from workbench.views.metrics import known_metric, metrics_for, places_of
@@ -128,9 +128,9 @@ class Columns:
         good: _ByRuntime = {}
         for i, trial in enumerate(self.trials):
             for m in trial.measurements:
-                options = (m.runtime, repr(m.options))
+                options = (m.runtime, f"{m.options!r}{m.place}")
                 if options not in texts:
-                    texts[options] = runtime_text(m.runtime, m.options)
+                    texts[options] = measured_text(m)
                 tried.setdefault((texts[options], m.kind), {})[i] = m
                 if m.state == "ok":
                     good.setdefault((texts[options], m.kind), {})[i] = m

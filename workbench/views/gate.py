@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from workbench.errors import WorkbenchError
-from workbench.recipes.grammar import parse_runtime, runtime_text
+from workbench.recipes.grammar import measured_text, parse_runtime, runtime_text
 from workbench.values.base import Value
 from workbench.values.settings import Gate
 from workbench.values.trial import Measurement, Trial
@@ -171,7 +171,7 @@ def _measurement(columns: Columns, trial: Trial, runtime: str | None) -> Measure
         if found is not None:
             return found
     for m in reversed(trial.measurements):
-        if runtime_text(m.runtime, m.options) == runtime:
+        if measured_text(m) == runtime:
             return f"not measured: {m.state} on {runtime}" + (f": {m.error}" if m.error else "")
     others = ", ".join([*columns.runtimes(), *columns.runtimes("estimated")]) or "none"
     return f"not measured on {runtime}; measured are: {others}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workbench.errors import unknown
-from workbench.recipes.grammar import runtime_text
+from workbench.recipes.grammar import measured_text
 from workbench.values.figure import Unit
 from workbench.values.trial import Measurement, Size, Trial
 from workbench.views import quality
@@ -105,9 +105,7 @@ def _seen(trials: Sequence[Trial]) -> list[_Seen]:
             part = memory_part(m)
             key = (m.runtime, repr(m.options), m.kind, m.clock, m.software, m.state == "ok", part)
             if key not in found:
-                found[key] = _Seen(
-                    Place(runtime_text(m.runtime, m.options), m.kind, place_text(m)), m.state == "ok", part
-                )
+                found[key] = _Seen(Place(measured_text(m), m.kind, place_text(m)), m.state == "ok", part)
     return list(found.values())
 
 
@@ -124,7 +122,7 @@ def _places(seen: Sequence[_Seen]) -> list[Place]:
 def _newest_of(trial: Trial, runtime: str, kind: Kind) -> Iterator[Measurement]:
     for m in reversed(trial.measurements):
         # The name first: it is cheap, and begins the text.
-        if m.kind == kind and runtime.startswith(m.runtime) and runtime_text(m.runtime, m.options) == runtime:
+        if m.kind == kind and runtime.startswith(m.runtime) and measured_text(m) == runtime:
             yield m
 
 

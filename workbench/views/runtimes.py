@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.recipes.grammar import runtime_text
+from workbench.recipes.grammar import measured_text
 from workbench.values.trial import Measurement, OpProfile
 from workbench.views.units import size_text
 
@@ -17,7 +17,7 @@ def place_text(measurement: Measurement) -> str:
     notes = ["estimated"] if measurement.kind == "estimated" else []
     notes += ["host time"] if measurement.clock == "host" else []
     notes += ["software device"] if measurement.software else []
-    text = runtime_text(measurement.runtime, measurement.options)
+    text = measured_text(measurement)
     return f"{text} ({', '.join(notes)})" if notes else text
 
 

@@ -1,0 +1,1 @@
+"""Alembic's scripts, which bring an older store to the layout of today."""
