@@ -72,7 +72,7 @@ class Worker:
         """Return the plan of recipes; `samples` are in the test split."""
         settings = {"recipes": recipes, "train": {"epochs": 1, "batch_size": 48}, "calibration": {"samples": 10}}
         grid = make_grid(settings, None, None)
-        return make_plan(expand(grid, self.model.kind).recipes, self.model, self.info[samples], grid, TASKS)
+        return make_plan(expand(grid, self.model.kind).recipes, self.model, self.info[samples], grid, TASKS, 1)
 
     def run(self, stage: Stage) -> dict[str, Any]:
         """Run a stage in this process, as a worker does."""

@@ -145,7 +145,8 @@ def test_what_was_not_recorded_is_not_made_up(old: Path) -> None:
     keys = store.trial_keys("tiny")
     for execution in store.executions(keys.values()).values():
         assert (execution.inputs, execution.settings, execution.tools, execution.machine) == ({}, {}, {}, "")
-        assert execution.kind == "evaluate" and execution.outputs
+        assert execution.kind == "evaluate"
+        assert execution.outputs
 
 
 def test_all_of_a_migrated_store_is_well(old: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_old_store_whole(
 ) -> None:
     """Killed before its 5th, 10th, 20th ... statement; the next opening then does all of it."""
     killed = 0
-    for statement in (0, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 60, 80):
+    for statement in (0, 5, 10, 15, 20, 30, 40, 60):
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(old), str(statement)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},

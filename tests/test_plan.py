@@ -19,6 +19,7 @@ def planned() -> Plan:
         record.dataset,
         grid,
         {"probabilities": TaskSpec(name="classification")},
+        1,
     )
 
 

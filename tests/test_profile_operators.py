@@ -202,7 +202,7 @@ def test_profiles_are_kept_apart_from_trials(tmp_path: Path) -> None:
     for measurement in trial.measurements:
         store.save_measurement("s", trial.id, measurement, "key", np.arange(3))
     again = Store(store.root)
-    key = (trial.id, runtime_key("xnnpack", {"threads": 1}))
+    key = (trial.id, runtime_key("xnnpack", {"threads": 1}), "")
     assert again.op_profiles("s") == {key: profile}
     assert again.op_profiles("other") == {}
     (found,) = again.trials("s")

@@ -26,7 +26,7 @@ from workbench.files import file_sha256, tree_sha256, write_atomic
 from workbench.store.artifacts import Artifacts
 from workbench.store.store import Store, runtime_key
 from workbench.values.bulk import uncollected
-from workbench.values.graph import Artifact
+from workbench.values.graph import Artifact, Execution
 from workbench.values.trial import Latency, Measurement, Trial
 
 # ---- studies, trials, measurements
@@ -132,8 +132,8 @@ def test_measurements_of_one_trial_by_runtime_and_options(store: Store) -> None:
     again = measured("xnnpack", 0.5, {"threads": 2})
     store.save_measurement("s", trial.id, again, "newer", None)
     assert store.trials("s")[0].measurements == (made[0], made[2], again)
-    assert store.measurement_keys("s")[trial.id, runtime_key("xnnpack", {"threads": 2})] == "newer"
-    assert store.measurement_keys("s")[trial.id, runtime_key("xnnpack", {"threads": 1})] == "key"
+    assert store.measurement_keys("s", "")[trial.id, runtime_key("xnnpack", {"threads": 2})] == "newer"
+    assert store.measurement_keys("s", "")[trial.id, runtime_key("xnnpack", {"threads": 1})] == "key"
     assert store.samples_ns("s", trial.id, runtime_key("xnnpack", {"threads": 2})).size == 0
     assert store.samples_ns("s", trial.id, runtime_key("xnnpack", {"threads": 1})).tolist() == [0, 1, 2]
     assert store.samples_ns("s", trial.id, "nowhere").size == 0
@@ -165,7 +165,7 @@ def test_names_with_any_letters(store: Store) -> None:
 def test_a_finished_stage_is_found_while_its_artifact_is_there(store: Store) -> None:
     artifact = store.artifacts.put_bytes(b"model", "tflite")
     result = {"artifact": artifact.to_json(), "data": {"conversion": "frozen"}, "seconds": 1.5}
-    store.save_stage("k", "freeze", 1.5, result)
+    store.save_execution(Execution(key="k", kind="freeze", seconds=1.5), result)
     assert store.stage("k") == result
     Path(artifact.path).unlink()
     assert store.stage("k") is None
@@ -174,7 +174,7 @@ def test_a_finished_stage_is_found_while_its_artifact_is_there(store: Store) -> 
 
 
 def test_a_stage_without_artifact_is_found(store: Store) -> None:
-    store.save_stage("k", "describe", 0.1, {"artifact": None, "data": {"inputs": []}})
+    store.save_execution(Execution(key="k", kind="describe", seconds=0.1), {"artifact": None, "data": {"inputs": []}})
     assert store.stage("k") == {"artifact": None, "data": {"inputs": []}}
     assert store.stage("other") is None
 
@@ -183,7 +183,7 @@ def test_a_folder_that_was_deleted_is_made_again(store: Store) -> None:
     folder = store.artifacts.scratch()
     (folder / "saved_model.pb").write_bytes(b"graph")
     artifact = store.artifacts.put_folder(folder, "savedmodel")
-    store.save_stage("k", "freeze", 1.0, {"artifact": artifact.to_json()})
+    store.save_execution(Execution(key="k", kind="freeze", seconds=1.0), {"artifact": artifact.to_json()})
     assert store.stage("k") is not None
     shutil.rmtree(artifact.path)
     assert store.stage("k") is None
@@ -191,7 +191,7 @@ def test_a_folder_that_was_deleted_is_made_again(store: Store) -> None:
 
 def test_many_stages_are_asked_for_at_once(store: Store) -> None:
     for i in range(0, 1200, 100):
-        store.save_stage(f"k{i}", "finish", 0.0, {"artifact": None, "i": i})
+        store.save_execution(Execution(key=f"k{i}", kind="finish", seconds=0.0), {"artifact": None, "i": i})
     found = store.stages(f"k{i}" for i in range(1200))
     assert {k: r["i"] for k, r in found.items()} == {f"k{i}": i for i in range(0, 1200, 100)}
 
@@ -285,7 +285,7 @@ def test_a_moved_store_finds_its_artifacts(tmp_path: Path) -> None:
     artifact = store.artifacts.put_bytes(b"model", "tflite")
     trial = make_trial("int8").model_copy(update={"artifact": artifact})
     save(store, "s", [trial])
-    store.save_stage("k", "finish", 1.0, {"artifact": artifact.to_json()})
+    store.save_execution(Execution(key="k", kind="finish", seconds=1.0), {"artifact": artifact.to_json()})
     store.close()
     (tmp_path / "old").rename(tmp_path / "new")
     moved = Store(tmp_path / "new")
@@ -388,6 +388,7 @@ WRITER = """
 import sys
 import numpy as np
 from workbench.store.store import Store
+from workbench.values.graph import Execution
 from workbench.values.trial import Measurement, Trial
 
 root, me = sys.argv[1], sys.argv[2]
@@ -396,8 +397,8 @@ sys.stdin.readline()
 store = Store(root)
 for i in range(40):
     store.artifacts.put_bytes(f"file {i}".encode(), "bin")
-    store.save_stage(f"{me}-{i}", "finish", 1.0, {"artifact": None})
-    store.save_stage("shared", "finish", 1.0, {"artifact": None, "by": me})
+    store.save_execution(Execution(key=f"{me}-{i}", kind="finish", seconds=1.0), {"artifact": None})
+    store.save_execution(Execution(key="shared", kind="finish", seconds=1.0), {"artifact": None, "by": me})
     store.save_trial("s", Trial(id=f"{me}-{i}", recipe="int8", steps=(), state="ok"), "k", i)
     store.save_measurement("s", f"{me}-{i}", Measurement(runtime="xnnpack"), "k", np.arange(i))
 """

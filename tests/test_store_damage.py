@@ -36,7 +36,7 @@ from workbench.store.intact import DAMAGED, LOG, News
 from workbench.store.kept import hash_beside, keep_file
 from workbench.store.reader import Reader
 from workbench.store.store import Store
-from workbench.values.graph import Artifact
+from workbench.values.graph import Artifact, Execution
 from workbench.values.trial import Trial
 
 CONTENT = b"a model" * 1000
@@ -72,7 +72,7 @@ def tree(store: Store) -> Path:
 
 
 def known(store: Store, key: str, artifact: Artifact) -> Path:
-    store.save_stage(key, "convert", 1.0, {"artifact": artifact.to_json(), "data": {}})
+    store.save_execution(Execution(key=key, kind="convert", seconds=1.0), {"artifact": artifact.to_json(), "data": {}})
     settle(Path(artifact.path))
     assert store.stage(key) is not None
     return Path(artifact.path)
@@ -170,7 +170,10 @@ def test_two_damaged_at_once_and_one_twice(store: Store) -> None:
 
 def test_an_evaluation_stands_on_the_file_it_is_about(store: Store) -> None:
     file, outputs = (store.artifacts.put_bytes(c, k) for c, k in ((b"model", "tflite"), (b"outputs", "npz")))
-    store.save_stage("e", "evaluate", 1.0, {"artifact": outputs.to_json(), "data": {"file": file.to_json()}})
+    store.save_execution(
+        Execution(key="e", kind="evaluate", seconds=1.0),
+        {"artifact": outputs.to_json(), "data": {"file": file.to_json()}},
+    )
     assert store.stage("e") is not None
     emptied(Path(file.path))
     assert store.stage("e") is None

@@ -23,6 +23,7 @@ from workbench.errors import WorkbenchError
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.rows import MOST_LETTERS, read_stage
 from workbench.store.store import Store
+from workbench.values.graph import Execution
 from workbench.values.profile import Profile, StageTime
 from workbench.values.source import Signature, TensorInfo
 
@@ -336,7 +337,7 @@ def test_a_measurement(folder: Path, shape: Shape, capsys: pytest.CaptureFixture
     bad = TRIALS[1]
     name = runtime_key("xnnpack", {})
     where = f"study = 'digits-sweep' and trial = '{bad.id}' and runtime = '{name}'"
-    assert (bad.id, name) in Reader(folder).measurement_keys("digits-sweep")
+    assert (bad.id, name) in Reader(folder).measurement_keys("digits-sweep", "")
     put(folder, "measurements", "measurement", where, shaped(shape, cell(folder, "measurements", "measurement", where)))
     for verb in VERBS:
         code, _, err = said(folder, capsys, *verb)
@@ -346,7 +347,7 @@ def test_a_measurement(folder: Path, shape: Shape, capsys: pytest.CaptureFixture
     (found,) = [t for t in Reader(folder).trials("digits-sweep") if t.id == bad.id]
     assert {m.runtime for m in found.measurements} == {m.runtime for m in bad.measurements} - {"xnnpack"}
     # So that a sweep measures it again.
-    assert (bad.id, name) not in Reader(folder).measurement_keys("digits-sweep")
+    assert (bad.id, name) not in Reader(folder).measurement_keys("digits-sweep", "")
 
 
 @shapes
@@ -403,13 +404,13 @@ RESULT: Json = {"artifact": None, "data": {}, "notes": [], "seconds": 1.0, "pid"
 def test_a_stage_of_a_wrong_shape_is_not_there(tmp_path: Path, shape: Shape) -> None:
     store = Store(tmp_path / "store")
     for key in "ab":
-        store.save_stage(key, "finish", 1.0, RESULT)
-    put(store.root, "stages", "result", "key = 'a'", shaped(shape, RESULT))
+        store.save_execution(Execution(key=key, kind="finish", seconds=1.0), RESULT)
+    put(store.root, "executions", "result", "key = 'a'", shaped(shape, RESULT))
     name = next(n for n, s in SHAPES.items() if s is shape)
     # One key more is nothing that a reader stumbles over.
     expected = {"a", "b"} if name == "extra key" else {"b"}
     assert store.stages("ab").keys() == Reader(store.root).stages("ab").keys() == expected
-    store.save_stage("a", "finish", 1.0, RESULT)
+    store.save_execution(Execution(key="a", kind="finish", seconds=1.0), RESULT)
     assert store.stages("ab").keys() == {"a", "b"}
 
 

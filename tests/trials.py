@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from workbench.recipes.grammar import parse_recipe
+from workbench.values.graph import Artifact
 from workbench.values.recipe import SCHEMES, Recipe
 from workbench.values.source import DatasetInfo, ModelInfo, Signature, TensorInfo
 from workbench.values.study import StudyRecord
 from workbench.values.trial import (
     Agreement,
-    Artifact,
     Census,
     Latency,
     Measurement,

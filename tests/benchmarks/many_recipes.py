@@ -45,7 +45,9 @@ def fill(folder: Path, count: int) -> None:
     )
     record, real = store.study("many"), store.trials("many")[0]
     grid = make_grid(yaml.safe_load((folder / "grid.yaml").read_text()), None, None)
-    plan = make_plan(expand(grid, "keras").recipes, record.model, record.dataset, grid, record.tasks)
+    plan = make_plan(
+        expand(grid, "keras").recipes, record.model, record.dataset, grid, record.tasks, record.threads or 1
+    )
     trials = []
     for position, (trial_id, recipe) in enumerate(plan.recipes.items()):
         copy = real.model_copy(

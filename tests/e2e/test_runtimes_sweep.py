@@ -124,7 +124,7 @@ def test_accelerators_are_held_against_the_reference_kernels(swept: Swept) -> No
 def test_operators_times_are_in_the_store(swept: Swept) -> None:
     profiles = Store(swept.store).op_profiles("places")
     names = {t["id"]: t["recipe"] for t in swept.shown["trials"]}
-    found = {(names[trial], re.split(r"[{]", runtime)[0]) for trial, runtime in profiles}
+    found = {(names[trial], re.split(r"[{]", runtime)[0]) for trial, runtime, _ in profiles}
     assert {(s, r) for s in SCHEMES for r in ("xnnpack", "builtin")} <= found
     assert ("int8", "ethos-u55-128") in found or not installed("ethos-u55-128")
     assert all(p.operators for p in profiles.values())

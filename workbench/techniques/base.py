@@ -102,7 +102,7 @@ class KerasTechnique(Technique[P]):
     """A step from a tf_keras model to a tf_keras model; it gets a fresh copy that it may change."""
 
     level = "keras"
-    tools = ("tensorflow", "tf-keras")
+    tools: ClassVar[tuple[str, ...]] = ("tensorflow", "tf-keras")
     quantization_aware: ClassVar[bool] = False
     learning_rate: ClassVar[float] = 1e-4
 
