@@ -108,7 +108,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluate",),
     ("techniques", "runtimes", "sources"),
     ("recipes", "measure"),
-    ("engine", "views"),
+    ("engine", "lineage", "views"),
     ("report", "export", "dashboard"),
     ("study",),
     ("batches",),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
     from workbench.dashboard.widget import Dashboard
+    from workbench.lineage.trace import Lineage
 
 
 class Study:
@@ -106,6 +107,7 @@ class Study:
     def dashboard(self) -> Dashboard:
         """Return the live trade-off dashboard, to be shown in a notebook."""
         from workbench.dashboard.widget import Dashboard
+    from workbench.lineage.trace import Lineage
 
         return Dashboard(self)
 
@@ -121,6 +123,13 @@ class Study:
         raise unknown(
             "trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them."
         )
+
+    def lineage(self, trial: str | Trial) -> Lineage:
+        """Return every execution and file that a trial comes from; drawn in a notebook."""
+        from workbench.lineage.trace import trace
+
+        chosen = trial if isinstance(trial, Trial) else self.trial(trial)
+        return trace(self.store, self.record, chosen)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row per trial, with the same keys in each."""

@@ -16,7 +16,6 @@ from workbench.engine.plan import COST, Plan, Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
 from workbench.errors import Cancelled, WorkbenchError
-from workbench.store.rows import files_of
 from workbench.store.store import Store
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import StageTime
@@ -312,7 +311,7 @@ class Builder:
                 settings=stage.identity,
                 machine=where.id,
                 seconds=float(result["seconds"]),
-                outputs=tuple(Artifact.model_validate(a) for a in files_of(result)),
+                outputs=tuple(Artifact.model_validate(a) for a in [result.get("artifact")] if a is not None),
                 **done,
             ),
             result,

@@ -63,6 +63,7 @@ def _content(trial: Trial) -> bytes:
 def _card(record: StudyRecord, trial: Trial, content: bytes) -> dict[str, Any]:
     """Return what is known of the model, JSON-shaped; figures that are not finite become null."""
     inputs, outputs = _ends(content)
+    settings = trial.settings.to_json() if trial.settings else {}
     labels = list(record.dataset.class_names) if record.dataset.labels == "class" else []
     card = {
         "study": record.name,
@@ -83,8 +84,10 @@ def _card(record: StudyRecord, trial: Trial, content: bytes) -> dict[str, Any]:
         "warnings": [w.to_json() for w in trial.warnings],
         "measurements": [m.to_json() for m in trial.measurements],
         "environment": record.environment,
-        "train": record.grid.get("train"),
-        "calibration": record.grid.get("calibration"),
+        # The trial's own, not those that its study was swept with last; null where the file does not hang on them.
+        "train": settings.get("train"),
+        "calibration": settings.get("calibration"),
+        "settings": settings or None,
         "provenance": {
             "file_sha256": trial.artifact.sha256 if trial.artifact else None,
             "source_model_sha256": record.model.sha256,

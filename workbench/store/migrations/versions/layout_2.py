@@ -132,14 +132,10 @@ def _with_machine(text: Any, machine: str) -> str:
 
 
 def _outputs(text: Any) -> list[dict[str, Any]]:
-    found = _read(text) or {}
-    data = found.get("data")
-    files = [found.get("artifact"), data.get("file") if isinstance(data, dict) else None]
-    return [
-        {k: f[k] for k in ("path", "sha256", "kind")}
-        for f in files
-        if isinstance(f, dict) and all(isinstance(f.get(k), str) for k in ("path", "sha256", "kind"))
-    ]
+    file = (_read(text) or {}).get("artifact")
+    names = ("path", "sha256", "kind")
+    whole = isinstance(file, dict) and all(isinstance(file.get(k), str) for k in names)
+    return [{k: file[k] for k in names}] if whole else []  # type: ignore[index]  # it is a dict then
 
 
 def _read(text: Any) -> dict[str, Any] | None:

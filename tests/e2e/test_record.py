@@ -1,0 +1,190 @@
+"""What a sweep writes down: another setting, tool or machine makes something new beside what is there, and each tells its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import workbench
+from workbench.cli.app import run
+from workbench.lineage.draw import svg
+from workbench.lineage.trace import Lineage
+from workbench.measure import environment
+from workbench.study import Study
+from workbench.values.trial import Trial
+from workbench.views.columns import Columns
+
+FROZEN = Path(__file__).parents[1] / "frozen"
+PRUNED = "prune:0.5+int8"
+
+
+def sweep(store: Path, **settings: Any) -> Study:
+    """Sweep a tiny model; keys of a grid, besides `jobs`."""
+    jobs = settings.pop("jobs", 1)
+    grid = {
+        "recipes": ["int8", PRUNED],
+        "train": {"epochs": 1, "batch_size": 16},
+        "calibration": {"samples": 10},
+        "measure": {"samples": 10, "budget": 1},
+        **settings,
+    }
+    return workbench.sweep(FROZEN / "tiny.h5", FROZEN / "blobs.npz", grid, study="tiny", store=store, jobs=jobs)
+
+
+class Swept(NamedTuple):
+    """A study's trials after the first sweep, and after the others."""
+
+    store: Path
+    first: list[Trial]
+    last: Study
+
+    def named(self, recipe: str) -> Trial:
+        """Return a trial by its text."""
+        return self.last.trial(recipe)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    """Sweep five times: as it is, with more epochs, more samples, another version of a tool, and on another machine."""
+    store = tmp_path_factory.mktemp("record") / "store"
+    first = sweep(store).trials
+    sweep(store, train={"epochs": 2, "batch_size": 16})
+    again = {"train": {"epochs": 2, "batch_size": 16}, "calibration": {"samples": 20}}
+    sweep(store, **again)
+    with pytest.MonkeyPatch.context() as patch:
+        true = environment._version
+        patch.setattr(environment, "_version", lambda name: "99.0" if name == "litert-quantizer" else true(name))
+        sweep(store, **again)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_MACHINE", "the other board")
+        last = sweep(store, **again)
+    yield Swept(store, first, last)
+
+
+def test_another_setting_makes_a_trial_beside_the_one_that_is_there(swept: Swept) -> None:
+    # Four sweeps: pruning differs by epochs, ranges by samples, and whatever the quantizer writes by its version.
+    pruned = [t.recipe for t in swept.last.trials if t.recipe.startswith(PRUNED)]
+    assert len(pruned) == len(set(pruned)) == 4
+    assert PRUNED in pruned
+    assert f"{PRUNED} @ epochs=1, samples=10" in pruned
+    assert f"{PRUNED} @ samples=10" in pruned
+    assert f"{PRUNED} @ litert-quantizer 99.0" in pruned
+
+
+def test_what_a_setting_does_not_touch_stays_one_trial(swept: Swept) -> None:
+    int8 = {t.recipe for t in swept.last.trials if t.recipe.startswith("int8")}
+    # Nothing was trained for it, so epochs are nothing to it.
+    assert int8 == {"int8", "int8 @ samples=10", "int8 @ litert-quantizer 99.0"}
+    assert [t.recipe for t in swept.last.trials if t.recipe.startswith("float32")] == ["float32"]
+
+
+def test_what_was_there_is_as_it_was(swept: Swept) -> None:
+    later = {t.id: t for t in swept.last.trials}
+    for before in swept.first:
+        now = later[before.id]
+        assert (now.artifact, now.quality, now.settings) == (before.artifact, before.quality, before.settings)
+        assert now.artifact is not None
+        assert hashlib.sha256(Path(now.artifact.path).read_bytes()).hexdigest() == now.artifact.sha256
+
+
+def test_each_trial_tells_its_own_settings(swept: Swept) -> None:
+    old, new = swept.named(f"{PRUNED} @ epochs=1, samples=10").settings, swept.named(PRUNED).settings
+    assert old is not None and old.train is not None and old.calibration is not None
+    assert new is not None and new.train is not None and new.calibration is not None
+    assert (old.train.epochs, old.calibration.samples) == (1, 10)
+    assert (new.train.epochs, new.calibration.samples) == (2, 20)
+    plain = swept.named("float32").settings
+    assert plain is not None
+    assert (plain.train, plain.calibration, plain.threads) == (None, None, None)
+    assert "tensorflow" in plain.tools
+
+
+def test_the_card_of_an_export_tells_its_own_settings(swept: Swept, tmp_path: Path) -> None:
+    trial = swept.named(f"{PRUNED} @ epochs=1, samples=10")
+    folder = swept.last.export(trial, tmp_path / "out")
+    told = json.loads((folder / "card.json").read_text())
+    assert told["settings"]["train"]["epochs"] == 1
+    assert told["settings"]["calibration"]["samples"] == 10
+
+
+def test_two_machines_keep_both_sets_of_figures(swept: Swept) -> None:
+    trial = swept.named(PRUNED)
+    places = {m.place for m in trial.measurements}
+    assert len(places) == 2
+    assert "the other board" in places
+    assert len({m.machine for m in trial.measurements}) == 2
+    # A trial that only the first machine measured has no figure on the second one's axis.
+    alone = swept.named(f"{PRUNED} @ epochs=1, samples=10")
+    assert {m.place for m in alone.measurements} == places - {"the other board"}
+
+
+def test_a_chart_shows_which_machine_is_which(swept: Swept) -> None:
+    columns = Columns(swept.last.trials)
+    runtimes = columns.runtimes()
+    assert len(runtimes) == 2
+    assert all(" @ " in r for r in runtimes)
+    assert any(r.endswith("@ the other board") for r in runtimes)
+    for runtime in runtimes:
+        place = runtime.partition(" @ ")[2]
+        for i, value in enumerate(columns.values(columns.metric(f"latency@{runtime}"))):
+            own = [m for m in columns.trials[i].measurements if m.place == place and m.latency_ms]
+            assert value == (own[0].latency_ms.median if own and own[0].latency_ms else None)
+
+
+def test_lineage_leads_from_model_and_data_to_the_file(swept: Swept) -> None:
+    trial = swept.named(f"{PRUNED} @ epochs=1, samples=10")
+    found = swept.last.lineage(trial)
+    nodes = {n.id: n for n in found.nodes}
+    assert trial.artifact is not None
+    # By the bytes of the files that were given.
+    assert nodes[hashlib.sha256((FROZEN / "tiny.h5").read_bytes()).hexdigest()].kind == "model"
+    assert nodes[swept.last.record.dataset.sha256].kind == "dataset"
+    assert nodes[trial.artifact.sha256].kind == "file"
+    kinds = {n.detail["kind"] for n in found.nodes if n.kind == "execution"}
+    assert {"train", "convert", "calibrate", "finish", "evaluate"} <= kinds
+    (train,) = [n for n in found.nodes if n.detail.get("kind") == "train"]
+    assert train.detail["settings"]["train"]["epochs"] == 1
+    assert train.detail["tools"]["tensorflow-model-optimization"]
+    assert train.detail["started"] and train.detail["machine"]
+    assert not found.notes
+    # Every way back ends at a source.
+    reached = {trial.artifact.sha256}
+    while more := {e.start for e in found.edges if e.end in reached} - reached:
+        reached |= more
+    assert {n.kind for n in found.nodes if n.id in reached and not found.before(n.id)} == {"model", "dataset"}
+    order = [n.id for n in found.nodes]
+    assert all(order.index(e.start) < order.index(e.end) for e in found.edges)
+
+
+def test_lineage_as_table_json_and_drawing(swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = ["--store", str(swept.store)]
+    assert run(["lineage", "tiny", PRUNED, *store, "--format", "json"]) == 0
+    found = Lineage.model_validate_json(capsys.readouterr().out)
+    assert found.recipe == PRUNED
+    assert run(["lineage", "tiny", PRUNED, *store, "--out", str(tmp_path / "l.svg")]) == 0
+    assert "train prune:0.5" in capsys.readouterr().out.replace("\n", " ")
+    drawn = (tmp_path / "l.svg").read_text()
+    assert drawn == svg(found)
+    assert drawn.count("<rect") == len(found.nodes)
+    assert drawn.count("<path") == len(found.edges)
+
+
+def test_threads_are_part_of_what_is_trained_and_of_nothing_else(swept: Swept) -> None:
+    """Measured here: with another number of threads files without training have the same bytes, and keep their ids."""
+    before = {t.recipe: t for t in swept.last.trials}
+    after = {
+        t.recipe: t
+        for t in sweep(
+            swept.store.parent / "other", jobs=2, train={"epochs": 2, "batch_size": 16}, calibration={"samples": 20}
+        ).trials
+    }
+    for recipe in ("float32", "int8"):
+        assert after[recipe].id == before[recipe].id
+        assert after[recipe].artifact is not None and before[recipe].artifact is not None
+        assert after[recipe].artifact.sha256 == before[recipe].artifact.sha256
+    assert after[PRUNED].id != before[PRUNED].id

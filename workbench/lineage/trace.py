@@ -1,0 +1,207 @@
+"""The graph behind one trial, read from the store: sources, executions, files, measurements."""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+from typing import Any, Literal
+
+from workbench.recipes.grammar import measured_text
+from workbench.store.reader import Reader
+from workbench.values.base import Value
+from workbench.values.graph import Artifact, Execution, Machine
+from workbench.values.study import StudyRecord
+from workbench.values.trial import Measurement, Trial
+
+NodeKind = Literal["model", "dataset", "execution", "file", "measurement"]
+
+
+class Node(Value):
+    """A thing or a piece of work. `id` is the SHA-256 of a source or file, the key of an execution, or `measurement:...`."""
+
+    id: str
+    kind: NodeKind
+    title: str
+    detail: dict[str, Any] = {}
+
+
+class Edge(Value):
+    """What went from one node into another; `role` is what it was there."""
+
+    start: str
+    end: str
+    role: str = ""
+
+
+class Lineage(Value):
+    """All that a trial hangs on, each node after those that it was made from; `notes` say what was not recorded."""
+
+    study: str
+    trial: str
+    recipe: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    notes: tuple[str, ...] = ()
+
+    def before(self, node: str) -> list[Edge]:
+        """Return what went into a node."""
+        return [e for e in self.edges if e.end == node]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row per node, in order."""
+        titles = {n.id: n.title for n in self.nodes}
+        return [
+            {
+                "what": n.kind,
+                "name": n.title,
+                "from": ", ".join(titles.get(e.start, e.start[:12]) for e in self.before(n.id)),
+                "settings": _flat(n.detail.get("settings")),
+                "tools": _flat(n.detail.get("tools")),
+                "machine": n.detail.get("machine", ""),
+                "started": n.detail.get("started", ""),
+                "seconds": n.detail.get("seconds"),
+                "id": n.id,
+            }
+            for n in self.nodes
+        ]
+
+    def _repr_html_(self) -> str:
+        from workbench.lineage.draw import svg
+
+        return svg(self)
+
+
+def trace(store: Reader, record: StudyRecord, trial: Trial) -> Lineage:
+    """Return the lineage of a trial of a study; what the store does not have is left out and said in the notes."""
+    builder = _Builder(record, trial, store.machines())
+    key = store.trial_keys(record.name).get(trial.id, "")
+    pending, known = [key] if key else [], {}
+    while pending:
+        found = store.executions(pending)
+        builder.missing |= {k for k in pending if k not in found}
+        known.update(found)
+        wanted = {i for e in found.values() for i in e.inputs.values()}
+        pending = sorted(wanted - known.keys() - builder.missing)
+    # Files that one makes are known before those that read them are added.
+    builder.made = {e.key: e.outputs[0].sha256 for e in known.values() if e.outputs}
+    for execution in known.values():
+        builder.add(execution)
+    builder.finish(key, known.get(key))
+    return builder.lineage()
+
+
+class _Builder:
+    def __init__(self, record: StudyRecord, trial: Trial, machines: dict[str, Machine]) -> None:
+        self.record, self.trial, self.machines = record, trial, machines
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[tuple[str, str, str], Edge] = {}
+        self.made: dict[str, str] = {}
+        self.missing: set[str] = set()
+        self.notes: list[str] = []
+
+    def add(self, execution: Execution) -> None:
+        detail = {
+            "kind": execution.kind,
+            "settings": _settings(execution),
+            "tools": execution.tools,
+            "threads": execution.threads,
+            "machine": self._machine(execution.machine),
+            "started": execution.started,
+            "seconds": round(execution.seconds, 3),
+        }
+        self.nodes[execution.key] = Node(
+            id=execution.key, kind="execution", title=execution.label or execution.kind, detail=detail
+        )
+        for role, parent in execution.inputs.items():
+            # What was made is between who made it and who reads it, where it is a file.
+            self._edge(self.made.get(parent, parent), execution.key, role)
+        for role, sha256 in execution.sources.items():
+            self._source(role, sha256)
+            self._edge(sha256, execution.key, role)
+        for output in execution.outputs:
+            self._file(output)
+            self._edge(execution.key, output.sha256, "")
+
+    def finish(self, key: str, end: Execution | None) -> None:
+        if end is None or not (end.inputs or end.sources):
+            self.notes.append(
+                "the store of layout 1 did not record what this trial was made from; sweep it again to have it recorded"
+            )
+            self._source("model", self.record.model.sha256)
+            self._source("dataset", self.record.dataset.sha256)
+        if self.missing:
+            self.notes.append(f"{len(self.missing)} executions are no longer in the store (`workbench store gc`)")
+        artifact = self.trial.artifact
+        if artifact is None:
+            self.notes.append(f"the trial is {self.trial.state} and has no file")
+            return
+        self._file(artifact)
+        for m in self.trial.measurements:
+            name = f"measurement:{measured_text(m)}:{m.machine}"
+            self.nodes[name] = Node(
+                id=name, kind="measurement", title=f"measure on {measured_text(m)}", detail=self._of(m)
+            )
+            self._edge(artifact.sha256, name, "file")
+
+    def lineage(self) -> Lineage:
+        graph: dict[str, list[str]] = {n: [] for n in self.nodes}
+        for edge in self.edges.values():
+            if edge.start in graph and edge.end in graph:
+                graph[edge.end].append(edge.start)
+        return Lineage(
+            study=self.record.name,
+            trial=self.trial.id,
+            recipe=self.trial.recipe,
+            nodes=tuple(self.nodes[n] for n in TopologicalSorter(graph).static_order()),
+            edges=tuple(e for e in self.edges.values() if e.start in graph and e.end in graph),
+            notes=tuple(self.notes),
+        )
+
+    def _of(self, m: Measurement) -> dict[str, Any]:
+        latency = m.latency_ms
+        return {
+            "state": m.state,
+            "machine": self._machine(m.machine),
+            "tools": m.environment.get("versions", {}),
+            "latency ms": None if latency is None else [latency.low, latency.median, latency.high],
+        }
+
+    def _source(self, role: str, sha256: str) -> None:
+        record = self.record
+        model = role == "model"
+        same = sha256 == (record.model.sha256 if model else record.dataset.sha256)
+        name = (record.model.name if model else record.dataset.name) if same else sha256[:12]
+        detail: dict[str, Any] = {"sha256": sha256}
+        if same and model:
+            detail["path"] = record.model.path
+        if same and not model:
+            detail["splits"] = record.dataset.splits
+        self.nodes[sha256] = Node(id=sha256, kind="model" if model else "dataset", title=name, detail=detail)
+
+    def _file(self, artifact: Artifact) -> None:
+        detail = {"sha256": artifact.sha256, "path": artifact.path}
+        title = f"{artifact.sha256[:12]}.{artifact.kind}"
+        self.nodes.setdefault(artifact.sha256, Node(id=artifact.sha256, kind="file", title=title, detail=detail))
+
+    def _machine(self, id_: str) -> str:
+        found = self.machines.get(id_)
+        return found.title if found else id_
+
+    def _edge(self, start: str, end: str, role: str) -> None:
+        self.edges[start, end, role] = Edge(start=start, end=end, role=role)
+
+
+def _settings(execution: Execution) -> dict[str, Any]:
+    """Return the settings of an execution without what its inputs and sources say already."""
+    return {k: v for k, v in execution.settings.items() if k not in {*execution.sources, "model", "dataset", "version"}}
+
+
+def _flat(data: Any) -> str:
+    if not isinstance(data, dict):
+        return ""
+    return ", ".join(f"{k}={_short(v)}" for k, v in data.items() if v not in (None, [], {}, ""))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + _flat(value) + "}"
+    return "[" + ", ".join(map(_short, value)) + "]" if isinstance(value, list) else str(value)
