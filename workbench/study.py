@@ -107,7 +107,6 @@ class Study:
     def dashboard(self) -> Dashboard:
         """Return the live trade-off dashboard, to be shown in a notebook."""
         from workbench.dashboard.widget import Dashboard
-    from workbench.lineage.trace import Lineage
 
         return Dashboard(self)
 

@@ -63,7 +63,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_MACHINE", "the other board")
         last = sweep(store, **again)
-    yield Swept(store, first, last)
+    return Swept(store, first, last)
 
 
 def test_another_setting_makes_a_trial_beside_the_one_that_is_there(swept: Swept) -> None:
@@ -94,8 +94,12 @@ def test_what_was_there_is_as_it_was(swept: Swept) -> None:
 
 def test_each_trial_tells_its_own_settings(swept: Swept) -> None:
     old, new = swept.named(f"{PRUNED} @ epochs=1, samples=10").settings, swept.named(PRUNED).settings
-    assert old is not None and old.train is not None and old.calibration is not None
-    assert new is not None and new.train is not None and new.calibration is not None
+    assert old is not None
+    assert old.train is not None
+    assert old.calibration is not None
+    assert new is not None
+    assert new.train is not None
+    assert new.calibration is not None
     assert (old.train.epochs, old.calibration.samples) == (1, 10)
     assert (new.train.epochs, new.calibration.samples) == (2, 20)
     plain = swept.named("float32").settings
@@ -150,7 +154,8 @@ def test_lineage_leads_from_model_and_data_to_the_file(swept: Swept) -> None:
     (train,) = [n for n in found.nodes if n.detail.get("kind") == "train"]
     assert train.detail["settings"]["train"]["epochs"] == 1
     assert train.detail["tools"]["tensorflow-model-optimization"]
-    assert train.detail["started"] and train.detail["machine"]
+    assert train.detail["started"]
+    assert train.detail["machine"]
     assert not found.notes
     # Every way back ends at a source.
     reached = {trial.artifact.sha256}
@@ -185,6 +190,7 @@ def test_threads_are_part_of_what_is_trained_and_of_nothing_else(swept: Swept) -
     }
     for recipe in ("float32", "int8"):
         assert after[recipe].id == before[recipe].id
-        assert after[recipe].artifact is not None and before[recipe].artifact is not None
+        assert after[recipe].artifact is not None
+        assert before[recipe].artifact is not None
         assert after[recipe].artifact.sha256 == before[recipe].artifact.sha256
     assert after[PRUNED].id != before[PRUNED].id

@@ -59,6 +59,7 @@ class Card(NamedTuple):
     warnings: tuple[dict[str, str], ...]
     figures: tuple[CardFigure, ...]
     runtimes: tuple[CardRuntime, ...]
+    settings: tuple[tuple[str, str], ...]
     weights: tuple[tuple[str, str], ...]
     operators: tuple[tuple[str, int], ...]
     path: str | None
@@ -72,9 +73,27 @@ class Card(NamedTuple):
             "warnings": list(self.warnings),
             "figures": [f._asdict() for f in self.figures],
             "runtimes": [r._asdict() for r in self.runtimes],
+            "settings": [{"name": name, "text": text} for name, text in self.settings],
             "weights": [{"type": kind, "text": text} for kind, text in self.weights],
             "operators": [{"name": name, "count": count} for name, count in self.operators],
         }
+
+
+def settings_of(trial: Trial) -> tuple[tuple[str, str], ...]:
+    """Return what beside its recipe a trial's file hangs on, as names and texts."""
+    found = trial.settings
+    if found is None:
+        return (("settings", "not recorded by layout 1 of the store"),)
+    rows = []
+    if found.train:
+        told = {k: v for k, v in found.train.to_json().items() if v is not None}
+        rows.append(("training", ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())))
+    if found.calibration:
+        rows.append(("calibration", f"{found.calibration.samples} samples, seed {found.seed}"))
+    if found.threads:
+        rows.append(("threads", str(found.threads)))
+    rows.append(("made with", ", ".join(f"{tool} {v}" for tool, v in found.tools.items()) or "no tool of ours"))
+    return tuple(rows)
 
 
 class ComparedCell(NamedTuple):
@@ -137,6 +156,7 @@ def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRec
         tuple({"kind": str(w.kind), "seen": w.seen, "advice": w.advice} for w in trial.warnings),
         tuple(figures),
         tuple(_runtime(m) for m in _newest(trial)),
+        settings_of(trial),
         tuple((kind, units.size_text(n)) for kind, n in _most(census.weights)) if census else (),
         tuple(_most(census.operators)) if census else (),
         artifact.path if artifact else None,
