@@ -251,7 +251,7 @@ class _Builder:
             parents["calibration"] = self.calibration(before)
         if needs.samples:
             identity.update(self.samples())
-        tools = (*technique.tools, *(TOOLS["freeze"] if needs.saved_model else ()))
+        tools = technique.tools_of(params, before)
         return self.plan.add(
             "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents, tools
         )

@@ -16,7 +16,7 @@ NodeKind = Literal["model", "dataset", "execution", "file", "measurement"]
 
 
 class Node(Value):
-    """A thing or a piece of work. `id` is the SHA-256 of a source or file, the key of an execution, or `measurement:...`."""
+    """A thing or a piece of work. `id` is the SHA-256 of a source or file (`SHA:KEY` for one more of the same), the key of an execution, or `measurement:...`."""
 
     id: str
     kind: NodeKind
@@ -81,8 +81,11 @@ def trace(store: Reader, record: StudyRecord, trial: Trial) -> Lineage:
         known.update(found)
         wanted = {i for e in found.values() for i in e.inputs.values()}
         pending = sorted(wanted - known.keys() - builder.missing)
-    # Files that one makes are known before those that read them are added.
-    builder.made = {e.key: e.outputs[0].sha256 for e in known.values() if e.outputs}
+    # Files are known before those that read them are added. Two may make the same: a scheme that changes nothing hands on its input.
+    for execution in known.values():
+        for output in execution.outputs:
+            same = output.sha256 in builder.made.values()
+            builder.made[execution.key] = f"{output.sha256}:{execution.key[:12]}" if same else output.sha256
     for execution in known.values():
         builder.add(execution)
     builder.finish(key, known.get(key))
@@ -118,8 +121,8 @@ class _Builder:
             self._source(role, sha256)
             self._edge(sha256, execution.key, role)
         for output in execution.outputs:
-            self._file(output)
-            self._edge(execution.key, output.sha256, "")
+            self._file(output, self.made[execution.key])
+            self._edge(execution.key, self.made[execution.key], "")
 
     def finish(self, key: str, end: Execution | None) -> None:
         if end is None or not (end.inputs or end.sources):
@@ -134,7 +137,7 @@ class _Builder:
         if artifact is None:
             self.notes.append(f"the trial is {self.trial.state} and has no file")
             return
-        self._file(artifact)
+        self._file(artifact, artifact.sha256)
         for m in self.trial.measurements:
             name = f"measurement:{measured_text(m)}:{m.machine}"
             self.nodes[name] = Node(
@@ -177,10 +180,10 @@ class _Builder:
             detail["splits"] = record.dataset.splits
         self.nodes[sha256] = Node(id=sha256, kind="model" if model else "dataset", title=name, detail=detail)
 
-    def _file(self, artifact: Artifact) -> None:
+    def _file(self, artifact: Artifact, id_: str) -> None:
         detail = {"sha256": artifact.sha256, "path": artifact.path}
         title = f"{artifact.sha256[:12]}.{artifact.kind}"
-        self.nodes.setdefault(artifact.sha256, Node(id=artifact.sha256, kind="file", title=title, detail=detail))
+        self.nodes.setdefault(id_, Node(id=id_, kind="file", title=title, detail=detail))
 
     def _machine(self, id_: str) -> str:
         found = self.machines.get(id_)

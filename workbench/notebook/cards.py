@@ -39,6 +39,7 @@ def card_html(card: dict[str, Any]) -> str:
     return f"""<section class="workbench-card">{title}{_figures(card)}{_runtimes(card["runtimes"])}{_warnings(card["warnings"])}
 <details><summary>In the file</summary><p>weights {_text(", ".join(f"{w['type']} {w['text']}" for w in card["weights"]) or "none")}</p>
 <p>operators {_text(", ".join(f"{o['count']} {o['name']}" for o in card["operators"]))}</p><p class="quiet">{_text(card["path"] or "")}</p></details>
+<details><summary>How it was made</summary>{"".join(f"<p>{_text(r['name'])}: {_text(r['text'])}</p>" for r in card["settings"])}</details>
 <details><summary>Take it along</summary><p><code>{_text(card["code"]["cli"])}</code></p><p><code>{_text(card["code"]["python"])}</code></p></details></section>"""
 
 

@@ -131,6 +131,10 @@ class Finisher(Technique[P]):
     level = "flatbuffer"
     order = 100
 
+    def tools_of(self, params: P, before: tuple[Step, ...]) -> tuple[str, ...]:
+        """Return which of `tools` a file with these parameters is made with."""
+        return self.tools
+
     @abstractmethod
     def needs(self, params: P, before: tuple[Step, ...]) -> Needs:
         """Return what `finish` starts from."""

@@ -74,6 +74,12 @@ class Quantize(Finisher[QuantizeParams]):
             return Needs(saved_model=True, samples=params.scheme in converter_engine.CALIBRATED)
         return Needs(float_model=True, calibration=quantizer_engine.calibrates(params.scheme))
 
+    def tools_of(self, params: QuantizeParams, before: tuple[Step, ...]) -> tuple[str, ...]:
+        """Return TensorFlow for its converter, nothing where the float file is handed on, else the quantizer."""
+        if self.needs(params, before).saved_model:
+            return ("tensorflow", "tf-keras")
+        return () if params.scheme == "float32" else self.tools
+
     def finish(self, params: QuantizeParams, job: FinishJob) -> bytes:
         """Return the file's bytes."""
         if job.saved_model is not None:

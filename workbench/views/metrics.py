@@ -103,7 +103,7 @@ def _seen(trials: Sequence[Trial]) -> list[_Seen]:
     for trial in trials:
         for m in trial.measurements:
             part = memory_part(m)
-            key = (m.runtime, repr(m.options), m.kind, m.clock, m.software, m.state == "ok", part)
+            key = (m.runtime, repr(m.options), m.place, m.kind, m.clock, m.software, m.state == "ok", part)
             if key not in found:
                 found[key] = _Seen(Place(measured_text(m), m.kind, place_text(m)), m.state == "ok", part)
     return list(found.values())

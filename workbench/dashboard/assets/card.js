@@ -46,6 +46,7 @@ function card(data, view) {
     ...(data.warnings || []).map((w) => h("div", { class: "wb-warning" }, h("b", {}, `⚠ ${w.kind}`), h("p", {}, withCode(w.seen)), w.advice ? h("p", { class: "wb-advice" }, withCode(w.advice)) : null)),
     figuresTable(data),
     runtimesList(data.runtimes || []),
+    settings(data.settings),
     census(data),
   ];
   return h("article", { class: "wb-card", "data-id": data.id }, parts.filter(Boolean));
@@ -85,6 +86,11 @@ function census(data) {
     list("Weights by type", weights.map((w) => [w.type, w.text])),
     list("Operators", operators.map((o) => [o.name, `× ${o.count}`])),
     data.sha256 ? [h("dt", {}, "SHA-256"), h("dd", {}, h("code", {}, data.sha256))] : null));
+}
+
+function settings(rows) {
+  if (!rows || !rows.length) return null;
+  return h("details", {}, h("summary", {}, "How it was made"), h("dl", {}, rows.map((r) => [h("dt", {}, r.name), h("dd", {}, r.text)])));
 }
 
 function actions(data, view) {
