@@ -148,26 +148,14 @@ def pareto(host: Host, study: str, x: str, y: str, store: str | None, form: str)
 
 @click.command()
 @click.argument("study")
-@click.option("--max-size", help="largest file, e.g. 100KB")
-@click.option("--max-drop", type=float, help="largest loss of accuracy against the float baseline (0.01 = 1 point)")
-@click.option("--max-latency-ms", type=float, help="largest median latency in milliseconds")
-@click.option("--runtime", help="runtime of --max-latency-ms  [default: the first measured]")
+@flags.limit_options
 @flags.store_option
 @flags.format_option
 @pass_host
-def best(
-    host: Host,
-    study: str,
-    max_size: str | None,
-    max_drop: float | None,
-    max_latency_ms: float | None,
-    runtime: str | None,
-    store: str | None,
-    form: str,
-) -> Trials:
-    """Name the smallest trial of STUDY that keeps the constraints; exit 1 when none does."""
+def best(host: Host, study: str, store: str | None, form: str, **values: Any) -> Trials:
+    """Name the smallest trial of STUDY that keeps the limits; exit 1 when none does."""
     opened = host.study(study, store)
-    found = opened.best(max_size, max_drop, max_latency_ms, runtime)
+    found = opened.best(**flags.limits_given(values))
     if found:
         return Trials(found, form, study=opened)
     note = "no trial keeps these constraints; loosen one, or sweep more recipes"
