@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.dashboard.widget import Dashboard
     from workbench.values.limits import Limits
     from workbench.views.columns import Columns
+    from workbench.views.picks import Pick
 
 
 class Study:
@@ -167,6 +168,16 @@ class Study:
         given = {"max_size": max_size, "max_drop": max_drop, "max_latency_ms": max_latency_ms, "runtime": runtime}
         columns, held = self._limited({**given, **limits})
         return best(columns, held, runtime)
+
+    def picks(self, **limits: Any) -> list[Pick]:
+        """Return the smallest, the fastest, the most accurate and the balanced trial that keep limits, as `best` takes them.
+
+        Each has its `trial`, `why` it is that one, what it costs against the baseline (`cost`) and the trial's `warnings`. Fewer where
+        there is nothing to tell by: no time, no quality, a front of size and quality that has no knee.
+        """
+        from workbench.views.picks import picks
+
+        return picks(*self._limited(limits))
 
     def _limited(self, given: Mapping[str, Any]) -> tuple[Columns, Limits]:
         """Return the trials as columns with the limits given, whose names are checked against the study's figures."""

@@ -15,8 +15,9 @@ from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.holding import Held, Holder
 from workbench.views.metric import Metric
-from workbench.views.pareto import latency_of, smallest
-from workbench.views.quality import figure_names, primary_of
+from workbench.views.pareto import latency_of
+from workbench.views.picks import Pick, picks_of, warned
+from workbench.views.quality import figure_names
 from workbench.views.units import UNIT_TEXT
 
 # What a bound is about: its kind, and the figure or the runtime ("" is the one chosen).
@@ -69,8 +70,8 @@ class Sliders:
         holder = self._holder(columns)
         fit = holder.fitting()
         inside = set(fit)
-        chosen = smallest(columns, fit, latency_of(columns, holder.runtime))
-        found = None if chosen is None else columns.trials[chosen]
+        picked = picks_of(holder, fit)
+        found = picked[0].trial if picked else None
         limits = []
         for slider, bound in self._sliders(columns):
             limits.append(
@@ -96,7 +97,8 @@ class Sliders:
             "best": {"id": found.id, "recipe": found.recipe, "text": self._described(found, columns)}
             if found
             else None,
-            "words": self._words(found, len(fit), holder, columns),
+            "words": self._words(picked, len(fit), holder, columns),
+            "picks": [{**p.row(), "text": self._described(p.trial, columns)} for p in picked],
             "shade": _shade(holder, x, y),
         }
 
@@ -107,7 +109,7 @@ class Sliders:
 
     def _kept(self, columns: Columns) -> dict[About, float]:
         """Return the bounds that are set, the primary figure's under its name."""
-        primary = primary_of(columns.trials) or ""
+        primary = columns.primary or ""
         return {(b.kind, b.of or primary if b.kind == "drop" else b.of): b.value for b in self.kept.bounds}
 
     def _holder(self, columns: Columns) -> Holder:
@@ -119,7 +121,7 @@ class Sliders:
 
     def _sliders(self, columns: Columns) -> list[tuple[Slider, float | None]]:
         """Return size, loss and time, and whatever else is limited, each with its bound (None: it has none)."""
-        kept, primary = self._kept(columns), primary_of(columns.trials)
+        kept, primary = self._kept(columns), columns.primary
         usual: list[About] = [("size", ""), *([("drop", primary)] if primary else []), ("latency_ms", "")]  # type: ignore[list-item]
         wanted = {**dict.fromkeys(usual), **kept}
         # Any bound does to find what a slider is held against.
@@ -139,12 +141,10 @@ class Sliders:
         """Return a variant's figures that limits are about, in one line."""
         parts = [units.size_text(trial.size.file)] if trial.size else []
         metrics, baseline = columns.metrics, columns.baseline
-        for name in ("accuracy", "rmse", "agreement"):
-            value = metrics[name].value(trial, baseline) if name in metrics else None
-            if value is not None:
-                parts.append(
-                    f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_lost(trial, columns)}"
-                )
+        for name in (columns.primary, "agreement"):
+            value = metrics[name].value(trial, baseline) if name and name in metrics else None
+            if name and value is not None:
+                parts.append(f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}")
                 break
         latency = latency_of(columns, self._runtime(columns))
         time = latency.value(trial, baseline) if latency else None
@@ -153,14 +153,16 @@ class Sliders:
             parts.append(f"{units.text(time, 'ms')} on {latency.runtime}{f' ({notes})' if notes else ''}")
         return ", ".join(parts)
 
-    def _words(self, found: Trial | None, fit: int, holder: Holder, columns: Columns) -> str:
+    def _words(self, picked: Sequence[Pick], fit: int, holder: Holder, columns: Columns) -> str:
         if not columns.ok:
             return "No variant has run yet."
-        if found is None:
+        if not picked:
             return "No variant fits; loosen a limit."
         of = f"of {fit:,} that fit" if holder.held else f"of all {fit:,}"
         strictly = " by the ends of their 95 % intervals" if holder.held and self.kept.strict else ""
-        return f"Smallest {of}{strictly}: {found.recipe}, {self._described(found, columns)}."
+        least = picked[0]
+        words = f"Smallest {of}{strictly}: {least.trial.recipe}, {self._described(least.trial, columns)}: {least.cost}."
+        return f"{words} Warnings: {warned(least.trial)}." if warned(least.trial) else words
 
 
 def _about(name: str, kept: Mapping[About, float], columns: Columns) -> About:
@@ -268,13 +270,3 @@ def _up(value: float, unit: Unit) -> float:
     if unit == "bytes":
         power = max(power, 0)
     return float(round(math.ceil(value / 10**power - 1e-9) * 10**power, max(0, -power)))
-
-
-def _lost(trial: Trial, columns: Columns) -> str:
-    drop = columns.metrics.get("accuracy_drop")
-    value = drop.value(trial, columns.baseline) if drop and not trial.baseline else None
-    if value is None:
-        return ""
-    if abs(value) < 0.00005:
-        return " (no loss)"
-    return f" ({100 * abs(value):.2f} points {'lost' if value > 0 else 'gained'})"

@@ -13,9 +13,10 @@ from workbench.views import units
 from workbench.views.bounds import limits_text
 from workbench.views.columns import Columns
 from workbench.views.holding import fitting
-from workbench.views.metric import Metric, baseline_of
+from workbench.views.metric import baseline_of
 from workbench.views.metrics import metrics_for, runtimes_of
 from workbench.views.pareto import best
+from workbench.views.picks import cost_text, picks, warned
 from workbench.views.quality import primary_of
 
 WITHIN = 0.01
@@ -41,6 +42,7 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
         _baseline(trials),
         _smallest(trials),
         _fastest(trials),
+        *_others(trials),
         _compressed(trials),
         _kept(record, trials),
         _slower(trials, ok),
@@ -49,42 +51,23 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
 
 
 def describe(trial: Trial, trials: Sequence[Trial]) -> str:
-    """Return a variant in one line: recipe, size, and its ratios to the baseline."""
-    baseline = baseline_of(trials)
-    metrics = metrics_for(trials)
-    parts = [trial.recipe]
-    if trial.size:
-        parts.append(units.size_text(trial.size.file))
-        if baseline and baseline.size and trial is not baseline:
-            parts.append(f"{units.text(trial.size.file / baseline.size.file, 'ratio')} the size")
-    for runtime in runtimes_of(trials)[:1]:
-        ratio = metrics[f"ratio@{runtime}"].value(trial, baseline) if f"ratio@{runtime}" in metrics else None
-        if ratio is not None and trial is not baseline:
-            parts.append(f"{units.text(ratio, 'ratio')} the latency on {_where(trials)}")
-    return ", ".join([*parts, *_quality_words(trial, trials)])
+    """Return a variant in one line: recipe, size, quality, and what it costs against the baseline."""
+    columns = Columns(trials)
+    parts = [trial.recipe, *([units.size_text(trial.size.file)] if trial.size else []), *_quality_words(trial, columns)]
+    words = ", ".join(parts)
+    if trial.baseline or columns.baseline is None:
+        return words
+    told = f"; warned of: {kinds}" if (kinds := warned(trial)) else ""
+    return f"{words}: {cost_text(columns, trial, columns.metrics.get('latency'))}{told}"
 
 
-def _quality_words(trial: Trial, trials: Sequence[Trial]) -> list[str]:
+def _quality_words(trial: Trial, columns: Columns) -> list[str]:
     """Return the best known measure of quality in words, or nothing."""
-    baseline, metrics = baseline_of(trials), metrics_for(trials)
-    for name in ("accuracy", "rmse", "agreement"):
-        value = metrics[name].value(trial, baseline) if name in metrics else None
-        if value is not None:
-            return [
-                f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}"
-            ]
+    for metric in (columns.metrics.get(name) for name in (columns.primary, "agreement") if name):
+        value = metric.value(trial, columns.baseline) if metric else None
+        if metric and value is not None:
+            return [f"{metric.title[0].lower()}{metric.title[1:]} {units.text(value, metric.unit)}"]
     return []
-
-
-def _points(trial: Trial, metrics: dict[str, Metric], baseline: Trial | None, name: str) -> str:
-    drop = (
-        metrics["accuracy_drop"].value(trial, baseline) if name == "accuracy" and "accuracy_drop" in metrics else None
-    )
-    if drop is None or trial is baseline:
-        return ""
-    if abs(drop) < 0.00005:
-        return " (no loss)"
-    return f" ({100 * abs(drop):.2f} points {'lost' if drop > 0 else 'gained'})"
 
 
 def _baseline(trials: Sequence[Trial]) -> Finding | None:
@@ -142,6 +125,14 @@ def _fastest(trials: Sequence[Trial]) -> Finding | None:
     return Finding(title, f"{describe(fastest, trials)}, {units.text(time, 'ms')}")
 
 
+def _others(trials: Sequence[Trial]) -> list[Finding]:
+    """Return the most accurate and the balanced pick of those that are good enough, where they are others than the smallest."""
+    limits, words = tolerance(trials)
+    picked = picks(Columns(trials), limits) if limits else []
+    found = [p for p in picked if p.name in ("most accurate", "balanced") and p.trial.id != picked[0].trial.id]
+    return [Finding(f"{p.name.capitalize()} {words}", describe(p.trial, trials)) for p in found]
+
+
 def _compressed(trials: Sequence[Trial]) -> Finding | None:
     words, fit = tolerance(trials)[1], good_enough(trials)
     baseline = baseline_of(trials)
@@ -151,7 +142,7 @@ def _compressed(trials: Sequence[Trial]) -> Finding | None:
     if least.baseline or least.size is None:
         return None
     ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
-    words_of = "".join(f", {w}" for w in _quality_words(least, trials))
+    words_of = "".join(f", {w}" for w in _quality_words(least, Columns(trials)))
     title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
     return Finding(
         title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}"

@@ -14,7 +14,7 @@ from workbench.report.findings import PACKING_NOTE, asked_limits, findings, smal
 from workbench.report.layers import LayerTable, layer_table
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.timing import timed
-from workbench.values.limits import read_limits
+from workbench.values.limits import Limits, read_limits
 from workbench.values.study import StudyRecord
 from workbench.values.trial import OpProfile, Trial
 from workbench.views.bounds import limits_text
@@ -23,6 +23,8 @@ from workbench.views.columns import Columns
 from workbench.views.gate import Verdict, verdict
 from workbench.views.listing import facts, failures, listing, runtimes, warnings
 from workbench.views.pareto import best as best_of
+from workbench.views.picks import Pick
+from workbench.views.picks import picks as picks_of
 from workbench.views.table import rows
 
 STATES = ("ok", "failed", "skipped", "running", "pending")
@@ -109,7 +111,8 @@ class Report:
         if trial is None:
             return nothing(why)
         card = trial_card(trial, self._columns, self.record)
-        return Section(rendered("best", card=card, why=why, taken=card.code.get("cli", ""), missed=missed))
+        taken = card.code.get("cli", "")
+        return Section(rendered("best", card=card, why=why, taken=taken, missed=missed, picks=self.picks()))
 
     def gate(self, **limits: Any) -> Section:
         """The verdict of the ship gate: each limit with what was found; limits given here replace the report's."""
@@ -195,6 +198,7 @@ class Report:
             "store": self._store,
             "counts": self._counts(),
             "best": None if trial is None else trial.id,
+            "picks": [p.row() for p in self.picks()],
             "baseline": None if self._columns.baseline is None else self._columns.baseline.id,
             "gate": None if held is None else _gate_json(held),
             "rows": rows(self.trials),
@@ -208,6 +212,12 @@ class Report:
 
     def _named(self, name: str) -> Trial | None:
         return next((t for t in self.trials if name in (t.id, t.recipe) and t.state == "ok"), None)
+
+    def picks(self) -> list[Pick]:
+        """Return what to ship by size, by time, by quality and balanced: of those that keep what was asked for, else of those good enough."""
+        asked = asked_limits(self.record)
+        found = picks_of(self._columns, asked) if asked is not None else []
+        return found or picks_of(self._columns, tolerance(self.trials)[0] or Limits())
 
     def choice(self) -> tuple[Trial | None, str, str]:
         """Return the variant to ship or None, why it is that one, and what it misses."""
@@ -244,4 +254,4 @@ def _gate_json(found: Verdict) -> dict[str, Any]:
     trial = found.trial
     checks = [check.to_json() for check in found.checks]
     named = {"trial": trial.id if trial else None, "recipe": trial.recipe if trial else None}
-    return {"passed": found.passed, **named, "checks": checks}
+    return {"passed": found.passed, **named, "why": found.why, "checks": checks}

@@ -149,7 +149,7 @@ def read_limits(data: Mapping[str, Any], where: str, keys: str | None = None) ->
     Raises WorkbenchError naming the key, the value received and what is allowed.
     """
     options = [k for k in data if k in _FIELDS and k not in Limits.model_fields]
-    allowed = [*OPTIONS.values()] if options or where == "gate" else ["accuracy_drop", *Limits.model_fields]
+    allowed = [*OPTIONS.values()] if options or where in ("gate", "best") else ["accuracy_drop", *Limits.model_fields]
     for key, value in data.items():
         if key not in SPELLINGS:
             raise unknown(keys or f"{where} setting", str(key), allowed)

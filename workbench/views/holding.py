@@ -81,7 +81,7 @@ class Holder:
         self.limits = limits
         asked = runtime or limits.runtime
         self.runtime = self._named(asked) if asked else next(iter(columns.runtimes()), None)
-        self.primary = quality.primary_of(columns.trials)
+        self.primary = columns.primary
         self.held = [self._held(b) for b in limits.bounds]
 
     def refuse_unknown(self) -> None:

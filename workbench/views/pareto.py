@@ -12,7 +12,6 @@ from workbench.values.trial import Trial
 from workbench.views.columns import Columns
 from workbench.views.holding import fitting
 from workbench.views.metric import Metric
-from workbench.views.quality import primary_of
 
 
 def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tuple[Better, Better]) -> list[int]:
@@ -68,7 +67,7 @@ def smallest(columns: Columns, fit: Sequence[int], latency: Metric | None) -> in
 
 def losses_of(columns: Columns) -> list[float | None]:
     """Return the primary figure of each trial, or its agreement where there are no labels, turned so that less is better."""
-    metric = columns.metrics.get(primary_of(columns.trials) or "agreement")
+    metric = columns.metrics.get(columns.primary or "agreement")
     if metric is None:
         return [None] * len(columns.trials)
     sign = -1.0 if metric.better == "high" else 1.0
