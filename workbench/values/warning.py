@@ -24,6 +24,8 @@ WarningKind = Literal[
     "calibration-range",
     "calibration-from-test",
 ]
+# A warning stands out and is counted; a note says what was seen and costs next to nothing.
+Level = Literal["warning", "note"]
 WARNING_KINDS: tuple[str, ...] = get_args(WarningKind)
 
 ADVICE: dict[str, str] = {
@@ -47,13 +49,14 @@ ADVICE: dict[str, str] = {
 
 
 class Warning_(Value):
-    """One warning on a trial: its kind, what was seen, and what to try."""
+    """One warning on a trial: its kind, what was seen, what to try, and whether it is worth more than a note."""
 
     kind: WarningKind
     seen: str
     advice: str
+    level: Level = "warning"
 
 
-def warning(kind: WarningKind, seen: str) -> Warning_:
+def warning(kind: WarningKind, seen: str, level: Level = "warning") -> Warning_:
     """Return a warning of a known kind with its advice."""
-    return Warning_(kind=kind, seen=seen, advice=ADVICE[kind])
+    return Warning_(kind=kind, seen=seen, advice=ADVICE[kind], level=level)

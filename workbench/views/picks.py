@@ -34,7 +34,7 @@ class Pick(Value):
     @property
     def warnings(self) -> tuple[Warning_, ...]:
         """The warnings of the variant, which hold for whoever takes it."""
-        return self.trial.warnings
+        return self.trial.warned
 
     def row(self) -> dict[str, Any]:
         """Return plain JSON-shaped data, the trial by its id and recipe."""
@@ -130,7 +130,7 @@ def cost_text(columns: Columns, trial: Trial, latency: Metric | None = None) -> 
 
 def warned(trial: Trial) -> str:
     """Return the kinds of a trial's warnings as text, nothing where it has none."""
-    return ", ".join(dict.fromkeys(w.kind for w in trial.warnings))
+    return ", ".join(dict.fromkeys(w.kind for w in trial.warned))
 
 
 def _why(name: PickName, of: str, columns: Columns, latency: Metric | None) -> str:
