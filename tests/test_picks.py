@@ -134,7 +134,7 @@ def test_no_difference_in_time_is_told_where_the_interval_holds_one() -> None:
         ("low", "number", 0.3, (0.2, 0.4), "0.300 more accuracy (95 % 0.200 to 0.400)"),
         ("low", "number", -0.3, None, "0.300 less accuracy"),
         ("high", "share", 0.0, (0.0, 0.0), "the same accuracy"),
-        ("high", "share", 0.0, (-0.01, 0.01), "0.00 points less accuracy (95 % −1.00 to 1.00, may be chance)"),
+        ("high", "share", 0.0, (-0.01, 0.01), "the same accuracy on these samples (95 % −1.00 to 1.00)"),
     ],
 )
 def test_a_loss_in_words(better: Any, unit: Any, loss: float, span: tuple[float, float] | None, words: str) -> None:
@@ -205,6 +205,8 @@ def test_a_gate_without_a_trial_says_which_and_why(store: Path, capsys: pytest.C
         "no trial was named, and none of 33 that run keeps every limit: the one that misses fewest (1 of 2)"
     )
     assert verdict(make_study(), Limits(size=10**9), make_trial("int8")).why == ""
+    with pytest.raises(WorkbenchError, match="unknown figure 'acuracy'"):
+        run(["gate", "digits-sweep", "--max-drop", "acuracy=0.01", "--store", str(store)])
 
 
 def test_the_command_line_bounds_a_figure_by_its_name_strictly(

@@ -16,7 +16,9 @@ from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.values.limits import read_limits
+from workbench.views.columns import Columns
 from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
+from workbench.views.holding import Holder
 from workbench.views.units import size_text, text
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def gate(
     """
     limits = read_limits(flags.limits_given(values), "gate")
     opened = host.study(study, store)
-    found = verdict(opened.trials, limits, opened.trial(trial) if trial else None)
+    trials = opened.trials
+    Holder(Columns(trials), limits).refuse_unknown()
+    found = verdict(trials, limits, opened.trial(trial) if trial else None)
     if junit:
         write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
     notes = (*((f"wrote {junit}",) if junit else ()), *opened.notes())

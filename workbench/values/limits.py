@@ -85,7 +85,7 @@ class Limits(Params):
         {}, description="bounds on figures themselves, from the worse side: agreement=0.99,iou=0.8"
     )
     strict: bool = Field(
-        False, description="hold the end of each 95 %% interval within its limit, not the value in the middle"
+        False, description="hold the end of each 95 % interval within its limit, not the value in the middle"
     )
 
     @model_validator(mode="before")

@@ -188,6 +188,8 @@ def loss_text(figure: Metric, loss: float, span: Interval | None) -> str:
     title = _small(figure.title)
     if loss == 0 and (span is None or span == (0, 0)):
         return f"the same {title}"
+    if loss == 0 and span:
+        return f"the same {title} on these samples (95 % {write(many * span[0])} to {write(many * span[1])})"
     told = ""
     if span:
         low, high = sorted((sign * span[0], sign * span[1]))
