@@ -14,6 +14,7 @@ from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.names import file_stem
+from workbench.values.limits import read_limits
 from workbench.values.trial import Census, Size
 from workbench.views.units import size_text
 
@@ -87,7 +88,8 @@ def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store
     With limits of a gate the report tells whether a variant keeps them.
     """
     opened = host.study(study, store)
-    limits = flags.limits_given(values)
+    # Read here, so that a mistake is told before the notebook runs.
+    limits = read_limits(flags.limits_given(values), "gate").given()
     path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
     kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
     # Read here too: the page was made by another process, which has told nobody what it left out.
