@@ -6,11 +6,12 @@ import random
 from typing import Any
 
 import pytest
-from trials import make_study, make_trial, measured
+from trials import make_record, make_study, make_trial, measured
 
 from workbench.engine.search import _violations
 from workbench.errors import WorkbenchError
 from workbench.recipes.grid import grid_dict, parse_grid
+from workbench.report.findings import findings
 from workbench.values.figure import Better, Change, Figure, Unit
 from workbench.values.limits import Limits, parse_bounds, read_limits
 from workbench.values.trial import Latency, Quality, Trial
@@ -115,6 +116,18 @@ def test_mistakes_are_told_in_the_words_given(given: dict[str, Any], says: str) 
 def test_bounds_from_text() -> None:
     assert parse_bounds("0.01") == {"": 0.01}
     assert parse_bounds("xnnpack[threads=2,a=b]=1,reference=2") == {"xnnpack[threads=2,a=b]": 1, "reference": 2}
+
+
+def test_a_runtime_that_there_is_not_is_told_before_a_sweep_and_no_hindrance_afterwards() -> None:
+    for given in ({"runtime": "xnpack", "latency_ms": 1}, {"latency_ms": {"xnpack": 1}}):
+        with pytest.raises(WorkbenchError, match="Did you mean 'xnnpack'"):
+            parse_grid({"quantize": ["int8"], "constraints": given})
+        limits = read_limits(given, "constraints")
+        assert best(make_study(), limits) is None
+        record = make_record(grid={"constraints": given})
+        assert any(f.text == "none does" for f in findings(record, make_study()))
+        with pytest.raises(WorkbenchError, match="Did you mean 'xnnpack'"):
+            Holder(Columns(make_study()), limits).refuse_unknown()
 
 
 # ---- what is held

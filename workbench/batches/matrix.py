@@ -18,7 +18,7 @@ from workbench.recipes.grammar import parse_runtime
 from workbench.recipes.grid import Grid, expand, grid_dict, load_grid, parse_grid, parse_runtimes
 from workbench.sources.identify import BUNDLED, identify
 from workbench.values.base import Value, digest
-from workbench.values.limits import ON_RUNTIME, SPELLINGS, read_limits
+from workbench.values.limits import SPELLINGS, read_limits
 from workbench.values.settings import MOST_SEED
 from workbench.values.source import SourceKind
 
@@ -251,8 +251,7 @@ def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str
         # Each by itself first, so that one spelling stands over another.
         limits = {**read_limits(common or {}, "gate").given(), **read_limits(mine, "gate").given()}
         gate = read_limits(limits, "gate")
-        for runtime in {gate.runtime, *(b.of for b in gate.bounds if b.kind in ON_RUNTIME)} - {None, ""}:
-            parse_runtime(str(runtime))
+        gate.check_runtimes(parse_runtime)
         if limits and not gate.bounds:
             raise WorkbenchError(
                 "a gate needs a limit: max_size, max_compressed, max_drop, max_latency_ms, max_memory, min_delegated or figures."

@@ -75,6 +75,8 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
             if not isinstance(value, dict):
                 raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {shown(value)}")
             fields[key] = read_limits(value, key) if key == "constraints" else build(_SETTINGS[key], value, key)
+            if key == "constraints":
+                fields[key].check_runtimes(grammar.parse_runtime)
         elif key == "recipes":
             fields[key] = tuple(grammar.parse_recipe(str(v)) for v in _as_list(value))
         elif key == "runtimes":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_serializer, model_validator
@@ -133,6 +133,12 @@ class Limits(Params):
             elif value is not None:
                 found.append(Bound(kind, "", float(value)))
         return tuple(found)
+
+    def check_runtimes(self, check: Callable[[str], object]) -> None:
+        """Have every runtime named checked by what knows them, which raises WorkbenchError."""
+        for runtime in (self.runtime, *(b.of for b in self.bounds if b.kind in ON_RUNTIME)):
+            if runtime:
+                check(runtime)
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""

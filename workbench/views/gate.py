@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.recipes.grammar import parse_runtime
 from workbench.values.base import Value
 from workbench.values.limits import Limits
 from workbench.values.trial import Trial
@@ -37,6 +38,7 @@ def verdict(trials: Sequence[Trial], limits: Limits, trial: Trial | None = None)
         raise WorkbenchError(
             "the gate has no limits. Give at least one of max_size, max_compressed, max_drop, max_latency_ms, max_memory, min_delegated, figures."
         )
+    limits.check_runtimes(parse_runtime)
     columns = Columns(trials)
     holder = Holder(columns, limits)
     if trial is not None:

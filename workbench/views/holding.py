@@ -70,10 +70,10 @@ class Held(NamedTuple):
 
 
 class Holder:
-    """Limits as they are held against the trials of one study; raises WorkbenchError for a runtime that there is not.
+    """Limits as they are held against the trials of one study.
 
-    What the study has no figure for is missing, so that stored limits of another study are no hindrance; `refuse_unknown`
-    tells whoever has just typed them.
+    What the study has no figure for is missing, so that stored limits of another study or plug-in are no hindrance;
+    `refuse_unknown` tells whoever has just typed them.
     """
 
     def __init__(self, columns: Columns, limits: Limits, runtime: str | None = None) -> None:
@@ -85,7 +85,8 @@ class Holder:
         self.held = [self._held(b) for b in limits.bounds]
 
     def refuse_unknown(self) -> None:
-        """Raise WorkbenchError for a figure that the study's tasks do not give, and for a loss above 1 of one that is a share."""
+        """Raise WorkbenchError for a figure that the study's tasks do not give, a loss above 1 of one that is a share, and a runtime that there is not."""
+        self.limits.check_runtimes(parse_runtime)
         for held in self.held:
             if held.mistaken:
                 raise WorkbenchError(held.missing)
@@ -116,10 +117,13 @@ class Holder:
         return [_check(held, None, f"not known: {words}", None) for held in self.held]
 
     def _named(self, runtime: str) -> str:
-        """Return a runtime's text as figures have it, its options spelled out; raises WorkbenchError for one that there is not."""
+        """Return a runtime's text as figures have it, its options spelled out; one that there is not (any more) stays as it is."""
         if runtime in self.columns.runtimes() or runtime in self.columns.runtimes("estimated"):
             return runtime
-        spec = parse_runtime(runtime)
+        try:
+            spec = parse_runtime(runtime)
+        except WorkbenchError:
+            return runtime
         return runtime_text(spec.name, spec.options)
 
     def _held(self, bound: Bound) -> Held:
