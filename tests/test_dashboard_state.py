@@ -20,7 +20,7 @@ from workbench.dashboard.state import DashboardState, eta_text
 from workbench.dashboard.table import PAGE
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
-from workbench.values.settings import Constraints
+from workbench.values.limits import read_limits
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
@@ -332,7 +332,7 @@ def test_limits_begin_with_the_grid_s_and_name_the_best() -> None:
     assert slider(limits, "size")["stops"][slider(limits, "size")["value"]] == 150_000
     assert slider(limits, "accuracy_drop")["stops"][slider(limits, "accuracy_drop")["value"]] == 0.01
     assert slider(limits, "latency_ms")["texts"][slider(limits, "latency_ms")["value"]] == NO_LIMIT
-    right = best(trials, Constraints(accuracy_drop=0.01, size=150_000))
+    right = best(trials, read_limits({"accuracy_drop": 0.01, "size": 150_000}, "constraints"))
     assert right is not None
     assert limits["best"]["id"] == right.id
     assert limits["words"].startswith(f"Smallest of {limits['fit']} that fit: {right.recipe}, 128 kB, accuracy 98.")
@@ -405,7 +405,7 @@ def test_limits_hold_as_the_library_holds_them(seed: int) -> None:
     state = dashboard(trials, grid={})
     state.limit(asked)
     limits = state.limits()
-    found = best(trials, Constraints(**asked))
+    found = best(trials, read_limits(asked, "constraints"))
     assert (limits["best"]["id"] if limits["best"] else None) == (found.id if found else None)
     assert set(limits["out"]) == {t.id for t in trials if t.state == "ok" and not keeps(t, trials[0], asked)}
     for part in limits["limits"]:

@@ -13,13 +13,12 @@ from trials import broken, make_many, make_record, make_study, make_trial, measu
 from workbench.cli.app import run
 from workbench.errors import WorkbenchError
 from workbench.store.store import Store
-from workbench.values.base import build
-from workbench.values.settings import Gate
+from workbench.values.limits import Limits, read_limits
 from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
 
 
-def gate(**limits: Any) -> Gate:
-    return build(Gate, limits, "gate")
+def gate(**limits: Any) -> Limits:
+    return read_limits(limits, "gate")
 
 
 def states(found: Verdict) -> dict[str, str]:
@@ -82,7 +81,7 @@ def test_a_missing_measurement_is_no_pass_and_says_so(
 
 
 def test_a_missing_accuracy_is_no_pass() -> None:
-    trials = [make_trial("float32", task="regression")]
+    trials = [make_trial("float32", task="none")]
     found = verdict(trials, gate(max_drop=0.5))
     assert states(found) == {"max_drop": "missing"}
     alone = verdict([make_trial("int8")], gate(max_drop=0.5))

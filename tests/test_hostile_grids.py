@@ -22,7 +22,8 @@ from workbench.recipes import document
 from workbench.recipes.document import read_document
 from workbench.recipes.grammar import parse_recipe, parse_runtime, parse_step
 from workbench.recipes.grid import MOST_RECIPES, expand, load_grid, parse_grid, read_grid
-from workbench.values.settings import Calibration, Constraints, Gate, Limits, Measure, Search, Train, parse_size
+from workbench.values.limits import Limits
+from workbench.values.settings import Calibration, Measure, Search, StageLimits, Train, parse_size
 
 # ---- what lies there is no file
 
@@ -356,7 +357,7 @@ def test_truths_are_still_truths(name: str, value: bool) -> None:
     assert getattr(read_grid(f"measure: {{{name}: {str(value).lower()}}}", "it").measure, name) is value
 
 
-@pytest.mark.parametrize("kind", [Train, Calibration, Measure, Search, Limits, Constraints, Gate])
+@pytest.mark.parametrize("kind", [Train, Calibration, Measure, Search, StageLimits, Limits])
 def test_no_setting_takes_nan(kind: Any) -> None:
     for name, field in kind.model_fields.items():
         if "float" in str(field.annotation):

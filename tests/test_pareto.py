@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from trials import make_study, make_trial
 
 from workbench.errors import WorkbenchError
 from workbench.values.figure import Better
-from workbench.values.settings import Constraints
+from workbench.values.limits import Limits, read_limits
 from workbench.views.pareto import best, pareto_front
 
 # ---- Pareto front
@@ -65,16 +66,20 @@ def test_front_of_many_points_is_quick() -> None:
 # ---- the one to ship
 
 
+def limits(**given: Any) -> Limits:
+    return read_limits(given, "constraints")
+
+
 def test_best_is_the_smallest_that_keeps_all_constraints() -> None:
     trials = make_study()
-    chosen = best(trials, Constraints(accuracy_drop=0.01))
+    chosen = best(trials, limits(accuracy_drop=0.01))
     assert chosen is not None
     assert chosen.recipe == "int8"
-    smallest = best(trials, Constraints())
+    smallest = best(trials, Limits())
     assert smallest is not None
     assert smallest.recipe.endswith("int4-block32")
-    assert best(trials, Constraints(size=1000)) is None
-    fast = best(trials, Constraints(latency_ms=0.3))
+    assert best(trials, limits(size=1000)) is None
+    fast = best(trials, limits(latency_ms=0.3))
     assert fast is not None
     assert fast.recipe.endswith("int8")
 
@@ -82,14 +87,14 @@ def test_best_is_the_smallest_that_keeps_all_constraints() -> None:
 def test_best_takes_a_drop_of_exactly_the_limit() -> None:
     trials = [make_trial("float32", accuracy=0.9911), make_trial("int8", accuracy=0.9811)]
     assert 0.9911 - 0.9811 > 0.01
-    assert best(trials, Constraints(accuracy_drop=0.01)) is trials[1]
+    assert best(trials, limits(accuracy_drop=0.01)) is trials[1]
 
 
 def test_best_breaks_ties_by_accuracy_then_latency() -> None:
     worse = make_trial("dynamic", size=100_000, accuracy=0.9, latency=0.1)
     slow = make_trial("int8", size=100_000, accuracy=0.95, latency=2.0)
     quick = make_trial("prune:0.5+int8", size=100_000, accuracy=0.95, latency=1.0)
-    assert best([worse, slow, quick], Constraints()) is quick
+    assert best([worse, slow, quick], Limits()) is quick
 
 
 def test_best_refuses_what_is_not_known() -> None:
@@ -98,16 +103,16 @@ def test_best_refuses_what_is_not_known() -> None:
         make_trial("int8", task="none", measurements=()),
         make_trial("dynamic", state="failed", error="x"),
     ]
-    assert best(trials, Constraints(latency_ms=100)) is None
-    chosen = best(trials, Constraints(accuracy_drop=1))
+    assert best(trials, limits(latency_ms=100)) is None
+    chosen = best(trials, limits(accuracy_drop=1))
     assert chosen is trials[0]
 
 
 def test_best_on_a_named_runtime() -> None:
     trials = make_study()
-    assert best(trials, Constraints(latency_ms=1e-3), runtime="reference") is None
-    on_npu = best(trials, Constraints(latency_ms=10), runtime="ethos-u55-128")
+    assert best(trials, limits(latency_ms=1e-3), runtime="reference") is None
+    on_npu = best(trials, limits(latency_ms=10), runtime="ethos-u55-128")
     assert on_npu is not None
     assert on_npu.recipe.endswith("int8")
     with pytest.raises(WorkbenchError, match=r"unknown measured runtime 'gpu'.*xnnpack"):
-        best(trials, Constraints(), runtime="gpu")
+        best(trials, Limits(), runtime="gpu")

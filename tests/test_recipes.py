@@ -27,9 +27,10 @@ from workbench.recipes.grammar import check_recipe, make_step, parse_recipe, par
 from workbench.recipes.grid import Grid, expand, load_grid, parse_grid, parse_runtimes
 from workbench.store.store import Store
 from workbench.values.base import Value, canonical_json
+from workbench.values.limits import Limits
 from workbench.values.params import Params, describe
 from workbench.values.recipe import SCHEMES, Recipe, Step
-from workbench.values.settings import Calibration, Constraints, Limits, Measure, Train, parse_size
+from workbench.values.settings import Calibration, Measure, StageLimits, Train, parse_size
 from workbench.values.source import SourceKind
 
 # ---- text and JSON
@@ -364,7 +365,7 @@ def test_the_grid_file_of_the_documentation(tmp_path: Path) -> None:
     grid = load_grid(path)
     assert [runtime_text(r.name, r.options) for r in grid.runtimes] == ["xnnpack", "xnnpack[threads=2]", "reference"]
     assert grid.train == Train(learning_rate=1e-4)
-    assert grid.constraints == Constraints(accuracy_drop=0.01, size=100_000)
+    assert grid.constraints == Limits(drop={"accuracy": 0.01}, size=100_000)
     found = expand(grid, "keras")
     # 4 prunings x 2 clusterings x (5 schemes, and int8 alone after QAT).
     assert len(found.recipes) == 4 * 2 * (5 + 1)
@@ -473,7 +474,7 @@ def test_steps_are_hashed_by_content() -> None:
 ALL_PARAMS: dict[str, type[Params]] = {
     **{f"technique {n}": registry.techniques.get(n).params for n in registry.BUILTIN_TECHNIQUES},
     **{f"runtime {n}": registry.runtimes.get(n).params for n in registry.BUILTIN_RUNTIMES},
-    **{c.__name__: c for c in (Train, Calibration, Measure, Limits, Constraints, ImageParams, TableParams)},
+    **{c.__name__: c for c in (Train, Calibration, Measure, StageLimits, Limits, ImageParams, TableParams)},
 }
 
 
@@ -515,8 +516,8 @@ def test_what_a_form_shows_of_pruning() -> None:
 
 
 def test_optional_numbers_are_numbers() -> None:
-    specs = {s.name: s for s in describe(Constraints)}
-    assert [(s.kind, s.optional) for s in specs.values()] == [("float", True), ("int", True), ("float", True)]
+    specs = {s.name: s for s in describe(Limits)}
+    assert [(specs[n].kind, specs[n].optional) for n in ("size", "compressed")] == [("int", True)] * 2
 
 
 # ---- sizes

@@ -75,7 +75,7 @@ def test_findings_are_computed_from_the_trials() -> None:
     ]
     found = {f.title: f.text for f in findings(make_record(grid={}), trials)}
     assert found["Smallest within 1 point of accuracy"] == (
-        "int8, 128 kB, 0.29x the size, 0.28x the latency on xnnpack, accuracy 98.50 % (0.50 points lost)"
+        "int8, 128 kB, accuracy 98.50 %: 0.29x the bytes, 3.57x faster on xnnpack, 0.50 points less accuracy"
     )
     assert found["Baseline"] == "float32, 440 kB, accuracy 99.00 %, 1.00 ms on xnnpack"
     assert found["Slower than the baseline"].startswith("1 of 2 measured variants on xnnpack")

@@ -11,8 +11,9 @@ import pytest
 from workbench.engine.search import search
 from workbench.recipes.grammar import recipe_text
 from workbench.recipes.grid import expand, parse_grid
+from workbench.values.limits import Limits
 from workbench.values.recipe import Recipe
-from workbench.values.settings import Constraints, Search
+from workbench.values.settings import Search
 from workbench.values.trial import Quality, Size, Trial
 
 Strategy = Literal["random", "tpe", "nsga2"]
@@ -47,7 +48,7 @@ BASELINE = next(made(r) for r in RECIPES.values() if recipe_text(r) == "float32"
 
 def run(
     settings: Search,
-    constraints: Constraints | None = None,
+    constraints: Limits | None = None,
     failing: str = "",
     clock: Iterator[float] | Iterator[int] | None = None,
 ) -> tuple[list[str], list[list[str]]]:
@@ -63,7 +64,7 @@ def run(
     chosen = search(
         RECIPES,
         settings,
-        constraints or Constraints(),
+        constraints or Limits(),
         2,
         batches.append,
         trial,
@@ -118,7 +119,7 @@ def test_constraints_draw_the_search() -> None:
     def kept(strategy: Strategy) -> int:
         found = 0
         for seed in range(8):
-            chosen, _ = run(Search(strategy=strategy, trials=20, seed=seed), Constraints(size=70_000))
+            chosen, _ = run(Search(strategy=strategy, trials=20, seed=seed), Limits(size=70_000))
             found += sum(made(RECIPES[i]).size.file <= 70_000 for i in chosen[8:])  # type: ignore[union-attr]  # every trial here has a size
         return found
 

@@ -13,7 +13,6 @@ from workbench.errors import Cancelled, WorkbenchError, unknown
 from workbench.recipes.grammar import measured_text
 from workbench.store.reader import Reader, runtime_key
 from workbench.values.profile import Profile
-from workbench.values.settings import Constraints, parse_size
 from workbench.values.study import StudyRecord
 from workbench.values.trial import OpProfile, Trial
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
     from workbench.dashboard.widget import Dashboard
     from workbench.lineage.trace import Lineage
+    from workbench.values.limits import Limits
+    from workbench.views.columns import Columns
+    from workbench.views.picks import Pick
 
 
 class Study:
@@ -157,19 +159,45 @@ class Study:
     def best(
         self,
         max_size: int | str | None = None,
-        max_drop: float | None = None,
-        max_latency_ms: float | None = None,
+        max_drop: float | Mapping[str, float] | str | None = None,
+        max_latency_ms: float | Mapping[str, float] | None = None,
         runtime: str | None = None,
+        **limits: Any,
     ) -> Trial | None:
-        """Return the smallest trial that keeps the constraints (bytes or "100KB", accuracy share, milliseconds), or None."""
-        from workbench.values.base import build
+        """Return the smallest trial that keeps the limits, or None.
+
+        `max_size` is bytes or "100KB"; `max_drop` the largest loss of the primary figure (0.01 = 1 point), or by figure: `{"iou": 0.01}`;
+        `max_latency_ms` is on `runtime`, the first measured where none is named. Further limits are `max_compressed`, `max_memory`,
+        `min_delegated`, `figures` (`{"agreement": 0.99}`) and `strict=True`, which holds the ends of 95 % intervals.
+        Raises WorkbenchError for what is not known.
+        """
         from workbench.views.pareto import best
 
-        size = parse_size(max_size) if max_size is not None else None
-        constraints = build(
-            Constraints, {"accuracy_drop": max_drop, "size": size, "latency_ms": max_latency_ms}, "best"
-        )
-        return best(self.trials, constraints, runtime)
+        given = {"max_size": max_size, "max_drop": max_drop, "max_latency_ms": max_latency_ms, "runtime": runtime}
+        columns, held = self._limited({**given, **limits})
+        return best(columns, held, runtime)
+
+    def picks(self, **limits: Any) -> list[Pick]:
+        """Return the smallest, the fastest, the most accurate and the balanced trial that keep limits, as `best` takes them.
+
+        Each has its `trial`, `why` it is that one, what it costs against the baseline (`cost`) and the trial's `warnings`. Fewer where
+        there is nothing to tell by: no time, no quality, a front of size and quality that has no knee.
+        """
+        from workbench.views.picks import picks
+
+        return picks(*self._limited(limits))
+
+    def _limited(self, given: Mapping[str, Any]) -> tuple[Columns, Limits]:
+        """Return the trials as columns with the limits given, whose names are checked against the study's figures."""
+        from workbench.values.limits import read_limits
+        from workbench.views.columns import Columns
+        from workbench.views.holding import Holder
+        from workbench.views.pareto import latency_of
+
+        limits, columns = read_limits({k: v for k, v in given.items() if v is not None}, "best"), Columns(self.trials)
+        latency_of(columns, limits.runtime)
+        Holder(columns, limits).refuse_unknown()
+        return columns, limits
 
     def report(
         self,

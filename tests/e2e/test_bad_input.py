@@ -253,7 +253,7 @@ ASKED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unknown metric 'latency@xnnpack'", "Allowed:"),
     ),
     "size": (("best", "known", "--max-size", "big"), ("size 'big' is not understood", "100KB")),
-    "drop": (("best", "known", "--max-drop", "-1"), ("accuracy_drop = -1.0", "greater than or equal to 0")),
+    "drop": (("best", "known", "--max-drop", "-1"), ("max_drop = -1.0", "greater than or equal to 0")),
     "runtime that was not measured": (
         ("best", "known", "--runtime", "xnnpack"),
         ("unknown measured runtime 'xnnpack'",),

@@ -262,7 +262,7 @@ TRIAL: Json = {
     "steps": [{"technique": str, "params": dict}],
     "state": str,
     "error": (str, type(None)),
-    "warnings": [{"kind": str, "seen": str, "advice": str}],
+    "warnings": [{"kind": str, "seen": str, "advice": str, "level": str}],
     "artifact": {"path": str, "sha256": str},
     "size": {"file": int, "gzip": int},
     "census": {"weights": dict, "operators": dict, "sparsity": NUMBER, "unique_weights": int},

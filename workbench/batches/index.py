@@ -14,7 +14,8 @@ from typing import Any
 
 from workbench.batches.outcome import BatchRun
 from workbench.files import write_atomic
-from workbench.views.gate import Check, Suite, junit_xml
+from workbench.views.gate import Suite, junit_xml
+from workbench.views.holding import Check
 from workbench.views.units import duration, text
 
 Row = dict[str, Any]

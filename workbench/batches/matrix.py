@@ -17,8 +17,9 @@ from workbench.recipes.document import check_plain, load_document
 from workbench.recipes.grammar import parse_runtime
 from workbench.recipes.grid import Grid, expand, grid_dict, load_grid, parse_grid, parse_runtimes
 from workbench.sources.identify import BUNDLED, identify
-from workbench.values.base import Value, build, digest
-from workbench.values.settings import MOST_SEED, Gate
+from workbench.values.base import Value, digest
+from workbench.values.limits import SPELLINGS, read_limits
+from workbench.values.settings import MOST_SEED
 from workbench.values.source import SourceKind
 
 KEYS = ("template", "matrix", "parameters", "gate", "gates", "runtimes", "store")
@@ -232,7 +233,7 @@ def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str
         isinstance(special, Mapping)
         and special
         and not any(k in models for k in special)
-        and any(k in Gate.model_fields for k in special)
+        and any(k in SPELLINGS for k in special)
     ):
         # Limits right below `gates` hold for all.
         common, special = {**(common or {}), **special}, None
@@ -247,13 +248,15 @@ def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str
             raise WorkbenchError(
                 f"`gates: {model}` is a mapping of limits such as {{max_size: 100KB}}, not {shown(mine)}."
             )
-        limits = {**(common or {}), **mine}
-        gate = build(Gate, dict(limits), "gate")
-        if gate.runtime is not None:
-            parse_runtime(gate.runtime)
-        if limits and not gate.limits:
-            raise WorkbenchError("a gate needs a limit: max_size, max_drop, max_latency_ms or min_delegated.")
-        found[model] = {k: v for k, v in gate.to_json().items() if v is not None} if limits else None
+        # Each by itself first, so that one spelling stands over another.
+        limits = {**read_limits(common or {}, "gate").given(), **read_limits(mine, "gate").given()}
+        gate = read_limits(limits, "gate")
+        gate.check_runtimes(parse_runtime)
+        if limits and not gate.bounds:
+            raise WorkbenchError(
+                "a gate needs a limit: max_size, max_compressed, max_drop, max_latency_ms, max_memory, min_delegated or figures."
+            )
+        found[model] = limits or None
     return found
 
 

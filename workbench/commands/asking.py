@@ -15,6 +15,7 @@ from workbench.commands.tables import trials_table
 from workbench.store.reader import Reader
 from workbench.study import Study
 from workbench.values.trial import Trial
+from workbench.views.picks import Pick, warned
 from workbench.views.table import rows
 
 
@@ -146,29 +147,43 @@ def pareto(host: Host, study: str, x: str, y: str, store: str | None, form: str)
     return Trials(opened.pareto(x, y), form, study=opened)
 
 
+@dataclass
+class Best(Trials):
+    """The smallest trial that keeps the limits, and with it the other picks."""
+
+    picks: Sequence[Pick] = ()
+
+    def blocks(self) -> Iterable[Block]:
+        """Return the smallest as a table of one row, then all picks with what they cost."""
+        yield from super().blocks()
+        yield Table(
+            [
+                {"pick": p.name, "recipe": p.trial.recipe, "against the baseline": p.cost, "warnings": warned(p.trial)}
+                for p in self.picks
+            ],
+            "Picks",
+        )
+        yield from (f"{p.name}: {p.why}" for p in self.picks)
+
+    def data(self) -> Any:
+        """Return the smallest trial in a list of one, its `picks` within it."""
+        return [{**t, "picks": [p.row() for p in self.picks]} for t in super().data()]
+
+
 @click.command()
 @click.argument("study")
-@click.option("--max-size", help="largest file, e.g. 100KB")
-@click.option("--max-drop", type=float, help="largest loss of accuracy against the float baseline (0.01 = 1 point)")
-@click.option("--max-latency-ms", type=float, help="largest median latency in milliseconds")
-@click.option("--runtime", help="runtime of --max-latency-ms  [default: the first measured]")
+@flags.limit_options
 @flags.store_option
 @flags.format_option
 @pass_host
-def best(
-    host: Host,
-    study: str,
-    max_size: str | None,
-    max_drop: float | None,
-    max_latency_ms: float | None,
-    runtime: str | None,
-    store: str | None,
-    form: str,
-) -> Trials:
-    """Name the smallest trial of STUDY that keeps the constraints; exit 1 when none does."""
+def best(host: Host, study: str, store: str | None, form: str, **values: Any) -> Trials:
+    """Name the smallest trial of STUDY that keeps the limits; exit 1 when none does.
+
+    With it come the fastest, the most accurate and the balanced one (the knee of the front of size and quality), and what each costs.
+    """
     opened = host.study(study, store)
-    found = opened.best(max_size, max_drop, max_latency_ms, runtime)
+    found = opened.picks(**flags.limits_given(values))
     if found:
-        return Trials(found, form, study=opened)
+        return Best(found[0].trial, form, study=opened, picks=found)
     note = "no trial keeps these constraints; loosen one, or sweep more recipes"
     return NoTrial(None, form, (note,), 1, study=opened)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,26 +15,15 @@ from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
-from workbench.values.base import build
-from workbench.values.params import describe
-from workbench.values.settings import Gate
+from workbench.values.limits import read_limits
+from workbench.views.columns import Columns
 from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
+from workbench.views.holding import Holder
 from workbench.views.units import size_text, text
 
 if TYPE_CHECKING:
     from workbench.batches.outcome import BatchRun
     from workbench.batches.run import Batch, Step
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def gate_options(function: F) -> F:
-    """Add a flag per limit of a gate."""
-    for spec in reversed(describe(Gate)):
-        # A size may have a unit.
-        shown = spec.model_copy(update={"kind": "str"}) if spec.name == "max_size" else spec
-        function = flags.param_option(shown, f"gate__{spec.name}", "")(function)
-    return function
 
 
 @dataclass
@@ -54,6 +43,8 @@ class Judged(Result):
             f"Gate of {self.study}: {self.value.trial.recipe if self.value.trial else 'no variant'}",
         )
         yield verdict_line(self.value)
+        if self.value.why:
+            yield f"chosen:  {self.value.why}; --trial pins one"
 
     def data(self) -> dict[str, Any]:
         """Return study, trial, verdict and checks."""
@@ -63,6 +54,7 @@ class Judged(Result):
             "trial": trial.id if trial else None,
             "recipe": trial.recipe if trial else None,
             "passed": self.value.passed,
+            "why": self.value.why,
             "checks": self.rows(),
         }
 
@@ -85,8 +77,12 @@ def verdict_line(found: Verdict) -> str:
 
 @click.command()
 @click.argument("study")
-@click.option("--trial", metavar="RECIPE", help="the variant to judge  [default: the smallest that keeps all limits]")
-@gate_options
+@click.option(
+    "--trial",
+    metavar="RECIPE",
+    help="the variant to judge, by recipe or id; name it in CI  [default: the smallest that keeps all limits]",
+)
+@flags.limit_options
 @click.option("--junit", metavar="FILE.xml", help="write the verdict as JUnit XML too")
 @flags.store_option
 @flags.format_option
@@ -94,10 +90,16 @@ def verdict_line(found: Verdict) -> str:
 def gate(
     host: Host, study: str, trial: str | None, junit: str | None, store: str | None, form: str, **values: Any
 ) -> Judged:
-    """Say whether a variant of STUDY keeps all limits; exit 0 when it does, 1 when it does not or a figure is missing."""
-    limits = build(Gate, flags.collect(values, ["gate"]).get("gate", {}), "gate")
+    """Say whether a variant of STUDY keeps all limits; exit 0 when it does, 1 when it does not or a figure is missing.
+
+    In CI name the variant that you ship with --trial: without it the smallest that keeps all limits is judged, so that the gate
+    passes as long as any variant does, and may judge another one in every run. --strict asks that the 95 % intervals keep the limits too.
+    """
+    limits = read_limits(flags.limits_given(values), "gate")
     opened = host.study(study, store)
-    found = verdict(opened.trials, limits, opened.trial(trial) if trial else None)
+    trials = opened.trials
+    Holder(Columns(trials), limits).refuse_unknown()
+    found = verdict(trials, limits, opened.trial(trial) if trial else None)
     if junit:
         write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
     notes = (*((f"wrote {junit}",) if junit else ()), *opened.notes())

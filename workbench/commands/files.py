@@ -11,10 +11,10 @@ import click
 
 from workbench import api
 from workbench.commands import flags
-from workbench.commands.batching import gate_options
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.names import file_stem
+from workbench.values.limits import read_limits
 from workbench.values.trial import Census, Size
 from workbench.views.units import size_text
 
@@ -79,7 +79,7 @@ def export(host: Host, study: str, trial: str, out: str, store: str | None) -> S
 @click.option("--out", default=None, metavar="FILE.html", help="file to write  [default: STUDY.html]")
 @click.option("--pdf", is_flag=True, help="print it as PDF too, beside the page; needs Chromium")
 @click.option("--code", is_flag=True, help="show the code of the notebook's cells in the page")
-@gate_options
+@flags.limit_options
 @flags.store_option
 @pass_host
 def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store: str | None, **values: Any) -> Said:
@@ -88,7 +88,8 @@ def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store
     With limits of a gate the report tells whether a variant keeps them.
     """
     opened = host.study(study, store)
-    limits = flags.collect(values, ["gate"]).get("gate", {})
+    # Read here, so that a mistake is told before the notebook runs.
+    limits = read_limits(flags.limits_given(values), "gate").given()
     path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
     kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
     # Read here too: the page was made by another process, which has told nobody what it left out.

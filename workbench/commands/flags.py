@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from workbench import registry
+from workbench.errors import WorkbenchError
+from workbench.values.limits import OPTIONS, Limits, parse_bounds
 from workbench.values.params import Params, ParamSpec, describe
-from workbench.values.settings import Calibration, Limits, Measure, Search, Train
+from workbench.values.settings import Calibration, Measure, Search, StageLimits, Train
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +32,7 @@ SETTINGS: dict[str, tuple[type[Params], str]] = {
     "calibration": (Calibration, "calibration-"),
     "measure": (Measure, "measure-"),
     "search": (Search, "search-"),
-    "limits": (Limits, "limits-"),
+    "limits": (StageLimits, "limits-"),
 }
 
 
@@ -97,6 +99,41 @@ def settings_options(function: F) -> F:
     return function
 
 
+class BoundsType(click.ParamType[Any]):
+    """`0.01`, or bounds by name: `iou=0.01,accuracy=0.02`."""
+
+    name = "bounds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the bounds by name; what is none is said as click says it."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_bounds(value)
+        except WorkbenchError as error:
+            self.fail(str(error), param, ctx)
+
+
+def limit_options(function: F) -> F:
+    """Add a flag per limit, as `Limits` describes it."""
+    for spec in reversed(describe(Limits)):
+        named = spec.model_copy(update={"name": OPTIONS[spec.name]})
+        if isinstance(spec.default, dict):
+            # Nothing is the default; an empty mapping is no word of the command line.
+            named = named.model_copy(update={"default": None, "optional": True})
+            function = param_option(named, named.name, "", BoundsType())(function)
+        else:
+            # A size may have a unit.
+            shown = named.model_copy(update={"kind": "str"}) if spec.name in ("size", "compressed") else named
+            function = param_option(shown, named.name, "")(function)
+    return function
+
+
+def limits_given(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given of `limit_options`, spelled as options are."""
+    return {name: values[name] for name in OPTIONS.values() if values.get(name) is not None}
+
+
 def runtime_options(function: F) -> F:
     """Add a flag per option that any runtime has."""
     seen: dict[str, ParamSpec] = {}
@@ -108,7 +145,7 @@ def runtime_options(function: F) -> F:
     return function
 
 
-def param_option(spec: ParamSpec, target: str, prefix: str) -> Callable[[F], F]:
+def param_option(spec: ParamSpec, target: str, prefix: str, kind: BoundsType | None = None) -> Callable[[F], F]:
     """Return the click option of one parameter; unset ones arrive as None, so that defaults stay in `Params`."""
     name = f"--{prefix}{spec.name.replace('_', '-')}"
     default = "" if spec.default is None else f"  [default: {spec.default}]"
@@ -116,7 +153,7 @@ def param_option(spec: ParamSpec, target: str, prefix: str) -> Callable[[F], F]:
     if spec.kind == "bool" and spec.default is True:
         name += f"/--no-{name.removeprefix('--')}"
     elif spec.kind != "bool":
-        shape = {"type": click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind]}
+        shape = {"type": kind or (click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind])}
     return click.option(name, target, cls=SpecOption, spec=spec, default=None, help=spec.help + default, **shape)
 
 

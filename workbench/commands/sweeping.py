@@ -37,7 +37,7 @@ class Swept(Result):
         """Return the trials, their counts, the reasons of the failed ones, and where the time went."""
         trials = self.value.trials
         failed = [t for t in trials if t.state == "failed"]
-        warned = sum(bool(t.warnings) for t in trials)
+        warned = sum(bool(t.warned) for t in trials)
         yield trials_table(self.value.name, trials)
         yield f"{len(trials)} trials, {sum(t.state == 'ok' for t in trials)} ok, {len(failed)} failed, {warned} with warnings; {self.seconds:.1f} s. Study {self.value.name!r} in {self.value.store.location}"
         yield from (f"  failed {t.recipe}: {t.error}" for t in failed)

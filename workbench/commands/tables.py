@@ -15,7 +15,11 @@ def trials_table(study: str, trials: Sequence[Trial]) -> Table:
     """Return trials with size, quality and latency; latency as median with half-width, and ratio to the baseline."""
     task = next((t.quality.task for t in trials if t.quality), "none")
     places = places_of(trials)
-    return Table([trial_row(t, places, task) for t in trials], f"Study {study}", "no trials yet")
+    rows = [trial_row(t, places, task) for t in trials]
+    if any(t.noted for t in trials):
+        # How many: their words, which hardly matter, are on the card and in the report.
+        rows = [{**row, "notes": len(t.noted) or ""} for row, t in zip(rows, trials, strict=True)]
+    return Table(rows, f"Study {study}", "no trials yet")
 
 
 def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:
@@ -43,7 +47,7 @@ def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:
 
 def _warnings(trial: Trial) -> str:
     """Return the kinds of warnings; of more than two the first and how many others there are."""
-    kinds = list(dict.fromkeys(w.kind for w in trial.warnings))
+    kinds = list(dict.fromkeys(w.kind for w in trial.warned))
     return ", ".join(kinds) if len(kinds) <= 2 else f"{kinds[0]} +{len(kinds) - 1}"
 
 

@@ -8,15 +8,21 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.values.base import build
 from workbench.values.figure import Unit
-from workbench.values.settings import Constraints
+from workbench.values.limits import Kind, Limits, read_limits
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
+from workbench.views.holding import Held, Holder
 from workbench.views.metric import Metric
-from workbench.views.pareto import best, fitting, latency_of
+from workbench.views.pareto import latency_of
+from workbench.views.picks import Pick, picks_of, warned
+from workbench.views.quality import figure_names
+from workbench.views.units import UNIT_TEXT
 
+# What a bound is about: its kind, and the figure or the runtime ("" is the one chosen).
+About = tuple[Kind, str]
+_PLAIN: tuple[Kind, ...] = ("size", "compressed", "latency_ms", "memory", "coverage")
 MOST_STOPS = 101
 NO_LIMIT = "no limit"
 
@@ -30,54 +36,57 @@ class Slider(NamedTuple):
     texts: tuple[str, ...]
 
 
-class Limits:
-    """What a variant has to keep; begins with the constraints that the grid asked for."""
+class Sliders:
+    """What a variant has to keep; begins with the limits that the grid asked for."""
 
     def __init__(self, asked: Any = None) -> None:
-        self.runtime: str | None = None
         try:
-            self.kept = build(Constraints, asked if isinstance(asked, dict) else {}, "constraints")
+            self.kept = read_limits(asked if isinstance(asked, dict) else {}, "constraints")
         except WorkbenchError:
             # A stored grid of another version must not keep the study from being shown.
-            self.kept = Constraints()
+            self.kept = Limits()
+        self.runtime = self.kept.runtime
 
     def change(self, limits: Mapping[str, float | None], runtime: str | None, columns: Columns) -> None:
         """Set the limits named (None: no limit) and the runtime whose time is limited (None: as it was).
 
-        Raises WorkbenchError for an unknown name, runtime or figure.
+        A name is that of a slider: `size`, `compressed`, `latency_ms`, `memory`, `coverage`, a figure's loss such as `accuracy_drop`, or a
+        figure. Raises WorkbenchError for an unknown name, runtime or figure.
         """
-        for name in limits:
-            if name not in Constraints.model_fields:
-                raise unknown("limit", name, Constraints.model_fields)
         if runtime is not None:
             latency_of(columns, runtime)
-        given = {k: math.floor(v) if k == "size" and v is not None else v for k, v in limits.items()}
-        self.kept = build(Constraints, {**self.kept.model_dump(), **given}, "limits")
+        kept = self._kept(columns)
+        for name, value in limits.items():
+            if value is None:
+                kept.pop(_about(name, kept, columns), None)
+            else:
+                whole = name in ("size", "compressed")
+                kept[_about(name, kept, columns)] = math.floor(value) if whole else value
+        self.kept = read_limits({**_spelled(kept), "strict": self.kept.strict}, "limits")
         self.runtime = runtime if runtime is not None else self.runtime
 
     def to_json(self, columns: Columns, x: Metric, y: Metric) -> dict[str, Any]:
         """Return sliders, what is out, the best that is in, and what to shade of a chart with these axes."""
-        runtime = self._runtime(columns)
-        fit = fitting(columns, self._held(columns), runtime)
+        holder = self._holder(columns)
+        fit = holder.fitting()
         inside = set(fit)
-        found = best(columns, self._held(columns), runtime)
-        kept = self.kept.model_dump()
+        picked = picks_of(holder, fit)
+        found = picked[0].trial if picked else None
         limits = []
-        for slider in self._sliders(columns):
-            limit = kept[slider.name]
-            last = len(slider.stops) - 1
+        for slider, bound in self._sliders(columns):
             limits.append(
                 {
                     "name": slider.name,
                     "label": slider.label,
                     "stops": list(slider.stops),
                     "texts": list(slider.texts),
-                    "value": last if limit is None else slider.stops.index(limit),
+                    "value": len(slider.stops) - 1 if bound is None else slider.stops.index(bound),
                 }
             )
         return {
             "limits": limits,
-            "runtime": runtime,
+            "strict": self.kept.strict,
+            "runtime": holder.runtime,
             "runtimes": [
                 *columns.runtimes(),
                 *(r for r in columns.runtimes("estimated") if r not in columns.runtimes()),
@@ -88,8 +97,9 @@ class Limits:
             "best": {"id": found.id, "recipe": found.recipe, "text": self._described(found, columns)}
             if found
             else None,
-            "words": self._words(found, len(fit), columns),
-            "shade": self._shade(columns, x, y),
+            "words": self._words(picked, len(fit), holder, columns),
+            "picks": [{**p.row(), "text": self._described(p.trial, columns)} for p in picked],
+            "shade": _shade(holder, x, y),
         }
 
     def _runtime(self, columns: Columns) -> str | None:
@@ -97,41 +107,44 @@ class Limits:
         known = [*columns.runtimes(), *columns.runtimes("estimated")]
         return self.runtime if self.runtime in known else next(iter(known), None)
 
-    def _metrics(self, columns: Columns) -> dict[str, Metric]:
-        """Return what each limit is held against, where trials have that figure."""
-        found = {
-            "size": columns.metrics.get("size"),
-            "accuracy_drop": columns.metrics.get("accuracy_drop"),
-            "latency_ms": latency_of(columns, self._runtime(columns)),
-        }
-        return {n: m for n, m in found.items() if m and columns.known(m)}
+    def _kept(self, columns: Columns) -> dict[About, float]:
+        """Return the bounds that are set, the primary figure's under its name."""
+        primary = columns.primary or ""
+        return {(b.kind, b.of or primary if b.kind == "drop" else b.of): b.value for b in self.kept.bounds}
 
-    def _held(self, columns: Columns) -> Constraints:
-        """Return the limits that can be held against something; what has no slider cannot shut everything out."""
-        known = self._metrics(columns)
-        return Constraints(**{k: v for k, v in self.kept.model_dump().items() if k in known})
+    def _holder(self, columns: Columns) -> Holder:
+        """Return the limits that can be held against something; what has no figure cannot shut everything out."""
+        limits = self.kept.model_copy(update={"runtime": None})
+        holder = Holder(columns, limits, self._runtime(columns))
+        holder.held = [h for h in holder.held if h.metric and columns.known(h.metric)]
+        return holder
 
-    def _sliders(self, columns: Columns) -> list[Slider]:
-        sliders = []
-        for name, metric in self._metrics(columns).items():
-            limit = self.kept.model_dump()[name]
-            stops = stops_for(columns.known(metric), metric.unit, limit)
+    def _sliders(self, columns: Columns) -> list[tuple[Slider, float | None]]:
+        """Return size, loss and time, and whatever else is limited, each with its bound (None: it has none)."""
+        kept, primary = self._kept(columns), columns.primary
+        usual: list[About] = [("size", ""), *([("drop", primary)] if primary else []), ("latency_ms", "")]  # type: ignore[list-item]
+        wanted = {**dict.fromkeys(usual), **kept}
+        # Any bound does to find what a slider is held against.
+        asked = read_limits(_spelled({about: 1.0 if v is None else v for about, v in wanted.items()}), "limits")
+        found = []
+        for held in Holder(columns, asked, self._runtime(columns)).held:
+            metric, about = held.metric, (held.bound.kind, held.bound.of)
+            if metric is None or not columns.known(metric):
+                continue
+            limit = wanted[about]
+            stops = stops_for(columns.known(metric), metric.unit, limit, held.least)
             texts = [limit_text(s, metric.unit) for s in stops[:-1]]
-            label = {"size": "File size", "accuracy_drop": "Accuracy drop"}.get(name, metric.marked_title)
-            unit = {"size": "bytes", "accuracy_drop": "points"}.get(name, "")
-            sliders.append(Slider(name, f"{label} ({unit})" if unit else metric.label, stops, (*texts, NO_LIMIT)))
-        return sliders
+            found.append((Slider(_name(*about), _label(held), stops, (*texts, NO_LIMIT)), limit))
+        return found
 
     def _described(self, trial: Trial, columns: Columns) -> str:
         """Return a variant's figures that limits are about, in one line."""
         parts = [units.size_text(trial.size.file)] if trial.size else []
         metrics, baseline = columns.metrics, columns.baseline
-        for name in ("accuracy", "rmse", "agreement"):
-            value = metrics[name].value(trial, baseline) if name in metrics else None
-            if value is not None:
-                parts.append(
-                    f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_lost(trial, columns)}"
-                )
+        for name in (columns.primary, "agreement"):
+            value = metrics[name].value(trial, baseline) if name and name in metrics else None
+            if name and value is not None:
+                parts.append(f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}")
                 break
         latency = latency_of(columns, self._runtime(columns))
         time = latency.value(trial, baseline) if latency else None
@@ -140,38 +153,93 @@ class Limits:
             parts.append(f"{units.text(time, 'ms')} on {latency.runtime}{f' ({notes})' if notes else ''}")
         return ", ".join(parts)
 
-    def _words(self, found: Trial | None, fit: int, columns: Columns) -> str:
+    def _words(self, picked: Sequence[Pick], fit: int, holder: Holder, columns: Columns) -> str:
         if not columns.ok:
             return "No variant has run yet."
-        if found is None:
+        if not picked:
             return "No variant fits; loosen a limit."
-        limited = any(v is not None for v in self._held(columns).model_dump().values())
-        of = f"of {fit:,} that fit" if limited else f"of all {fit:,}"
-        return f"Smallest {of}: {found.recipe}, {self._described(found, columns)}."
-
-    def _shade(self, columns: Columns, x: Metric, y: Metric) -> list[dict[str, Any]]:
-        kept, latency = self._held(columns), latency_of(columns, self._runtime(columns))
-        limits: list[tuple[str, float | None, str]] = [
-            ("size", kept.size, "above"),
-            ("accuracy_drop", kept.accuracy_drop, "above"),
-            (f"{latency.family}@{latency.runtime}" if latency else "", kept.latency_ms, "above"),
-        ]
-        before = columns.baseline.quality.accuracy if columns.baseline and columns.baseline.quality else None
-        if before is not None and kept.accuracy_drop is not None:
-            limits.append(("accuracy", before - kept.accuracy_drop, "below"))
-        return [
-            {"axis": axis, "beyond": limit, "side": side}
-            for axis, metric in (("x", x), ("y", y))
-            for name, limit, side in limits
-            if limit is not None and metric.name == name
-        ]
+        of = f"of {fit:,} that fit" if holder.held else f"of all {fit:,}"
+        strictly = " by the ends of their 95 % intervals" if holder.held and self.kept.strict else ""
+        least = picked[0]
+        words = f"Smallest {of}{strictly}: {least.trial.recipe}, {self._described(least.trial, columns)}: {least.cost}."
+        return f"{words} Warnings: {warned(least.trial)}." if warned(least.trial) else words
 
 
-def stops_for(figures: Sequence[float], unit: Unit, limit: float | None = None) -> tuple[float, ...]:
+def _about(name: str, kept: Mapping[About, float], columns: Columns) -> About:
+    """Return what a slider's name is about; raises WorkbenchError for an unknown one."""
+    known: dict[str, About] = {kind: (kind, "") for kind in _PLAIN}
+    known |= {f"{key}_drop": ("drop", key) for key in ("accuracy", *figure_names(columns.trials))}
+    known |= {_name(*about): about for about in kept}
+    if name not in known:
+        raise unknown("limit", name, known)
+    return known[name]
+
+
+def _name(kind: Kind, of: str) -> str:
+    if kind == "drop":
+        return f"{of}_drop"
+    return of if kind == "figures" else f"{kind}@{of}" if of else kind
+
+
+def _spelled(bounds: Mapping[About, float]) -> dict[str, Any]:
+    """Return bounds as `read_limits` takes them."""
+    data: dict[str, Any] = {}
+    for (kind, of), value in bounds.items():
+        if kind == "drop" and of == "accuracy":
+            data["accuracy_drop"] = value
+        elif kind in ("size", "compressed"):
+            data[kind] = int(value)
+        else:
+            data.setdefault(kind, {})[of] = value
+    return data
+
+
+def _label(held: Held) -> str:
+    metric = held.metric
+    assert metric is not None
+    if held.bound.kind in ("size", "compressed"):
+        return f"{metric.title} (bytes)"
+    if held.bound.kind == "drop":
+        unit = UNIT_TEXT[metric.unit].removeprefix("% ")
+        return metric.title.removesuffix(" from baseline") + (f" ({unit})" if unit else "")
+    return metric.label
+
+
+def _shade(holder: Holder, x: Metric, y: Metric) -> list[dict[str, Any]]:
+    """Return what of a chart with these axes lies beyond a limit."""
+    limits: list[tuple[str, float, str]] = []
+    baseline = holder.columns.baseline
+    for held in holder.held:
+        assert held.metric is not None
+        metric, bound = held.metric, held.bound.value
+        name = f"{metric.family}@{metric.runtime}" if metric.family else metric.name
+        limits.append((name, bound, "below" if held.least else "above"))
+        figure = holder.columns.metrics.get(metric.name.removesuffix("_drop")) if held.bound.kind == "drop" else None
+        before = figure.value(baseline, baseline) if figure and baseline else None
+        if figure and before is not None:
+            high = figure.better == "high"
+            limits.append((figure.name, before - bound if high else before + bound, "below" if high else "above"))
+    return [
+        {"axis": axis, "beyond": limit, "side": side}
+        for axis, metric in (("x", x), ("y", y))
+        for name, limit, side in limits
+        if metric.name == name
+    ]
+
+
+def stops_for(
+    figures: Sequence[float], unit: Unit, limit: float | None = None, least: bool = False
+) -> tuple[float, ...]:
     """Return where a slider stops: at the figures, rounded up to what their texts say, and at the limit that is set.
 
-    The last one lets everything through. More figures than stops are thinned evenly by rank.
+    The last one lets everything through. More figures than stops are thinned evenly by rank. With `least` they fall, since the
+    limit is the least that is allowed.
     """
+    if least:
+        many = sorted(set(figures))
+        every = max(1, math.ceil(len(many) / (MOST_STOPS - 2)))
+        falling = sorted({*many[::every], *([] if limit is None else [float(limit)])}, reverse=True)
+        return (*falling, falling[-1] - max(0.1 * abs(falling[-1]), 1e-3))
     rounded = _rounded(tuple(figures), unit)
     most = MOST_STOPS - (2 if limit is not None else 1)
     if len(rounded) > most:
@@ -202,13 +270,3 @@ def _up(value: float, unit: Unit) -> float:
     if unit == "bytes":
         power = max(power, 0)
     return float(round(math.ceil(value / 10**power - 1e-9) * 10**power, max(0, -power)))
-
-
-def _lost(trial: Trial, columns: Columns) -> str:
-    drop = columns.metrics.get("accuracy_drop")
-    value = drop.value(trial, columns.baseline) if drop and not trial.baseline else None
-    if value is None:
-        return ""
-    if abs(value) < 0.00005:
-        return " (no loss)"
-    return f" ({100 * abs(value):.2f} points {'lost' if value > 0 else 'gained'})"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.dashboard.axes import Axes
-from workbench.dashboard.limits import Limits
+from workbench.dashboard.limits import Sliders
 from workbench.dashboard.panels import environment, failed, missing_trial, parallel
 from workbench.dashboard.source import Source
 from workbench.dashboard.table import Table
@@ -40,7 +40,7 @@ class DashboardState:
         self._marks: list[tuple[Any, ...]] | None = None
         self._info: TradeoffInfo | None = None
         self.refresh()
-        self.limited = Limits(self.record.grid.get("constraints"))
+        self.limited = Sliders(self.record.grid.get("constraints"))
 
     def refresh(self) -> bool:
         """Read the trials and the record again; returns whether anything that is shown is another than before."""
@@ -149,7 +149,7 @@ class DashboardState:
     def limit(self, limits: Mapping[str, float | None], runtime: str | None = None) -> None:
         """Set limits (None: no limit) and the runtime whose time is limited (None: as it was).
 
-        `size` is in bytes, `accuracy_drop` a fraction, `latency_ms` in milliseconds. Raises WorkbenchError for others.
+        `size` is in bytes, `accuracy_drop` (any figure's loss) a fraction, `latency_ms` in milliseconds. Raises WorkbenchError for unknown ones.
         """
         self.limited.change(limits, runtime, self.columns)
 

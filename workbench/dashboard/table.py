@@ -136,8 +136,9 @@ class Table:
             placed = set(numbers)
             return [*numbers, *(i for i in found if i not in placed)]
         trials = columns.trials
-        if self.sort == "warnings":
-            return sorted(found, key=lambda i: len(trials[i].warnings), reverse=self.descending)
+        if self.sort in ("warnings", "notes"):
+            counted = "warned" if self.sort == "warnings" else "noted"
+            return sorted(found, key=lambda i: len(getattr(trials[i], counted)), reverse=self.descending)
         return sorted(found, key=lambda i: str(getattr(trials[i], self.sort)), reverse=self.descending)
 
 

@@ -13,7 +13,7 @@ from workbench.engine.cluster import own_cluster
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import Cancelled
 from workbench.measure.hosts import Hosts
-from workbench.values.settings import Limits
+from workbench.values.settings import StageLimits
 
 
 class Engine:
@@ -33,7 +33,7 @@ class Engine:
     ) -> None:
         self.jobs = jobs or available_cores()
         self.cluster = own_cluster(cluster_address, cluster_security)
-        self.memory = memory or Limits().memory
+        self.memory = memory or StageLimits().memory
         self._pool: Pool | None = None
         self._hosts: Hosts | None = None
         self._turn = threading.Lock()

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from workbench.data.materialize import calibration_warnings, open_split
@@ -318,7 +319,8 @@ class Run:
 
     def _judge(self, trial_id: str, result: Measured) -> None:
         trial = self.trials[trial_id]
-        found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline)
+        file = Path(trial.artifact.path) if trial.artifact else None
+        found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline, file)
         kept = tuple(w for w in trial.warnings if not verdicts.replaced(w, result.measurement))
         if kept + found != trial.warnings:
             self._save(trial.model_copy(update={"warnings": kept + found}))

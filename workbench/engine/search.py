@@ -14,9 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.recipes import grammar
+from workbench.values.limits import Limits
 from workbench.values.recipe import Recipe
-from workbench.values.settings import Constraints, Search
+from workbench.values.settings import Search
 from workbench.values.trial import Trial
+from workbench.views.columns import Columns
+from workbench.views.holding import Holder
+from workbench.views.pareto import losses_of
 
 Point = tuple[tuple[str, str], ...]
 # Asking again gives the same point often where few are left; then one is drawn at random instead.
@@ -26,7 +30,7 @@ TRIES = 20
 def search(
     recipes: dict[str, Recipe],
     settings: Search,
-    constraints: Constraints,
+    limits: Limits,
     batch: int,
     build: Callable[[list[str]], None],
     trial: Callable[[str], Trial],
@@ -36,7 +40,7 @@ def search(
 ) -> list[str]:
     """Choose recipes by id, have them built batch by batch, and return those that were tried.
 
-    `build` makes trials of the ids; `trial` returns one that was built. Both objectives, file size and accuracy (or
+    `build` makes trials of the ids; `trial` returns one that was built. Both objectives, file size and the primary figure (or
     agreement where there are no labels), are told for trials that are ok. Seeded: the same trials every time.
     """
     import optuna
@@ -57,7 +61,7 @@ def search(
 
     def tell(asked: Any, done: Trial) -> None:
         values = _objectives(done)
-        for name, violation in _violations(done, baseline(), constraints).items():
+        for name, violation in _violations(done, baseline(), limits).items():
             asked.set_constraint(name, violation)
         study.tell(asked, values, None if values else optuna.trial.TrialState.FAIL)
 
@@ -110,26 +114,20 @@ def _point(recipe: Recipe, every: Any) -> Point:
 def _objectives(trial: Trial) -> list[float] | None:
     if trial.state != "ok" or trial.size is None or trial.quality is None:
         return None
-    quality = trial.quality
-    good = (
-        quality.accuracy
-        if quality.accuracy is not None
-        else -quality.rmse
-        if quality.rmse is not None
-        else quality.agreement
-    )
+    # Turned so that less is better.
+    loss = losses_of(Columns([trial]))[0]
+    good = None if loss is None else -loss
     return None if good is None else [float(trial.size.file), float(good)]
 
 
-def _violations(trial: Trial, baseline: Trial, constraints: Constraints) -> dict[str, float]:
-    """Return by how much each constraint on size and accuracy is missed; positive means missed."""
-    found: dict[str, float] = {}
-    if constraints.size is not None:
-        found["size"] = float(trial.size.file - constraints.size) if trial.size else math.inf
-    if constraints.accuracy_drop is not None:
-        mine = trial.quality.accuracy if trial.quality else None
-        base = baseline.quality.accuracy if baseline.quality else None
-        found["accuracy_drop"] = (
-            base - mine - constraints.accuracy_drop if mine is not None and base is not None else 0.0
-        )
-    return found
+def _violations(trial: Trial, baseline: Trial, limits: Limits) -> dict[str, float]:
+    """Return by how much each limit on size and quality is missed; positive means missed, endless where there is no file.
+
+    Nothing is measured while building, so limits of a runtime say nothing yet; neither does quality that nobody evaluated.
+    """
+    built = Limits(size=limits.size, compressed=limits.compressed, drop=limits.drop, figures=limits.figures)
+    strict = built.model_copy(update={"strict": limits.strict})
+    columns = Columns([baseline] if trial.id == baseline.id else [baseline, trial])
+    beyond = Holder(columns, strict).beyond(trial)
+    missing = {b.name: math.inf if b.kind in ("size", "compressed") else 0.0 for b in built.bounds}
+    return {name: missing[name] if over is None else over for name, over in beyond.items()}

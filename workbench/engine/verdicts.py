@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from workbench import registry
+from workbench.errors import WorkbenchError
+from workbench.flatbuffer.shares import shares_of
 from workbench.recipes import grammar
 from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
@@ -14,6 +18,9 @@ WORSE = 0.1
 # Noise of a tenth of the signal, or another top class in one of sixteen samples, is more than rounding.
 DIFFERS_DB = 20.0
 DIFFERS_AGREEMENT = 0.95
+# Operators that are left out of an accelerator's work are a note while they are less than this share (1 %) of the time by operator where
+# that is known, else of both the weights' bytes and the activations' elements.
+LITTLE = 0.01
 MEASURED = (
     "slower-than-baseline",
     "reference-kernels",
@@ -58,8 +65,13 @@ def _dropped(mine: Quality, base: Quality) -> list[Warning_]:
     return found
 
 
-def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -> tuple[Warning_, ...]:
-    """Return what a measurement shows: slower than the baseline, not accelerated, other outputs, or too noisy."""
+def after_measuring(
+    measurement: Measurement, narrow: bool, is_baseline: bool, file: Path | None = None
+) -> tuple[Warning_, ...]:
+    """Return what a measurement shows: slower than the baseline, not accelerated, other outputs, or too noisy.
+
+    `file` is the one that was measured; it tells how much of the model the operators are that were left out.
+    """
     if measurement.state != "ok":
         return ()
     found: list[Warning_] = []
@@ -71,8 +83,7 @@ def after_measuring(measurement: Measurement, narrow: bool, is_baseline: bool) -
     if total and taken is not None and taken < total / 2 and registry.runtimes.get(measurement.runtime).accelerated:
         found.append(warning("reference-kernels", f"{where} {measurement.runtime} took {taken} of {total} operators"))
     if total and taken and taken < total and registry.runtimes.get(measurement.runtime).accelerated:
-        names = ", ".join(measurement.left) or "not named"
-        found.append(warning("partial-delegation", f"{where} {total - taken} of {total} operators were left: {names}"))
+        found.append(_partial(measurement, f"{where} {total - taken} of {total} operators were left", file))
     if (differs := _differs(measurement.reference)) is not None:
         found.append(warning("delegate-differs", f"{where} {differs}"))
     if measurement.software:
@@ -94,6 +105,31 @@ def replaced(warning: Warning_, measurement: Measurement) -> bool:
     """Return whether a warning is of an earlier measurement of the same on the same machine (layout 1 did not record which)."""
     same = warning.machine in ("", measurement.machine)
     return warning.kind in MEASURED and same and warning.seen.startswith(place(measurement))
+
+
+def _partial(measurement: Measurement, seen: str, file: Path | None) -> Warning_:
+    """Return the warning of operators that were left out; a note where they are known to be little of the model."""
+    seen = f"{seen}: {', '.join(measurement.left) or 'not named'}"
+    part, of = _left_share(measurement, file)
+    if part is None:
+        return warning("partial-delegation", seen)
+    told = "less than 0.1 %" if part < 0.001 else f"{part:.1%}".replace("%", " %")
+    return warning("partial-delegation", f"{seen}, {told} of {of}", "note" if part < LITTLE else "warning")
+
+
+def _left_share(measurement: Measurement, file: Path | None) -> tuple[float | None, str]:
+    """Return at most what share of the model the operators are that were left out, and of what; None where nothing tells."""
+    profile, names = measurement.profile, set(measurement.left)
+    if profile and profile.total_ms > 0 and {o.name for o in profile.operators} >= names != set():
+        return sum(o.ms for o in profile.operators if o.name in names) / profile.total_ms, "the time by operator"
+    try:
+        shares = shares_of(file, names) if file and names else None
+    except (WorkbenchError, OSError):
+        # It was damaged or cleared away meanwhile; that is told elsewhere.
+        shares = None
+    if shares is None:
+        return None, ""
+    return shares.most, "the weights' bytes" if shares.bytes > shares.elements else "the activations' elements"
 
 
 def _differs(reference: Agreement | None) -> str | None:

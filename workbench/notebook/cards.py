@@ -12,6 +12,7 @@ from workbench.notebook.techniques import Tried
 STYLE = """<style>
 .workbench-card{border:1px solid var(--jp-border-color2,#ccc);border-radius:4px;padding:.6em 1em;margin:.3em 0;max-width:46em}
 .workbench-card h4.workbench-card-title{margin:0 0 .3em;font-size:1.05em;overflow-wrap:anywhere}
+.workbench-card .note{color:var(--jp-ui-font-color2,#616161);padding-left:.6em;margin:.4em 0}
 .workbench-card .warning{border-left:3px solid var(--jp-warn-color0,#b35900);padding-left:.6em;margin:.4em 0}
 .workbench-card .failed{border-left:3px solid var(--jp-error-color1,#b00020);padding-left:.6em}
 .workbench-card details{margin-top:.4em}.workbench-card summary{cursor:pointer}
@@ -83,7 +84,7 @@ def _runtimes(found: Iterable[dict[str, Any]]) -> str:
 
 def _warnings(found: Iterable[dict[str, Any]]) -> str:
     return "".join(
-        f'<div class="warning"><b>{_text(w["kind"])}</b>: {_text(w["seen"])}<br>{_text(w["advice"])}</div>'
+        f'<div class="{"note" if w.get("level") == "note" else "warning"}">{"Note, " if w.get("level") == "note" else ""}<b>{_text(w["kind"])}</b>: {_text(w["seen"])}<br>{_text(w["advice"])}</div>'
         for w in found
     )
 

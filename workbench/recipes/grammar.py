@@ -172,6 +172,16 @@ def measured_text(measurement: Measurement) -> str:
     return f"{text}{MARK}{measurement.place}" if measurement.place else text
 
 
+def named_runtime(text: str) -> str:
+    """Return the text form of a runtime that a user named, its machine with it where one is: `xnnpack @ Cortex-A72, 4 cores`.
+
+    Raises WorkbenchError for an unknown runtime or option.
+    """
+    name, mark, place = text.partition(MARK)
+    spec = parse_runtime(name)
+    return f"{runtime_text(spec.name, spec.options)}{mark}{place}"
+
+
 def runtime_text(name: str, options: dict[str, Any]) -> str:
     """Return the short text of a runtime: options at their default left out."""
     try:

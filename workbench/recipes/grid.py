@@ -12,9 +12,10 @@ from workbench.errors import WorkbenchError, shown, unknown
 from workbench.recipes import grammar
 from workbench.recipes.document import check_plain, load_document, read_document
 from workbench.values.base import Value, build
+from workbench.values.limits import Limits, read_limits
 from workbench.values.params import Params
 from workbench.values.recipe import SCHEMES, Recipe, Step
-from workbench.values.settings import Calibration, Constraints, Limits, Measure, Search, Train
+from workbench.values.settings import Calibration, Measure, Search, StageLimits, Train
 from workbench.values.source import SourceKind
 from workbench.values.trial import RuntimeSpec
 
@@ -25,8 +26,8 @@ _SETTINGS: dict[str, type[Params]] = {
     "calibration": Calibration,
     "measure": Measure,
     "search": Search,
-    "limits": Limits,
-    "constraints": Constraints,
+    "limits": StageLimits,
+    "constraints": Limits,
 }
 
 
@@ -40,8 +41,8 @@ class Grid(Value):
     calibration: Calibration = Calibration()
     measure: Measure = Measure()
     search: Search = Search()
-    limits: Limits = Limits()
-    constraints: Constraints = Constraints()
+    limits: StageLimits = StageLimits()
+    constraints: Limits = Limits()
 
 
 class Expansion(Value):
@@ -73,7 +74,9 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
         if key in _SETTINGS:
             if not isinstance(value, dict):
                 raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {shown(value)}")
-            fields[key] = build(_SETTINGS[key], value, key)
+            fields[key] = read_limits(value, key) if key == "constraints" else build(_SETTINGS[key], value, key)
+            if key == "constraints":
+                fields[key].check_runtimes(grammar.parse_runtime)
         elif key == "recipes":
             fields[key] = tuple(grammar.parse_recipe(str(v)) for v in _as_list(value))
         elif key == "runtimes":
@@ -96,7 +99,7 @@ def grid_dict(grid: Grid) -> dict[str, Any]:
         found["runtimes"] = [grammar.runtime_text(r.name, r.options) for r in grid.runtimes]
     for name, cls in _SETTINGS.items():
         given, defaults = getattr(grid, name).to_json(), cls().to_json()
-        changed = {k: v for k, v in given.items() if v != defaults[k]}
+        changed = {k: v for k, v in given.items() if v != defaults.get(k)}
         if changed:
             found[name] = changed
     return found

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from workbench.values.base import build
-from workbench.values.settings import Constraints
+from workbench.errors import WorkbenchError
+from workbench.values.limits import Limits, read_limits
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 from workbench.views import units
-from workbench.views.metric import Metric, baseline_of
+from workbench.views.bounds import limits_text
+from workbench.views.columns import Columns
+from workbench.views.holding import fitting
+from workbench.views.metric import baseline_of
 from workbench.views.metrics import metrics_for, runtimes_of
 from workbench.views.pareto import best
+from workbench.views.picks import cost_text, picks, warned
+from workbench.views.quality import primary_of
 
 WITHIN = 0.01
 PACKING_NOTE = (
@@ -37,7 +42,8 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
         _baseline(trials),
         _smallest(trials),
         _fastest(trials),
-        _compressed(trials, ok),
+        *_others(trials),
+        _compressed(trials),
         _kept(record, trials),
         _slower(trials, ok),
     ]
@@ -45,42 +51,23 @@ def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
 
 
 def describe(trial: Trial, trials: Sequence[Trial]) -> str:
-    """Return a variant in one line: recipe, size, and its ratios to the baseline."""
-    baseline = baseline_of(trials)
-    metrics = metrics_for(trials)
-    parts = [trial.recipe]
-    if trial.size:
-        parts.append(units.size_text(trial.size.file))
-        if baseline and baseline.size and trial is not baseline:
-            parts.append(f"{units.text(trial.size.file / baseline.size.file, 'ratio')} the size")
-    for runtime in runtimes_of(trials)[:1]:
-        ratio = metrics[f"ratio@{runtime}"].value(trial, baseline) if f"ratio@{runtime}" in metrics else None
-        if ratio is not None and trial is not baseline:
-            parts.append(f"{units.text(ratio, 'ratio')} the latency on {_where(trials)}")
-    return ", ".join([*parts, *_quality_words(trial, trials)])
+    """Return a variant in one line: recipe, size, quality, and what it costs against the baseline."""
+    columns = Columns(trials)
+    parts = [trial.recipe, *([units.size_text(trial.size.file)] if trial.size else []), *_quality_words(trial, columns)]
+    words = ", ".join(parts)
+    if trial.baseline or columns.baseline is None:
+        return words
+    told = f"; warned of: {kinds}" if (kinds := warned(trial)) else ""
+    return f"{words}: {cost_text(columns, trial, columns.metrics.get('latency'))}{told}"
 
 
-def _quality_words(trial: Trial, trials: Sequence[Trial]) -> list[str]:
+def _quality_words(trial: Trial, columns: Columns) -> list[str]:
     """Return the best known measure of quality in words, or nothing."""
-    baseline, metrics = baseline_of(trials), metrics_for(trials)
-    for name in ("accuracy", "rmse", "agreement"):
-        value = metrics[name].value(trial, baseline) if name in metrics else None
-        if value is not None:
-            return [
-                f"{metrics[name].title.lower()} {units.text(value, metrics[name].unit)}{_points(trial, metrics, baseline, name)}"
-            ]
+    for metric in (columns.metrics.get(name) for name in (columns.primary, "agreement") if name):
+        value = metric.value(trial, columns.baseline) if metric else None
+        if metric and value is not None:
+            return [f"{metric.title[0].lower()}{metric.title[1:]} {units.text(value, metric.unit)}"]
     return []
-
-
-def _points(trial: Trial, metrics: dict[str, Metric], baseline: Trial | None, name: str) -> str:
-    drop = (
-        metrics["accuracy_drop"].value(trial, baseline) if name == "accuracy" and "accuracy_drop" in metrics else None
-    )
-    if drop is None or trial is baseline:
-        return ""
-    if abs(drop) < 0.00005:
-        return " (no loss)"
-    return f" ({100 * abs(drop):.2f} points {'lost' if drop > 0 else 'gained'})"
 
 
 def _baseline(trials: Sequence[Trial]) -> Finding | None:
@@ -95,25 +82,30 @@ def _baseline(trials: Sequence[Trial]) -> Finding | None:
     return Finding("Baseline", ", ".join(parts))
 
 
-def smallest_of(trials: Sequence[Trial], keeps: Callable[[Trial], bool] | None) -> Trial | None:
-    """Return the smallest good trial of those that keep what is asked (None: all do), or None."""
-    fit = [t for t in trials if t.state == "ok" and t.size is not None and (keeps is None or keeps(t))]
-    return min(fit, key=lambda t: (_size(t), -(_quality(t, "accuracy") or 0.0)), default=None)
+def good_enough(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the good trials with a file that lose next to nothing, as `tolerance` has it; all of them where nothing tells quality."""
+    columns = Columns(trials)
+    return [columns.trials[i] for i in fitting(columns, tolerance(trials)[0] or Limits())]
 
 
-def fastest_of(trials: Sequence[Trial], keeps: Callable[[Trial], bool] | None) -> tuple[float, Trial] | None:
-    """Return the fastest good trial on the first runtime, with its ms, of those that keep what is asked, or None."""
+def smallest_of(trials: Sequence[Trial]) -> Trial | None:
+    """Return the smallest trial that is good enough, or None."""
+    columns = Columns(trials)
+    return best(columns, tolerance(trials)[0] or Limits())
+
+
+def fastest_of(trials: Sequence[Trial]) -> tuple[float, Trial] | None:
+    """Return the fastest trial that is good enough, on the first runtime, with its ms, or None."""
     latency = metrics_for(trials).get("latency")
-    fit = [t for t in trials if t.state == "ok" and t.size is not None and (keeps is None or keeps(t))]
-    timed = [(value, t) for t in fit if latency and (value := latency.value(t, None)) is not None]
+    timed = [(value, t) for t in good_enough(trials) if latency and (value := latency.value(t, None)) is not None]
     return min(timed, key=lambda pair: (pair[0], _size(pair[1])), default=None)
 
 
 def _smallest(trials: Sequence[Trial]) -> Finding | None:
-    keeps, words = tolerance(trials)
-    if keeps is None:
+    limits, words = tolerance(trials)
+    if limits is None:
         return None
-    smallest = smallest_of(trials, keeps)
+    smallest = smallest_of(trials)
     if smallest is None:
         return Finding(f"Smallest {words}", "none")
     if smallest.baseline:
@@ -122,8 +114,8 @@ def _smallest(trials: Sequence[Trial]) -> Finding | None:
 
 
 def _fastest(trials: Sequence[Trial]) -> Finding | None:
-    keeps, words = tolerance(trials)
-    found = fastest_of(trials, keeps) if keeps else None
+    limits, words = tolerance(trials)
+    found = fastest_of(trials) if limits else None
     if found is None:
         return None
     time, fastest = found
@@ -133,38 +125,47 @@ def _fastest(trials: Sequence[Trial]) -> Finding | None:
     return Finding(title, f"{describe(fastest, trials)}, {units.text(time, 'ms')}")
 
 
-def _compressed(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
-    keeps, words = tolerance(trials)
+def _others(trials: Sequence[Trial]) -> list[Finding]:
+    """Return the most accurate and the balanced pick of those that are good enough, where they are others than the smallest."""
+    limits, words = tolerance(trials)
+    picked = picks(Columns(trials), limits) if limits else []
+    found = [p for p in picked if p.name in ("most accurate", "balanced") and p.trial.id != picked[0].trial.id]
+    return [Finding(f"{p.name.capitalize()} {words}", describe(p.trial, trials)) for p in found]
+
+
+def _compressed(trials: Sequence[Trial]) -> Finding | None:
+    words, fit = tolerance(trials)[1], good_enough(trials)
     baseline = baseline_of(trials)
-    fit = [t for t in ok if t.size and (keeps is None or keeps(t))]
     if not fit or baseline is None or baseline.size is None:
         return None
     least = min(fit, key=lambda t: t.size.gzip if t.size else 0)
     if least.baseline or least.size is None:
         return None
     ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
-    words_of = "".join(f", {w}" for w in _quality_words(least, trials))
+    words_of = "".join(f", {w}" for w in _quality_words(least, Columns(trials)))
     title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
     return Finding(
         title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}"
     )
 
 
-def asked_constraints(record: StudyRecord) -> Constraints | None:
-    """Return the constraints that the grid asks for, or None where it asks for none."""
+def asked_limits(record: StudyRecord) -> Limits | None:
+    """Return the limits that the grid asks for (`constraints`), or None where it asks for none, or for some of another version."""
     asked = record.grid.get("constraints")
     if not isinstance(asked, dict) or not asked:
         return None
-    constraints = build(Constraints, asked, "constraints")
-    return constraints if limits_text(constraints) else None
+    try:
+        return read_limits(asked, "constraints") or None
+    except WorkbenchError:
+        return None
 
 
 def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
-    constraints = asked_constraints(record)
-    if constraints is None:
+    limits = asked_limits(record)
+    if limits is None:
         return None
-    words = limits_text(constraints)
-    found = best(trials, constraints)
+    words = limits_text(limits)
+    found = best(trials, limits)
     return Finding(
         f"Smallest that keeps the constraints asked for ({words})",
         "none does" if found is None else describe(found, trials),
@@ -192,45 +193,23 @@ def _where(trials: Sequence[Trial]) -> str:
     return runtimes_of(trials)[0] + (f" ({latency.note})" if latency and latency.note else "")
 
 
-def tolerance(trials: Sequence[Trial]) -> tuple[Callable[[Trial], bool] | None, str]:
+def tolerance(trials: Sequence[Trial]) -> tuple[Limits | None, str]:
     """Return what counts as good enough for this task, and its words; None where nothing tells quality."""
     metrics, baseline = metrics_for(trials), baseline_of(trials)
     if baseline is None or baseline.quality is None:
         return None, ""
-
-    def at_most(metric: Metric, limit: float) -> Callable[[Trial], bool]:
-        return lambda t: (v := metric.value(t, baseline)) is not None and v <= limit + 1e-9
-
-    if "accuracy_drop" in metrics:
-        return at_most(metrics["accuracy_drop"], WITHIN), "within 1 point of accuracy"
-    if "rmse" in metrics and baseline.quality.rmse is not None:
-        return at_most(metrics["rmse"], 1.05 * baseline.quality.rmse), "within 5 % of the baseline's error"
-    if "agreement" in metrics:
-        agreement = metrics["agreement"]
-        return (
-            lambda t: (v := agreement.value(t, baseline)) is not None and v >= 1 - WITHIN - 1e-9,
-            "with 99 % agreement",
-        )
+    metric = metrics.get(primary_of(trials) or "")
+    before = metric.value(baseline, baseline) if metric else None
+    if metric and before is not None and metric.unit == "share":
+        return Limits(drop={"": WITHIN}), f"within 1 point of {metric.title[0].lower()}{metric.title[1:]}"
+    if metric and before is not None:
+        least = before - 0.05 * abs(before) if metric.better == "high" else before + 0.05 * abs(before)
+        words = "error" if metric.better == "low" else metric.title[0].lower() + metric.title[1:]
+        return Limits(figures={metric.name: least}), f"within 5 % of the baseline's {words}"
+    if baseline.quality.agreement is not None:
+        return Limits(figures={"agreement": 1 - WITHIN}), "with 99 % agreement"
     return None, ""
-
-
-def limits_text(constraints: Constraints) -> str:
-    """Return constraints in words, or nothing."""
-    parts: list[str] = []
-    if constraints.accuracy_drop is not None:
-        points = 100 * constraints.accuracy_drop
-        parts.append(f"accuracy drop at most {points:g} point{'' if points == 1 else 's'}")
-    if constraints.size is not None:
-        parts.append(f"at most {units.size_text(constraints.size)}")
-    if constraints.latency_ms is not None:
-        parts.append(f"at most {constraints.latency_ms:g} ms")
-    return ", ".join(parts)
 
 
 def _size(trial: Trial) -> int:
     return trial.size.file if trial.size else 0
-
-
-def _quality(trial: Trial, name: str) -> float | None:
-    value: float | None = getattr(trial.quality, name, None)
-    return value

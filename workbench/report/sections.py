@@ -10,27 +10,31 @@ from typing import Any, Protocol
 
 from workbench.report.asked import again, asked, grid_file, grid_text
 from workbench.report.chart import chart_data
-from workbench.report.findings import PACKING_NOTE, asked_constraints, findings, limits_text, smallest_of, tolerance
+from workbench.report.findings import PACKING_NOTE, asked_limits, findings, smallest_of, tolerance
 from workbench.report.layers import LayerTable, layer_table
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.timing import timed
-from workbench.values.base import build
-from workbench.values.settings import Gate
+from workbench.values.limits import Limits, read_limits
 from workbench.values.study import StudyRecord
 from workbench.values.trial import OpProfile, Trial
+from workbench.views.bounds import limits_text
 from workbench.views.card import trial_card
 from workbench.views.columns import Columns
 from workbench.views.gate import Verdict, verdict
 from workbench.views.listing import facts, failures, listing, runtimes, warnings
 from workbench.views.pareto import best as best_of
+from workbench.views.picks import Pick
+from workbench.views.picks import picks as picks_of
 from workbench.views.table import rows
 
 STATES = ("ok", "failed", "skipped", "running", "pending")
 STILL_PX = (1000, 520)
 CHECKS = {
     "max_size": "File size at most",
-    "max_drop": "Accuracy drop at most",
+    "max_compressed": "Compressed size at most",
+    "max_drop": "Loss against the baseline at most",
     "max_latency_ms": "Median latency at most",
+    "max_memory": "Memory at most",
     "min_delegated": "Operators taken by the runtime, at least",
     "runs": "The variant runs",
 }
@@ -107,14 +111,22 @@ class Report:
         if trial is None:
             return nothing(why)
         card = trial_card(trial, self._columns, self.record)
-        return Section(rendered("best", card=card, why=why, taken=card.code.get("cli", ""), missed=missed))
+        taken = card.code.get("cli", "")
+        return Section(rendered("best", card=card, why=why, taken=taken, missed=missed, picks=self.picks()))
 
     def gate(self, **limits: Any) -> Section:
         """The verdict of the ship gate: each limit with what was found; limits given here replace the report's."""
         found = self._verdict(limits or self._gate)
         if found is None:
             return nothing("No gate was asked for.")
-        return Section(rendered("gate", verdict=found, words=_gate_words(found), names=CHECKS))
+        return Section(
+            rendered(
+                "gate",
+                verdict=found,
+                words=_gate_words(found),
+                names={c.name: _check_name(c.name) for c in found.checks},
+            )
+        )
 
     def runtimes(self) -> Section:
         """What each runtime is and did: operators taken, agreement with the reference kernels, problems."""
@@ -186,6 +198,7 @@ class Report:
             "store": self._store,
             "counts": self._counts(),
             "best": None if trial is None else trial.id,
+            "picks": [p.row() for p in self.picks()],
             "baseline": None if self._columns.baseline is None else self._columns.baseline.id,
             "gate": None if held is None else _gate_json(held),
             "rows": rows(self.trials),
@@ -200,25 +213,34 @@ class Report:
     def _named(self, name: str) -> Trial | None:
         return next((t for t in self.trials if name in (t.id, t.recipe) and t.state == "ok"), None)
 
+    def picks(self) -> list[Pick]:
+        """Return what to ship by size, by time, by quality and balanced: of those that keep what was asked for, else of those good enough."""
+        asked = asked_limits(self.record)
+        found = picks_of(self._columns, asked) if asked is not None else []
+        return found or picks_of(self._columns, tolerance(self.trials)[0] or Limits())
+
     def choice(self) -> tuple[Trial | None, str, str]:
         """Return the variant to ship or None, why it is that one, and what it misses."""
-        constraints = asked_constraints(self.record)
-        keeps, words = tolerance(self.trials)
-        if constraints is not None:
-            found = best_of(self.trials, constraints)
-            limits = limits_text(constraints)
-            if found is not None:
-                return found, f"the smallest that keeps {limits}", ""
-            found = smallest_of(self.trials, keeps)
-            missed = f"No variant keeps the constraints asked for ({limits})."
-            return found, f"the smallest {words}".strip(), missed
-        found = smallest_of(self.trials, keeps)
+        limits, words = asked_limits(self.record), tolerance(self.trials)[1]
+        found = smallest_of(self.trials)
+        if limits is not None:
+            kept, asked = best_of(self.trials, limits), limits_text(limits)
+            if kept is not None:
+                return kept, f"the smallest that keeps {asked}", ""
+            return found, f"the smallest {words}".strip(), f"No variant keeps the constraints asked for ({asked})."
         if found is None:
             return None, "No variant is good enough to be named.", ""
         return found, f"the smallest {words}".strip(), ""
 
     def _verdict(self, limits: Mapping[str, Any]) -> Verdict | None:
-        return verdict(self.trials, build(Gate, dict(limits), "gate")) if limits else None
+        return verdict(self.trials, read_limits(limits, "gate")) if limits else None
+
+
+def _check_name(name: str) -> str:
+    """Return what a check is about in words, with the figure or the runtime that it names."""
+    limit, of = next(((n, name.removeprefix(n)) for n in CHECKS if name.startswith(n)), (name, ""))
+    about = of.removesuffix("]").lstrip("[") if of.startswith("[") else of.lstrip("@")
+    return CHECKS.get(limit, name) + (f" ({about})" if about else "")
 
 
 def _gate_words(found: Verdict) -> str:
@@ -232,4 +254,4 @@ def _gate_json(found: Verdict) -> dict[str, Any]:
     trial = found.trial
     checks = [check.to_json() for check in found.checks]
     named = {"trial": trial.id if trial else None, "recipe": trial.recipe if trial else None}
-    return {"passed": found.passed, **named, "checks": checks}
+    return {"passed": found.passed, **named, "why": found.why, "checks": checks}

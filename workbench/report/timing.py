@@ -39,8 +39,8 @@ class Timed(NamedTuple):
 
 def timed(trials: Sequence[Trial], profiles: Profiles) -> list[Timed]:
     """Return the baseline, the smallest and the fastest good enough trial, each once and only where it has profiles."""
-    keeps, words = tolerance(trials)
-    baseline, smallest, fastest = baseline_of(trials), smallest_of(trials, keeps), fastest_of(trials, keeps)
+    words = tolerance(trials)[1]
+    baseline, smallest, fastest = baseline_of(trials), smallest_of(trials), fastest_of(trials)
     chosen: dict[str, tuple[Trial, list[str]]] = {}
     for why, trial in (("baseline", baseline), ("smallest", smallest), ("fastest", fastest and fastest[1])):
         if trial:

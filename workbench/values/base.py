@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -57,11 +58,11 @@ def _is_number(annotation: Any) -> bool:
     return bool not in kinds and (int in kinds or float in kinds)
 
 
-def explain(error: ValidationError) -> str:
-    """Return one line for what pydantic found wrong, with the values received."""
+def explain(error: ValidationError, called: Callable[[tuple[Any, ...]], str] | None = None) -> str:
+    """Return one line for what pydantic found wrong, with the values received; `called` names places as a user does."""
     parts = []
     for item in error.errors():
-        path = ".".join(str(p) for p in item["loc"])
+        path = called(item["loc"]) if called else ".".join(str(p) for p in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         name = f"{path} = {shown(item['input'])}" if path else shown(item["input"])
         near = ""

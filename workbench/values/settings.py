@@ -89,7 +89,7 @@ class Search(Params):
     seed: int = Field(0, ge=0, le=MOST_SEED, description="seed of the choice")
 
 
-class Limits(Params):
+class StageLimits(Params):
     """What a stage may take before it is ended."""
 
     stage_seconds: float = Field(900.0, gt=0, description="time limit of one stage in seconds")
@@ -101,45 +101,3 @@ class Limits(Params):
         if value != "auto":
             parse_size(value)
         return value
-
-
-class Constraints(Params):
-    """What a variant has to keep to count as fit to ship."""
-
-    accuracy_drop: float | None = Field(
-        None, ge=0, le=1, description="largest accuracy loss against the float baseline (0.01 = 1 point)"
-    )
-    size: int | None = Field(None, gt=0, description="largest file in bytes, or 100KB, 1MiB")
-    latency_ms: float | None = Field(None, gt=0, description="largest median latency in milliseconds")
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _bytes(cls, value: Any) -> Any:
-        return parse_size(value) if isinstance(value, str) else value
-
-
-class Gate(Params):
-    """What a variant has to keep to be shipped; a limit whose figure is missing is not kept."""
-
-    max_size: int | None = Field(None, gt=0, description="largest file in bytes, or 100KB, 1MiB")
-    max_drop: float | None = Field(
-        None, ge=0, le=1, description="largest loss of accuracy against the float baseline (0.01 = 1 point)"
-    )
-    max_latency_ms: float | None = Field(None, gt=0, description="largest median latency in milliseconds")
-    runtime: str | None = Field(
-        None, description="runtime of the latency and of the operators taken; default is the first measured"
-    )
-    min_delegated: float | None = Field(
-        None, gt=0, le=1, description="smallest share of operators that the runtime has to take (0.9 = 90 %)"
-    )
-
-    @field_validator("max_size", mode="before")
-    @classmethod
-    def _bytes(cls, value: Any) -> Any:
-        return parse_size(value) if isinstance(value, str) else value
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
-        names = ("max_size", "max_drop", "max_latency_ms", "min_delegated")
-        return {name: float(limit) for name in names if (limit := getattr(self, name)) is not None}

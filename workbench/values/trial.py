@@ -254,3 +254,13 @@ class Trial(Value):
     quality: Quality | None = None
     conversion: str | None = None
     measurements: tuple[Measurement, ...] = ()
+
+    @property
+    def warned(self) -> tuple[Warning_, ...]:
+        """The warnings that count: those that are more than a note."""
+        return tuple(w for w in self.warnings if w.level == "warning")
+
+    @property
+    def noted(self) -> tuple[Warning_, ...]:
+        """The notes: what was seen and costs next to nothing."""
+        return tuple(w for w in self.warnings if w.level == "note")

@@ -24,6 +24,8 @@ WarningKind = Literal[
     "calibration-range",
     "calibration-from-test",
 ]
+# A warning stands out and is counted; a note says what was seen and costs next to nothing.
+Level = Literal["warning", "note"]
 WARNING_KINDS: tuple[str, ...] = get_args(WarningKind)
 
 ADVICE: dict[str, str] = {
@@ -47,14 +49,18 @@ ADVICE: dict[str, str] = {
 
 
 class Warning_(Value):
-    """One warning on a trial: its kind, what was seen, and what to try; `machine` is the id of the one where it was measured."""
+    """One warning on a trial: its kind, what was seen, what to try, and whether it is worth more than a note.
+
+    `machine` is the id of the one where it was measured.
+    """
 
     kind: WarningKind
     seen: str
     advice: str
+    level: Level = "warning"
     machine: str = ""
 
 
-def warning(kind: WarningKind, seen: str) -> Warning_:
+def warning(kind: WarningKind, seen: str, level: Level = "warning") -> Warning_:
     """Return a warning of a known kind with its advice."""
-    return Warning_(kind=kind, seen=seen, advice=ADVICE[kind])
+    return Warning_(kind=kind, seen=seen, advice=ADVICE[kind], level=level)

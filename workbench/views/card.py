@@ -153,7 +153,10 @@ def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRec
         trial.state,
         trial.baseline,
         trial.error,
-        tuple({"kind": str(w.kind), "seen": w.seen, "advice": w.advice} for w in trial.warnings),
+        tuple(
+            {"kind": str(w.kind), "seen": w.seen, "advice": w.advice, "level": str(w.level)}
+            for w in (*trial.warned, *trial.noted)
+        ),
         tuple(figures),
         tuple(_runtime(m) for m in _newest(trial)),
         settings_of(trial),

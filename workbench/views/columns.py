@@ -11,6 +11,7 @@ from workbench.recipes.grammar import measured_text
 from workbench.values.trial import Measurement, Trial
 from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
 from workbench.views.metrics import known_metric, metrics_for, places_of
+from workbench.views.quality import primary_of
 from workbench.views.runtimes import place_text
 
 _ByRuntime = dict[tuple[str, Kind], dict[int, Measurement]]
@@ -38,6 +39,11 @@ class Columns:
     def baseline(self) -> Trial | None:
         """The float baseline, or None."""
         return baseline_of(self.trials)
+
+    @cached_property
+    def primary(self) -> str | None:
+        """The figure that is charted and limited first, None without labels."""
+        return primary_of(self.trials)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from workbench.values.figure import Unit
 from workbench.values.trial import Agreement, Measurement, Trial
+from workbench.values.warning import Level
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.metric import Kind, Place
@@ -73,6 +74,7 @@ _THEN = (
 )
 _MEMORY = (Column("memory_bytes", "Memory", "bytes"), Column("peak_bytes", "Peak memory", "bytes"))
 _WARNINGS = Column("warnings", "Warnings", None)
+_NOTES = Column("notes", "Notes", None)
 
 
 def listing(trials: Sequence[Trial]) -> Listing:
@@ -91,13 +93,14 @@ def listing(trials: Sequence[Trial]) -> Listing:
 def listing_columns(trials: Sequence[Trial] | Columns) -> list[Column]:
     """Return all columns that the table of these trials can have."""
     columns = trials if isinstance(trials, Columns) else Columns(trials)
-    return [*_FIRST, *_at_places(_LATENCY, columns), *_THEN, *_at_places(_MEMORY, columns), _WARNINGS]
+    noted = [_NOTES] if any(w.level == "note" for t in columns.trials for w in t.warnings) else []
+    return [*_FIRST, *_at_places(_LATENCY, columns), *_THEN, *_at_places(_MEMORY, columns), _WARNINGS, *noted]
 
 
 def listing_lines(trials: Sequence[Trial], columns: Sequence[Column], data: Sequence[dict[str, Any]]) -> list[Line]:
     """Return the lines of some trials, of which `data` holds the rows."""
     return [
-        Line(t.id, t.recipe, t.state, t.baseline, len(t.warnings), tuple(_cell(t, row, c) for c in columns))
+        Line(t.id, t.recipe, t.state, t.baseline, len(t.warned), tuple(_cell(t, row, c) for c in columns))
         for t, row in zip(trials, data, strict=True)
     ]
 
@@ -301,20 +304,22 @@ def _apart(difference: float, unit: Unit) -> str:
 
 
 class Notice(NamedTuple):
-    """All warnings of one kind: the advice, and what was seen on which recipe."""
+    """All warnings of one kind and level: the advice, and what was seen on which recipe."""
 
     kind: str
     advice: str
     seen: tuple[tuple[str, str], ...]
+    level: Level = "warning"
 
 
 def warnings(trials: Sequence[Trial]) -> list[Notice]:
-    """Return the warnings by kind, in order of appearance."""
-    kinds: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    """Return the warnings by kind, in order of appearance, notes after all that is more than one."""
+    kinds: dict[tuple[str, Level], tuple[str, list[tuple[str, str]]]] = {}
     for trial in trials:
         for w in trial.warnings:
-            kinds.setdefault(w.kind, (w.advice, []))[1].append((trial.recipe, w.seen))
-    return [Notice(kind, advice, tuple(seen)) for kind, (advice, seen) in kinds.items()]
+            kinds.setdefault((w.kind, w.level), (w.advice, []))[1].append((trial.recipe, w.seen))
+    found = [Notice(kind, advice, tuple(seen), level) for (kind, level), (advice, seen) in kinds.items()]
+    return sorted(found, key=lambda notice: notice.level == "note")
 
 
 def facts(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from workbench.errors import unknown
@@ -176,6 +177,16 @@ def _ratio(runtime: str, kind: Kind, note: str) -> Metric:
 
 def _peak(runtime: str, kind: Kind) -> Metric:
     return _of_runtime("peak", runtime, kind, f"Peak memory on {runtime}", "bytes", lambda m: m.peak_bytes)
+
+
+def coverage(runtime: str, kind: Kind) -> Metric:
+    """Return the share of operators that a runtime took; higher is better."""
+
+    def share(m: Measurement) -> float | None:
+        return m.ops_delegated / m.ops_total if m.ops_total and m.ops_delegated is not None else None
+
+    found = _of_runtime("coverage", runtime, kind, f"Operators taken by {runtime}", "share", share)
+    return replace(found, better="high")
 
 
 def _memory(runtime: str, kind: Kind, part: str) -> Metric:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 from workbench.errors import unknown
 from workbench.values.figure import Better
-from workbench.values.settings import Constraints
+from workbench.values.limits import Limits
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
+from workbench.views.holding import fitting
 from workbench.views.metric import Metric
-
-# 0.9911 - 0.9811 is 0.010000000000000009, yet it is a drop of one point.
-_ROUNDING = 1e-9
 
 
 def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tuple[Better, Better]) -> list[int]:
@@ -40,43 +38,40 @@ def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tu
     return sorted(front, key=lambda i: (points[i][0], i))
 
 
-def best(trials: Sequence[Trial] | Columns, constraints: Constraints, runtime: str | None = None) -> Trial | None:
-    """Return the smallest `ok` trial that keeps the constraints, or None where none does.
+def best(trials: Sequence[Trial] | Columns, limits: Limits, runtime: str | None = None) -> Trial | None:
+    """Return the smallest `ok` trial that keeps the limits, or None where none does.
 
-    Equal sizes: the higher accuracy wins, then the lower latency. `latency_ms` is held against `runtime`
-    (its text form, estimates included when it has nothing else), or the first measured one. A figure
-    that is constrained but missing does not keep its constraint.
+    Equal sizes: the better primary figure wins, then the lower latency. Limits of a runtime are held against `runtime`
+    (its text form, estimates included when it has nothing else), else the limits' own, else the first measured one. A figure
+    that is limited but missing does not keep its limit.
 
     Raises WorkbenchError for a runtime on which nothing was measured.
     """
     columns = trials if isinstance(trials, Columns) else Columns(trials)
-    latency = latency_of(columns, runtime)
-    times: Sequence[float | None] = columns.values(latency) if latency else [None] * len(columns.trials)
-
-    def order(i: int) -> tuple[float, float, float]:
-        trial, time = columns.trials[i], times[i]
-        assert trial.size is not None
-        accuracy = trial.quality.accuracy if trial.quality else None
-        return trial.size.file, -(accuracy or 0.0), math.inf if time is None else time
-
-    found = min(fitting(columns, constraints, runtime), key=order, default=None)
+    found = smallest(columns, fitting(columns, limits, runtime), latency_of(columns, runtime))
     return None if found is None else columns.trials[found]
 
 
-def fitting(columns: Columns, constraints: Constraints, runtime: str | None = None) -> list[int]:
-    """Return the positions of the `ok` trials that keep the constraints, as `best` holds them."""
-    asked = (
-        (constraints.size, columns.metrics.get("size")),
-        (constraints.accuracy_drop, columns.metrics.get("accuracy_drop")),
-        (constraints.latency_ms, latency_of(columns, runtime)),
-    )
-    fit = [i for i in columns.ok if columns.trials[i].size is not None]
-    for limit, metric in asked:
-        if limit is not None:
-            values = columns.values(metric) if metric else [None] * len(columns.trials)
-            most = limit + _ROUNDING
-            fit = [i for i in fit if (v := values[i]) is not None and v <= most]
-    return fit
+def smallest(columns: Columns, fit: Sequence[int], latency: Metric | None) -> int | None:
+    """Return the position of the smallest of some trials, of equal ones the best by its primary figure, then the fastest."""
+    times: Sequence[float | None] = columns.values(latency) if latency else [None] * len(columns.trials)
+    losses = losses_of(columns)
+
+    def order(i: int) -> tuple[float, float, float]:
+        trial, time, loss = columns.trials[i], times[i], losses[i]
+        assert trial.size is not None
+        return trial.size.file, math.inf if loss is None else loss, math.inf if time is None else time
+
+    return min(fit, key=order, default=None)
+
+
+def losses_of(columns: Columns) -> list[float | None]:
+    """Return the primary figure of each trial, or its agreement where there are no labels, turned so that less is better."""
+    metric = columns.metrics.get(columns.primary or "agreement")
+    if metric is None:
+        return [None] * len(columns.trials)
+    sign = -1.0 if metric.better == "high" else 1.0
+    return [None if v is None else sign * v for v in columns.values(metric)]
 
 
 def latency_of(columns: Columns, runtime: str | None = None) -> Metric | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from workbench.values.figure import Figure
+from workbench.values.figure import Better, Figure, Unit
 from workbench.values.trial import Quality, Trial
 from workbench.views.metric import Interval, Metric
 
@@ -40,6 +40,37 @@ def metrics_of(trials: Sequence[Trial]) -> dict[str, Metric]:
     return {**{n: m for n, m in found.items() if n not in _AGREEMENT}, **_AGREEMENT}
 
 
+def primary_of(trials: Sequence[Trial]) -> str | None:
+    """Return the key of the figure that is charted and limited first, the baseline's where it has one; None without labels."""
+    ordered = sorted((t for t in trials if t.quality), key=lambda t: not t.baseline)
+    for trial in ordered:
+        if trial.quality and trial.quality.primary:
+            return trial.quality.primary.key
+    # Records from before figures had intervals.
+    return next((n for n in ("accuracy", "rmse") if any(getattr(t.quality, n) is not None for t in ordered)), None)
+
+
+def drop_of(trials: Sequence[Trial], key: str) -> Metric | None:
+    """Return what is lost of a task's figure against the baseline, in the direction that is worse for it; None where no trial has it."""
+    for trial in trials:
+        figure = trial.quality.figure(key) if trial.quality else None
+        if figure:
+            return _drop(figure)
+    old = KNOWN.get(key)
+    if old is None or key not in _FIELDS or all(old.value(t, None) is None for t in trials):
+        return None
+    unit: Unit = "points" if old.unit == "share" else old.unit
+    title = f"{old.title} {'drop' if old.better == 'high' else 'rise'} from baseline"
+    return Metric(f"{key}_drop", title, unit, "low", _loss(key, key, old.better), interval=_loss_interval(key))
+
+
+def figure_names(trials: Sequence[Trial]) -> list[str]:
+    """Return the keys of all tasks' figures that any trial has, in order of appearance."""
+    found = dict.fromkeys(f.key for t in trials if t.quality for f in t.quality.figures)
+    old = (n for n in _FIELDS if any(t.quality and getattr(t.quality, n) is not None for t in trials))
+    return list(found or dict.fromkeys(old))
+
+
 def _metric(figure: Figure) -> Metric:
     key, name = figure.key, figure.name
     title = f"{figure.title} of {figure.output}" if figure.output else figure.title
@@ -56,7 +87,7 @@ def _drop(figure: Figure) -> Metric:
         f"{title} {word} from baseline",
         unit,
         "low",
-        _loss(key, figure.name),
+        _loss(key, figure.name, figure.better),
         interval=_loss_interval(key),
     )
 
@@ -85,7 +116,7 @@ def _interval(key: str) -> Callable[[Trial], Interval | None]:
     return interval
 
 
-def _loss(key: str, name: str) -> Value:
+def _loss(key: str, name: str, better: Better = "high") -> Value:
     def loss(trial: Trial, baseline: Trial | None) -> float | None:
         if trial.quality is None or baseline is None or baseline.quality is None:
             return None
@@ -95,7 +126,7 @@ def _loss(key: str, name: str) -> Value:
         before, after = _read(baseline.quality, key, name), _read(trial.quality, key, name)
         if before is None or after is None:
             return None
-        return after - before if found and found.better == "low" else before - after
+        return after - before if better == "low" else before - after
 
     return loss
 

@@ -30,7 +30,7 @@ PER_RUNTIME = (
     "ops_total",
     "ops_delegated",
 )
-_LAST = ("warnings", "error")
+_LAST = ("warnings", "notes", "error")
 
 
 def columns(trials: Sequence[Trial]) -> list[str]:
@@ -45,7 +45,7 @@ def columns(trials: Sequence[Trial]) -> list[str]:
 def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return one flat row per trial, in the order given; what is not known is None.
 
-    Sizes are in bytes, latencies in ms, shares are fractions. `warnings` holds the kinds, parted by `; `;
+    Sizes are in bytes, latencies in ms, shares are fractions. `warnings` holds the kinds, parted by `; `, `notes` those of notes;
     `error` the reason of a failed trial and of each runtime that could not run it.
     """
     return rows_of(trials, Columns(trials))
@@ -68,7 +68,8 @@ def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
             scheme=scheme_of(trial),
             techniques=techniques_of(trial),
             accuracy_drop=drop.value(trial, baseline),
-            warnings="; ".join(w.kind for w in trial.warnings),
+            warnings="; ".join(w.kind for w in trial.warned),
+            notes="; ".join(w.kind for w in trial.noted),
             error=_errors(trial),
         )
         if trial.size:

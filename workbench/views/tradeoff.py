@@ -243,7 +243,7 @@ def _points(
                 y_interval=y_intervals[i],
                 is_baseline=trial.baseline,
                 on_front=n in on_front,
-                warnings=len(trial.warnings),
+                warnings=len(trial.warned),
                 figures=lines(i),
                 runtime=series.runtime,
             )

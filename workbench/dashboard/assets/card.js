@@ -43,7 +43,7 @@ function card(data, view) {
     h("p", { class: "wb-tags" }, h("span", { class: "wb-tag", "data-state": data.state }, data.state), data.baseline ? h("span", { class: "wb-tag" }, "baseline") : null, h("code", { title: `Trial ${data.id}` }, data.id.slice(0, 12))),
     data.error ? h("p", { class: "wb-error" }, data.error) : null,
     data.path ? actions(data, view) : null,
-    ...(data.warnings || []).map((w) => h("div", { class: "wb-warning" }, h("b", {}, `⚠ ${w.kind}`), h("p", {}, withCode(w.seen)), w.advice ? h("p", { class: "wb-advice" }, withCode(w.advice)) : null)),
+    ...(data.warnings || []).map((w) => h("div", { class: w.level === "note" ? "wb-warning wb-remark" : "wb-warning" }, h("b", {}, w.level === "note" ? `Note: ${w.kind}` : `⚠ ${w.kind}`), h("p", {}, withCode(w.seen)), w.advice ? h("p", { class: "wb-advice" }, withCode(w.advice)) : null)),
     figuresTable(data),
     runtimesList(data.runtimes || []),
     settings(data.settings),

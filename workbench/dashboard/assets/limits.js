@@ -1,12 +1,13 @@
-// ---- limits: sliders for size, accuracy drop and latency, and the sentence that names the best that keeps them
+// ---- limits: sliders for size, loss and latency, the sentence that names the smallest that keeps them, and the other picks
 
 const SLIDER_MS = 60;
 const ANSWER_MS = 1000;
 
-function makeLimits(send) {
+function makeLimits(send, select) {
   const sliders = h("div", { class: "wb-sliders" });
   const words = h("p", { class: "wb-words", "aria-live": "polite" });
-  const element = h("div", { class: "wb-limits", role: "group", "aria-label": "Limits", hidden: true }, sliders, words);
+  const picks = h("ul", { class: "wb-picks", "aria-label": "Other picks" });
+  const element = h("div", { class: "wb-limits", role: "group", "aria-label": "Limits", hidden: true }, sliders, words, picks);
   const runtime = labelledSelect("Latency on", () => push());
   const differs = changes();
   let inputs = [], data = null, sentAt = 0, waiting = false;
@@ -68,7 +69,24 @@ function makeLimits(send) {
     runtime.show((message.runtimes || []).map((name) => ({ name, label: name })), message.runtime);
     words.replaceChildren(message.best ? h("span", { class: "wb-star", "aria-hidden": "true" }, "★ ") : "", message.words || "");
     words.classList.toggle("wb-none", !message.best);
+    showPicks(message.picks || []);
     if (waiting) push();
+  }
+
+  // The smallest has the sentence above; of the others, picks of one variant share a line.
+  function showPicks(all) {
+    const names = new Map();
+    all.slice(1).forEach((pick) => names.set(pick.id, [...(names.get(pick.id) || []), pick.pick]));
+    picks.replaceChildren(
+      ...[...names].map(([id, called]) => {
+        const pick = all.find((p) => p.id === id);
+        const title = called.join(", ").replace(/^./, (c) => c.toUpperCase());
+        if (id === all[0].id) return h("li", {}, `${title}: the same variant`);
+        const kinds = [...new Set(pick.warnings.map((w) => w.kind))].join(", ");
+        const button = h("button", { type: "button", class: "wb-pick", title: pick.why, onclick: () => select([id]) }, pick.recipe);
+        return h("li", {}, `${title}: `, button, ` ${pick.text}: ${pick.cost}`, kinds ? h("span", { class: "wb-kinds" }, ` ⚠ ${kinds}`) : "");
+      })
+    );
   }
 
   return { element, show };

@@ -26,7 +26,7 @@ function makeView(model, el) {
 
   const silent = h("p", { class: "wb-waiting", role: "status" }, "Connecting to the kernel …");
   const top = makeHeader(view.send);
-  const chart = makeChart(view), limits = makeLimits(view.send), selection = makeSelection(view);
+  const chart = makeChart(view), limits = makeLimits(view.send, (ids) => select(ids)), selection = makeSelection(view);
   const parts = { table: makeTable(view), parallel: makeParallel(view), failures: makeFailures(view), environment: makeEnvironment(view) };
   const panels = {
     tradeoff: h("div", {}, chart.choices.element, limits.element, chart.element),
