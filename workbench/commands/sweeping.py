@@ -73,13 +73,13 @@ class Swept(Result):
 @click.option(
     "--allow-code",
     is_flag=True,
-    help="let the model file run code: Lambda layers, classes of its own, operators on files",
+    help="let the model file run code (Lambda layers, classes of its own, operators on files), and a --task of your own",
 )
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
 @click.option(
     "--task",
     metavar="NAME | OUTPUT=NAME,...",
-    help="what labels mean: classification, multi-label, segmentation, regression, none  [default: as labels and outputs look]",
+    help="what labels mean: classification, multi-label, segmentation, regression, detection, none, or your own path.py:function  [default: as labels and outputs look]",
 )
 @click.option(
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"

@@ -133,10 +133,13 @@ class _Builder:
     def __init__(self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec]) -> None:
         self.plan = Plan()
         self.model, self.dataset, self.grid = model, dataset, grid
+        kinds = {o: registry.tasks.get(t.name) for o, t in tasks.items()}
         self.tasks = [
-            {"output": o, "name": t.name, "options": t.options, "version": registry.tasks.get(t.name).version}
+            {"output": o, "name": t.name, "options": t.options, "reads": list(t.reads), "version": kinds[o].version}
             for o, t in tasks.items()
         ]
+        packed = {o: k.pack(k.params.model_validate(tasks[o].options)) for o, k in kinds.items()}
+        self.packed = {o: content for o, content in packed.items() if content is not None}
         self.source = {"model": model.sha256, "kind": model.kind}
 
     def add(self, recipe: Recipe) -> None:
@@ -156,7 +159,9 @@ class _Builder:
         if not is_baseline:
             parents["baseline"] = self.plan.ends[self.plan.baseline]
         self.plan.recipes[recipe.id] = recipe
-        self.plan.ends[recipe.id] = self.plan.add("evaluate", f"evaluate {text}", identity, {}, parents)
+        self.plan.ends[recipe.id] = self.plan.add(
+            "evaluate", f"evaluate {text}", identity, {"packed": self.packed} if self.packed else {}, parents
+        )
 
     def finish(self, recipe: Recipe) -> str:
         step, before = recipe.steps[-1], recipe.prefix

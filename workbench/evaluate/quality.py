@@ -47,10 +47,13 @@ def quality(
     figures: list[Figure] = []
     for number, (name, spec) in enumerate(labelled.items()):
         task = registry.tasks.get(spec.name)
-        params, mine = task.params.model_validate(spec.options), outputs[places[name]]
-        theirs = baseline[other[places[name]]]
-        scores = task.scores(params, mine, y[name])
-        before = None if theirs is mine else task.scores(params, theirs, y[name])
+        params, reads = task.params.model_validate(spec.options), spec.reads or (name,)
+        if lacking := [n for n in reads if n not in places]:
+            raise StageFailed(f"the file has no output {lacking[0]!r}, which task `{spec.name}` reads")
+        mine = {n: outputs[places[n]] for n in reads}
+        theirs = {n: baseline[other[places[n]]] for n in reads}
+        scores = task.judge(params, mine, y[name])
+        before = None if baseline is outputs else task.judge(params, theirs, y[name])
         figures += intervals.figures(scores, before, name if number else "")
     first = next(iter(labelled), next(iter(tasks), None))
     shown = per_output[places[first]] if first in places else next(iter(per_output.values()), {})
