@@ -33,7 +33,7 @@ def random_truth(draw: np.random.Generator, images: int, crowds: bool = False) -
         low = draw.random((count, 2)) * 0.6
         boxes = [low, low + 0.1 + draw.random((count, 2)) * 0.3, draw.integers(0, 3, (count, 1))]
         if crowds:
-            boxes.append(draw.random((count, 1)) < 0.2)
+            boxes.append((draw.random((count, 1)) < 0.2).astype("f8"))
         found.append(np.concatenate(boxes, axis=1).astype("f8"))
     return found
 
@@ -151,7 +151,7 @@ def test_figures_of_images_drawn_again_are_those_of_pycocotools_on_them() -> Non
     found = random_found(draw, truth, 0.03)
     scores = Detection().judge(xyxy(), {"o": one_output(found)}, padded(truth))
     draws = intervals.redraws(25)
-    again = np.stack([s.of(draws) for s in scores], axis=1)  # type: ignore[union-attr]  # all are drawn again
+    again = np.stack([s.of(draws) for s in scores], axis=1)
     for n in range(0, len(draws), 20):
         # In the order of images, as copies of one image lie together where weights count them.
         chosen = np.sort(draws[n])
@@ -160,28 +160,29 @@ def test_figures_of_images_drawn_again_are_those_of_pycocotools_on_them() -> Non
 
 
 def test_intervals_hold_the_truth_and_changes_are_paired() -> None:
-    """Of small test sets drawn from a large one, nearly all have an interval with the large one's figure in it."""
+    """Of small test sets drawn from a large one, most have intervals with the large one's figures in them; AP of 60 images is biased."""
     draw = np.random.default_rng(5)
     truth = random_truth(draw, 1500)
     found = random_found(draw, truth, 0.025)
     worse = [d._replace(boxes=d.boxes + 0.01) for d in found]
-    value, lower = (directly(truth, f)[1] for f in (found, worse))
-    inside, changes, narrower, runs = 0, 0, 0, 30
-    for _ in range(runs):
+    value, lower = (directly(truth, f) for f in (found, worse))
+    inside, changes, narrower = [], [], []
+    for _ in range(20):
         some = draw.choice(len(truth), 60, replace=False)
         y = padded([truth[i] for i in some])
         outputs = [{"o": one_output([f[i] for i in some])} for f in (worse, found)]
         mine, base = (Detection().judge(xyxy(), o, y) for o in outputs)
-        figure = intervals.figures(mine, base)[1]
-        assert figure.change is not None
-        assert figure.low <= figure.value <= figure.high
-        assert figure.change.value == pytest.approx(figure.value - base[1].value)
-        inside += figure.low <= lower <= figure.high
-        changes += figure.change.low <= lower - value <= figure.change.high
-        narrower += figure.change.high - figure.change.low < figure.high - figure.low
-    assert inside >= 0.8 * runs
-    assert changes >= 0.8 * runs
-    assert narrower >= 0.9 * runs
+        for n, figure in enumerate(intervals.figures(mine, base)):
+            change = figure.change
+            assert change is not None
+            assert figure.low <= figure.value <= figure.high
+            assert change.value == pytest.approx(figure.value - base[n].value)
+            inside.append(figure.low <= lower[n] <= figure.high)
+            changes.append(change.low <= lower[n] - value[n] <= change.high)
+            narrower.append(change.high - change.low < figure.high - figure.low)
+    assert np.mean(inside) >= 0.75
+    assert np.mean(changes) >= 0.85
+    assert np.mean(narrower) >= 0.9
 
 
 def test_other_columns_and_units_say_the_same() -> None:
@@ -240,7 +241,7 @@ def test_the_four_outputs_are_found_by_name_shape_and_order() -> None:
         roles(DetectionParams(), {"x": (10, 6)})
     with pytest.raises(WorkbenchError, match="not the four"):
         roles(DetectionParams(), {**shapes, "kind": (7,)})
-    with pytest.raises(WorkbenchError, match="unknown output 'ss'. Did you mean 's'"):
+    with pytest.raises(WorkbenchError, match=r"unknown output 'ss'\. Did you mean 's'"):
         roles(DetectionParams(scores="ss"), scrambled)
 
 

@@ -5,6 +5,7 @@ What is carried goes with the work to the workers and is never written into or r
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -22,6 +23,7 @@ from workbench.files import kind_of, read_regular
 
 Function = Callable[..., Any]
 MOST_SOURCE = 4 << 20
+MOST_MODULES = 500
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 
 
@@ -124,27 +126,52 @@ def _from_source(path: Path, module: str, package: str, name: str, place: str) -
     if not callable(function):
         what = "not there" if function is None else "no function"
         raise WorkbenchError(f"task {shown(place)}: {name} is {what} in {shown(str(path))}.")
-    around = vars(sys.modules[function.__module__]).values() if function.__module__ in sys.modules else ()
-    used = sorted({h for value in around if (h := _file_sha256(value)) and h != hashlib.sha256(text).hexdigest()})
+    files: dict[str, bytes] = {}
+    _imported(text, package, files)
+    used = sorted(f"{n} {hashlib.sha256(content).hexdigest()}" for n, content in files.items())
     digest = hashlib.sha256("\0".join([module, name, *used]).encode() + text).hexdigest()
     return _keep(Own(name, digest, function, pickle.dumps(source)))
 
 
-def _file_sha256(value: Any) -> str:
-    """Return the hash of the file of a module, or of what a module defines, where that is the user's own; nothing else."""
-    module = value if isinstance(value, types.ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
-    file = _own_file(module)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+def _imported(text: bytes, package: str, found: dict[str, bytes]) -> None:
+    """Add the user's own modules that a module imports, and those that they import, by name; nothing of them runs but packages."""
+    for name in _import_names(text, package):
+        try:
+            spec = None if name in found else importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):  # a name in a module, or a module that is not there
+            continue
+        if spec and (file := _own_file(name, spec.origin)) and len(found) < MOST_MODULES:
+            found[name] = read_regular(file, "module", MOST_SOURCE)
+            inner = name if spec.submodule_search_locations else name.rpartition(".")[0]
+            _imported(found[name], inner, found)
 
 
-def _own_file(module: Any) -> Path | None:
+def _import_names(text: bytes, package: str) -> Iterator[str]:
+    """Yield what may be modules among what a module's text imports."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _own_file(name: str, file: str | None) -> Path | None:
     """Return the source of a module that no worker can be expected to have: not Python's, not installed, not Workbench's."""
-    file = getattr(module, "__file__", None)
-    if not file or module.__name__.partition(".")[0] in ("workbench", "__main__"):
+    if not file or name.partition(".")[0] in ("workbench", "__main__"):
         return None
     path = Path(file)
     installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(_STANDARD)
     return None if installed or path.suffix != ".py" or not path.is_file() else path
+
+
+def _own_module(module: Any) -> Path | None:
+    return _own_file(module.__name__, getattr(module, "__file__", None)) if module is not None else None
 
 
 def from_callable(function: Function) -> Own:
@@ -176,7 +203,7 @@ def _by_value(function: Any) -> Iterator[None]:
     names = {getattr(part, "__module__", None) or "" for part in made_of} - set(
         cloudpickle.list_registry_pickle_by_value()
     )
-    modules = [m for n in names if (m := sys.modules.get(n)) and _own_file(m)]
+    modules = [m for n in names if _own_module(m := sys.modules.get(n))]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -197,12 +224,15 @@ def _fingerprint(value: Any, seen: tuple[int, ...] = ()) -> bytes:
         return b"again"
     inner = (*seen, id(value))
     if isinstance(value, types.ModuleType):
-        return f"module {value.__name__} {getattr(value, '__version__', '')} {_file_sha256(value)}".encode()
+        file = _own_module(value)
+        return f"module {value.__name__} {getattr(value, '__version__', '')} ".encode() + (
+            file.read_bytes() if file else b""
+        )
     if isinstance(value, types.CodeType):
         consts = b"".join(_fingerprint(c, inner) for c in value.co_consts)
         return b"code" + value.co_code + repr((value.co_names, value.co_varnames, value.co_argcount)).encode() + consts
     if isinstance(value, types.FunctionType):
-        if value.__module__ not in (None, "__main__") and not _own_file(sys.modules.get(value.__module__)):
+        if value.__module__ not in (None, "__main__") and not _own_module(sys.modules.get(value.__module__)):
             return f"{value.__module__}.{value.__qualname__}".encode()
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         names = sorted(_names(value.__code__) & set(value.__globals__))
