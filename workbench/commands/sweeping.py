@@ -54,7 +54,7 @@ class Swept(Result):
     "--data",
     required=True,
     metavar="DATA",
-    help="digits, a .npz file, a .csv file (FILE.csv?label=class), or a folder of class subfolders of images (FOLDER?size=96x96&scale=-1..1)",
+    help="digits, a .npz file, a .csv file (FILE.csv?label=class), or a folder of class subfolders of images, or of images with COCO's annotations.json (FOLDER?size=96x96&scale=-1..1)",
 )
 @click.option(
     "--grid", "grid_file", metavar="FILE", help="YAML file with the lists to try; instead of the technique flags"
@@ -122,7 +122,7 @@ def sweep(
         cluster_security=security,
         allow_code=allow_code,
         retry_failed=retry_failed,
-        task=task,
+        task=host.task(task) if task else None,
     )
     return swept(found, time.monotonic() - begin, profile)
 
