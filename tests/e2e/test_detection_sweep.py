@@ -164,6 +164,67 @@ def test_four_outputs_are_known_without_being_told(
     assert maps(study) == pytest.approx(maps(single), abs=1e-3)
 
 
+OPERATOR = {"max_detections": 10, "max_classes_per_detection": 1, "num_classes": 1}
+SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
+THRESHOLDS = {"nms_score_threshold": 0.1, "nms_iou_threshold": 0.5}
+
+
+def with_operator() -> bytes:
+    """A float `.tflite` of 16 anchors that says a box where a cell is bright, ending in TFLite_Detection_PostProcess."""
+    import tensorflow as tf
+
+    whole = "".join(f' attr {{ key: "{k}" value {{ i: {v} }} }}' for k, v in OPERATOR.items())
+    real = "".join(f' attr {{ key: "{k}" value {{ f: {v} }} }}' for k, v in {**SCALES, **THRESHOLDS}.items())
+    plain_nms = ' attr { key: "use_regular_nms" value { b: false } }'
+    middle = (np.stack(np.meshgrid(np.arange(4), np.arange(4), indexing="ij"), axis=-1).reshape(-1, 2) + 0.5) / 4
+    anchors = np.concatenate([middle, np.full((16, 2), 0.25)], axis=1).astype("f4")
+
+    @tf.function(experimental_implements=f'name: "TFLite_Detection_PostProcess"{whole}{real}{plain_nms}')  # type: ignore[untyped-decorator]  # tensorflow has no types
+    def post(boxes: Any, scores: Any, anchors: Any) -> Any:
+        return tf.zeros([1, 10, 4]), tf.zeros([1, 10]), tf.zeros([1, 10]), tf.zeros([1])
+
+    class Cells(tf.Module):  # type: ignore[misc]  # as above
+        @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 1), tf.float32)])  # type: ignore[untyped-decorator]  # as above
+        def detect(self, image: Any) -> Any:
+            cell = tf.reshape(tf.nn.avg_pool2d(image, 4, 4, "VALID"), [1, 16, 1])
+            scores = tf.concat([tf.zeros_like(cell), tf.sigmoid((cell - 0.4) * 20)], axis=-1)
+            return post(tf.zeros([1, 16, 4]) + 0 * cell, scores, tf.constant(anchors))
+
+    module = Cells()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.detect.get_concrete_function()], module)
+    converter.allow_custom_ops = True
+    return bytes(converter.convert())
+
+
+def test_the_operator_of_object_detection_models(engine: workbench.Engine, tmp_path: Path) -> None:
+    """Behind the count it leaves what was in memory, infinities too."""
+    (tmp_path / "cells.tflite").write_bytes(with_operator())
+    draw = np.random.default_rng(0)
+    x, boxes = 0.05 * draw.random((60, 16, 16, 1)).astype("f4"), []
+    for picture in x:
+        rows = []
+        for row, column in (divmod(int(k), 4) for k in draw.choice(16, draw.integers(1, 4), replace=False)):
+            picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 0.35 + 0.4 * draw.random()
+            rows.append(
+                [column / 4, row / 4, (column + 1) / 4, (row + 1) / 4, 0] + np.append(draw.normal(size=4), 0) / 50
+            )
+        boxes.append(np.array(rows))
+    grid = {"recipes": ["float32", "float16", "dynamic"], "measure": {"skip": True}}
+    study = workbench.sweep(
+        tmp_path / "cells.tflite", {"x_test": x, "y_test": boxes}, grid, store=tmp_path / "store", engine=engine
+    )
+    assert {t.state for t in study.trials} == {"ok"}, [t.error for t in study.trials]
+    for trial in study.trials:
+        assert trial.quality is not None
+        assert trial.artifact is not None
+        assert trial.quality.task == "detection"
+        found = read(DetectionParams(), plain(trial.artifact.path, x))
+        expected = directly(boxes, found)
+        assert [f.value for f in trial.quality.figures] == pytest.approx(list(expected), abs=1e-3)
+        assert 0.3 < expected[0] < 0.9
+        assert trial.quality.cosine == pytest.approx(1, abs=1e-3)
+
+
 def test_a_detector_is_trained_towards_what_it_says(
     made: tuple[Path, Path], engine: workbench.Engine, tmp_path: Path
 ) -> None:

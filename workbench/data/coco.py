@@ -33,8 +33,11 @@ class Annotated(NamedTuple):
 
 
 def is_annotated(path: Path) -> bool:
-    """Whether a folder of images has annotations."""
-    return any(_file(path / part) for part in ("", "train", *TEST))
+    """Whether a folder of images has annotations; what cannot be read is left to the reader of folders, which says why."""
+    try:
+        return any(_file(path / part) for part in ("", "train", *TEST))
+    except WorkbenchError:
+        return False
 
 
 def read_annotated_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:

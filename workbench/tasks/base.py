@@ -49,6 +49,10 @@ class BaseTask(ABC, Generic[P]):
         """Return why labels that look so cannot be of this task for the outputs that it reads, or None."""
         return None
 
+    def clear(self, params: P, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the outputs that it reads without what in them says nothing, such as memory that an operator left as it was."""
+        return outputs
+
     @abstractmethod
     def judge(self, params: P, outputs: Mapping[str, Array], y: Array) -> Sequence[AnyScore]:
         """Return the figures of the outputs that it reads, `{name: (n, *shape)}`, against labels `(n, ...)`, the primary one first.

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.errors import StageFailed
 from workbench.tasks import average_precision as ap
 from workbench.tasks.base import Array, BaseTask, Shape
-from workbench.tasks.detection_outputs import DetectionParams, columns_text, read, roles
+from workbench.tasks.detection_outputs import DetectionParams, cleared, columns_text, read, roles
 from workbench.tasks.scores import AnyScore, Redrawn
 from workbench.values.boxes import there
 from workbench.values.labels import LabelInfo
@@ -46,6 +46,10 @@ class Detection(BaseTask[DetectionParams]):
         if params.format != "tflite" and len(shape) != 2:
             return f"the output has the shape {shape}, not (boxes, {columns_text(params)}) of format {params.format!r}"
         return None
+
+    def clear(self, params: DetectionParams, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return zeros behind the count of detections, where the operator leaves what was in memory."""
+        return cleared(params, outputs) if params.format == "tflite" else outputs
 
     def judge(self, params: DetectionParams, outputs: Mapping[str, Array], y: Array) -> Sequence[AnyScore]:
         """Return AP averaged over overlaps .5 to .95 and classes, and AP at overlaps of .5 and .75."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -70,7 +71,8 @@ def roles(params: DetectionParams, outputs: Mapping[str, Shape]) -> tuple[str, s
 
     boxes = one("boxes", {n: s for n, s in left.items() if len(s) == 2 and s[1] == 4})
     count = one("count", {n: s for n, s in left.items() if s in ((), (1,))})
-    lists = {n: s for n, s in left.items() if len(s) == 1}
+    # Files have outputs in any order; their numbers are the operator's.
+    lists = {n: left[n] for n in sorted(left, key=_numbered) if len(left[n]) == 1}
     for role, word in (("classes", "class"), ("scores", "score")):
         told = [n for n in lists if word in n.lower()]
         if role not in named and len(told) == 1:
@@ -83,6 +85,11 @@ def roles(params: DetectionParams, outputs: Mapping[str, Shape]) -> tuple[str, s
             named[role] = next(iter(lists))
             lists.pop(named[role])
     return boxes, named["classes"], named["scores"], count
+
+
+def _numbered(name: str) -> tuple[tuple[str, int], ...]:
+    """Return what sorts names by the numbers in them: `output_2` before `output_10`."""
+    return tuple((text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d{0,18})", name))
 
 
 def _no_roles(outputs: Mapping[str, Shape]) -> WorkbenchError:
@@ -108,19 +115,40 @@ def read(params: DetectionParams, outputs: Mapping[str, Array]) -> list[Detectio
     return [_kept(params, d._replace(boxes=d.boxes / unit)) for d in found]
 
 
-def _four(params: DetectionParams, outputs: Mapping[str, Array]) -> list[Detections]:
-    boxes, classes, scores, count = (
-        outputs[name].astype(np.float64) for name in roles(params, {n: v.shape[1:] for n, v in outputs.items()})
-    )
-    if not (np.abs(classes - np.round(classes)) < 0.01).all() and (np.abs(scores - np.round(scores)) < 0.01).all():
-        raise StageFailed(
-            "the output taken for scores holds whole numbers, that taken for classes does not. Name them, --task 'detection[classes=NAME,scores=NAME]'."
-        )
-    found = []
-    for box, kind, score, many in zip(boxes, classes, scores, count.reshape(len(boxes)), strict=True):
-        some = slice(0, min(len(box), max(0, round(many))))
-        found.append(Detections(box[some][:, [1, 0, 3, 2]], score[some], np.round(kind[some]).astype(np.int64)))
+def cleared(params: DetectionParams, outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the four outputs with zeros behind the count of each image."""
+    boxes, classes, scores, count = roles(params, {n: v.shape[1:] for n, v in outputs.items()})
+    found = dict(outputs)
+    many = np.nan_to_num(outputs[count].reshape(-1, 1))
+    for name in (boxes, classes, scores):
+        values = outputs[name]
+        real = np.arange(values.shape[1]) < np.round(many)
+        found[name] = np.where(real.reshape(*real.shape, *(1,) * (values.ndim - 2)), values, 0)
     return found
+
+
+def _four(params: DetectionParams, outputs: Mapping[str, Array]) -> list[Detections]:
+    found = cleared(params, outputs)
+    boxes, classes, scores, _ = (
+        found[name].astype(np.float64) for name in roles(params, {n: v.shape[1:] for n, v in outputs.items()})
+    )
+    if not _whole(classes) and _whole(scores):
+        # Exporters number outputs as they like; what is no whole number is no class.
+        if params.classes or params.scores:
+            raise StageFailed(
+                "the output taken for scores holds whole numbers, that taken for classes does not. Name them the other way round: "
+                "--task 'detection[classes=NAME,scores=NAME]'."
+            )
+        classes, scores = scores, classes
+    # Behind the count scores are zero, which are left out.
+    return [
+        Detections(b[:, [1, 0, 3, 2]], s, np.round(k).astype(np.int64))
+        for b, s, k in zip(boxes, scores, classes, strict=True)
+    ]
+
+
+def _whole(values: Array) -> bool:
+    return bool((np.abs(values - np.round(values)) < 0.01).all())
 
 
 def _columns(params: DetectionParams, output: Array) -> list[Detections]:
