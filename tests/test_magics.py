@@ -250,6 +250,15 @@ def test_reading_verbs_are_about_the_last_study(ready: Shell) -> None:
     assert Path("bundle/model.tflite").is_file()
 
 
+def test_a_function_of_the_notebook_is_a_task(ready: Shell) -> None:
+    ready.run("limit = 2\ndef few(outputs, y):\n    return {'few': y < limit}")
+    study = ready.run("%%wb sweep --study own --task few\nquantize: [float32]\nmeasure: {skip: true}\n").result()
+    for trial in study.trials:
+        assert trial.quality is not None, trial.error
+        (figure,) = trial.quality.figures
+        assert figure.value == np.mean(np.arange(100) % 6 < 2)
+
+
 def test_a_sweep_returns_while_it_runs_and_cancel_keeps_what_is_finished_and_the_next_waits_its_turn(
     ready: Shell,
 ) -> None:

@@ -51,7 +51,8 @@ def sweep(
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
     YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`, `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
-    sweep. What labels mean follows from labels and outputs, unless `task` says it: `regression`, or a dict by output.
+    sweep. What labels mean follows from labels and outputs, unless `task` says it: `regression`, a function of outputs and labels
+    that returns figures by name, or a dict by output.
     `cluster_address` is a dask scheduler to use instead of local workers, `cluster_security` the certificates for it:
     `{"ca": FILE, "cert": FILE, "key": FILE}` or a `distributed.Security`. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.

@@ -17,7 +17,7 @@ from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
     from workbench.runtimes.base import Backend
-    from workbench.tasks.base import Task
+    from workbench.tasks.base import BaseTask
     from workbench.techniques.base import Technique
 
 T = TypeVar("T")
@@ -51,6 +51,8 @@ BUILTIN_TASKS = {
     "multi-label": "workbench.tasks.multilabel:MultiLabel",
     "segmentation": "workbench.tasks.segmentation:Segmentation",
     "regression": "workbench.tasks.regression:Regression",
+    "detection": "workbench.tasks.detection:Detection",
+    "function": "workbench.tasks.function:Function",
     "none": "workbench.tasks.none:Nothing",
 }
 
@@ -142,4 +144,4 @@ techniques: Registry[Technique[Any]] = Registry(
 runtimes: Registry[Backend[Any]] = Registry(
     "runtime", "workbench.runtimes", "workbench.runtimes.base:Backend", BUILTIN_RUNTIMES
 )
-tasks: Registry[Task[Any]] = Registry("task", "workbench.tasks", "workbench.tasks.base:Task", BUILTIN_TASKS)
+tasks: Registry[BaseTask[Any]] = Registry("task", "workbench.tasks", "workbench.tasks.base:BaseTask", BUILTIN_TASKS)

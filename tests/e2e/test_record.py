@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +48,7 @@ class Swept(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Sweep five times: as it is, with more epochs, more samples, another version of a tool, and on another machine."""
     store = tmp_path_factory.mktemp("record") / "store"
     first = sweep(store).trials
@@ -190,7 +189,8 @@ def test_threads_are_part_of_what_is_trained_and_of_nothing_else(swept: Swept) -
     }
     for recipe in ("float32", "int8"):
         assert after[recipe].id == before[recipe].id
-        assert after[recipe].artifact is not None
-        assert before[recipe].artifact is not None
-        assert after[recipe].artifact.sha256 == before[recipe].artifact.sha256
+        made, was = after[recipe].artifact, before[recipe].artifact
+        assert made is not None
+        assert was is not None
+        assert made.sha256 == was.sha256
     assert after[PRUNED].id != before[PRUNED].id

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
+from judging import plain
 from sklearn import metrics
 
 import workbench
@@ -25,24 +25,6 @@ GRID = {"recipes": ["float32", "int8", "prune:0.5+float32"], "train": {"epochs":
 def engine() -> Iterator[workbench.Engine]:
     with workbench.Engine(jobs=1) as running:
         yield running
-
-
-def plain(path: str, x: Array) -> dict[str, Array]:
-    """What a file gives for each sample, one at a time, as real numbers by the signature's names."""
-    interpreter = Interpreter(model_path=path)
-    run = interpreter.get_signature_runner("serving_default")
-    (given,) = run.get_input_details().items()
-    ends = run.get_output_details()
-    scale, zero = given[1]["quantization"]
-    found: dict[str, list[Array]] = {n: [] for n in ends}
-    for sample in x:
-        value = sample[None]
-        if scale:
-            value = np.clip(np.round(value / scale) + zero, -128, 127).astype(np.int8)
-        for name, out in run(**{given[0]: value}).items():
-            s, z = ends[name]["quantization"]
-            found[name].append((out.astype(np.float32) - z) * s if s else out)
-    return {n: np.concatenate(v) for n, v in found.items()}
 
 
 def fitted(model: Any, x: Array, y: Any, loss: Any, epochs: int = 12) -> Any:

@@ -27,6 +27,10 @@ class Host(ABC):
         """Return what a text stands for as model, data or grid: itself, or the variable of that name."""
         return text
 
+    def task(self, text: str) -> Any:
+        """Return what a text stands for as task: itself, or the function of that name."""
+        return text
+
     def study(self, name: str, store: str | None) -> Study:
         """Return a stored study; raises WorkbenchError with the nearest names."""
         return api.open_study(name, store)

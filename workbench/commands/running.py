@@ -154,11 +154,12 @@ def compare(
 @click.command()
 @flags.format_option
 def doctor(form: str) -> Parts:
-    """List techniques and runtimes, and what is missing and how to get it."""
+    """List techniques, tasks and runtimes, and what is missing and how to get it."""
     from workbench.measure.environment import environment
 
     found = []
-    for what, names in (("technique", registry.techniques), ("runtime", registry.runtimes)):
+    kinds = (("technique", registry.techniques), ("task", registry.tasks), ("runtime", registry.runtimes))
+    for what, names in kinds:
         broken = names.broken()
         for name, thing in names.all().items():
             missing = thing.available()

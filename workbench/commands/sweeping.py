@@ -54,7 +54,7 @@ class Swept(Result):
     "--data",
     required=True,
     metavar="DATA",
-    help="digits, a .npz file, a .csv file (FILE.csv?label=class), or a folder of class subfolders of images (FOLDER?size=96x96&scale=-1..1)",
+    help="digits, a .npz file, a .csv file (FILE.csv?label=class), or a folder of class subfolders of images, or of images with COCO's annotations.json (FOLDER?size=96x96&scale=-1..1)",
 )
 @click.option(
     "--grid", "grid_file", metavar="FILE", help="YAML file with the lists to try; instead of the technique flags"
@@ -73,13 +73,13 @@ class Swept(Result):
 @click.option(
     "--allow-code",
     is_flag=True,
-    help="let the model file run code: Lambda layers, classes of its own, operators on files",
+    help="let the model file run code (Lambda layers, classes of its own, operators on files), and a --task of your own",
 )
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
 @click.option(
     "--task",
     metavar="NAME | OUTPUT=NAME,...",
-    help="what labels mean: classification, multi-label, segmentation, regression, none  [default: as labels and outputs look]",
+    help="what labels mean: classification, multi-label, segmentation, regression, detection, none, or your own path.py:function  [default: as labels and outputs look]",
 )
 @click.option(
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"
@@ -122,7 +122,7 @@ def sweep(
         cluster_security=security,
         allow_code=allow_code,
         retry_failed=retry_failed,
-        task=task,
+        task=host.task(task) if task else None,
     )
     return swept(found, time.monotonic() - begin, profile)
 

@@ -15,15 +15,19 @@ def trials_table(study: str, trials: Sequence[Trial]) -> Table:
     """Return trials with size, quality and latency; latency as median with half-width, and ratio to the baseline."""
     task = next((t.quality.task for t in trials if t.quality), "none")
     places = places_of(trials)
-    rows = [trial_row(t, places, task) for t in trials]
+    first = next((t.quality.primary.key for t in trials if t.quality and t.quality.primary), None)
+    rows = [trial_row(t, places, task, first) for t in trials]
     if any(t.noted for t in trials):
         # How many: their words, which hardly matter, are on the card and in the report.
         rows = [{**row, "notes": len(t.noted) or ""} for row, t in zip(rows, trials, strict=True)]
     return Table(rows, f"Study {study}", "no trials yet")
 
 
-def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:
-    """Return a trial as cells for people; times of each place stand apart, under a header that says what they are."""
+def trial_row(trial: Trial, places: Sequence[Place], task: str, first: str | None = None) -> Row:
+    """Return a trial as cells for people; times of each place stand apart, under a header that says what they are.
+
+    `first` names the figure that is shown of tasks other than classification and regression.
+    """
     size, quality, census = trial.size, trial.quality, trial.census
     row: Row = {
         "id": trial.id,
@@ -36,6 +40,9 @@ def trial_row(trial: Trial, places: Sequence[Place], task: str) -> Row:
         row["RMSE"] = quality.rmse if quality else None
     elif task == "classification":
         row["accuracy"] = _percent(quality.accuracy if quality else None)
+    elif first is not None:
+        figure = quality.figure(first) if quality else None
+        row[first] = figure and (_percent(figure.value) if figure.unit == "share" else figure.value)
     row["agree"] = _percent(quality.agreement if quality else None)
     row["zeros"] = _percent(census.sparsity if census else None)
     for place in places:

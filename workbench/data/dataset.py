@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.errors import WorkbenchError, shown
+from workbench.values.boxes import WIDTHS, padded
 from workbench.values.labels import LabelInfo, label_info, together
 
 Array = np.ndarray[Any, Any]
@@ -117,7 +118,8 @@ def from_arrays(
 ) -> Dataset:
     """Return a dataset of arrays: `x_train y_train x_test y_test` (`x_calibration` optional), or `x y`, which is split 3 to 1.
 
-    Labels of several outputs are a dict by output name. `said` is what the user said that labels are.
+    Labels of several outputs are a dict by output name; boxes are a list of arrays `(k, 5)`, k differing, or an array filled up with -1. `said` is
+    what the user said that labels are.
 
     Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
     """
@@ -191,6 +193,8 @@ def _labels(y: Array) -> Array:
 def _checked(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _checked(f"{key}[{k}]", v) for k, v in value.items()}
+    if key.startswith("y"):
+        value = _filled(key, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -204,3 +208,26 @@ def _checked(key: str, value: Any) -> Any:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise WorkbenchError(f"array {shown(key)} holds values that are not finite (NaN or infinity)")
     return array
+
+
+def _filled(key: str, value: Any) -> Any:
+    """Return boxes given sample by sample as one array filled up with -1, anything else as it is.
+
+    Raises WorkbenchError for boxes that are no rows of x1 y1 x2 y2 class.
+    """
+    objects = isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
+    if not objects and (not isinstance(value, (list, tuple)) or not len(value) or np.isscalar(value[0])):
+        return value
+    try:
+        each = [np.asarray(v) for v in value]
+    except ValueError:
+        return value
+    if not any(v.ndim == 2 for v in each) or len({v.shape for v in each}) == 1:
+        return value
+    for n, v in enumerate(each):
+        if v.size and (v.ndim != 2 or v.shape[1] not in WIDTHS or v.dtype.kind not in "iuf"):
+            raise WorkbenchError(
+                f"array {shown(key)}: labels of sample {n} are of shape {v.shape} and type {v.dtype}, not rows of numbers x1 y1 x2 y2 class. "
+                "Samples with different numbers of rows are boxes; an image without any has no rows."
+            )
+    return padded(each)

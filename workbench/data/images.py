@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.data.dataset import Dataset, Split, check_class_names, name_of
+from workbench.data.dataset import Array, Dataset, Split, check_class_names, name_of
 from workbench.data.pictures import FORMATS, MOST_PIXELS, Notes, read_picture
 from workbench.data.room import check_room
 from workbench.errors import WorkbenchError, shown
@@ -36,6 +36,9 @@ class ImageParams(Params):
     test: float = Field(
         0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders"
     )
+    category: Literal["order", "id"] = Field(
+        "order", description="number of a class of COCO annotations: its place by id, from 0, or its id itself"
+    )
 
 
 def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
@@ -48,7 +51,7 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
     train_folder = path / "train" if "train" in parts else None
     base = train_folder or test_folder or path
     classes = _classes(path, base, test_folder)
-    height, width, channels = _target(path, params, input_shape)
+    height, width, channels = target_size(path, params, input_shape)
     left: Counter[str] = Counter()
     if test_folder is not None:
         train_files = _files(train_folder, classes, left) if train_folder else []
@@ -61,17 +64,30 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
             k: [whole[i] for i in np.sort(part)] for k, part in {"test": order[:cut], "train": order[cut:]}.items()
         }
     total = sum(map(len, files.values()))
+    check_images(total, height, width, channels)
+    notes = Notes()
+    test, train = (
+        Split(
+            read_images([f for f, _ in files[part]], (height, width), channels, params, notes),
+            np.array([label for _, label in files[part]], dtype=np.int64),
+        )
+        if files[part]
+        else None
+        for part in ("test", "train")
+    )
+    assert test is not None  # each of the ways above has a picture
+    told = (*_class_notes(classes, files), *_left_out(left), *notes.sentences(total))
+    return Dataset(
+        name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
+    )
+
+
+def check_images(total: int, height: int, width: int, channels: int) -> None:
+    """Raise WorkbenchError where so many images do not fit into memory."""
     # As many again while one image is decoded.
     needed = (total + 2) * height * width * channels * 4
     check_room(
         needed, f"{total:,} images of {height} x {width} x {channels} numbers", "Give a smaller ?size= or fewer images."
-    )
-    notes = Notes()
-    test = _read(files["test"], (height, width), channels, params, notes)
-    train = _read(files["train"], (height, width), channels, params, notes) if files["train"] else None
-    told = (*_class_notes(classes, files), *_left_out(left), *notes.sentences(total))
-    return Dataset(
-        name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
     )
 
 
@@ -125,7 +141,8 @@ def _class_notes(classes: list[str], files: dict[str, list[tuple[Path, int]]]) -
     return tuple(found)
 
 
-def _target(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
+def target_size(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
+    """Return height, width and channels of the images as arrays: as asked for, else as the model takes them."""
     shape = input_shape if input_shape is not None and len(input_shape) == 4 else None
     if params.size:
         # A number too long to be made one is too large in any case.
@@ -170,12 +187,11 @@ def _files(folder: Path, classes: list[str], left: Counter[str]) -> list[tuple[P
     return found
 
 
-def _read(
-    files: list[tuple[Path, int]], size: tuple[int, int], channels: int, params: ImageParams, notes: Notes
-) -> Split:
+def read_images(files: list[Path], size: tuple[int, int], channels: int, params: ImageParams, notes: Notes) -> Array:
+    """Return images as an array `(n, height, width, channels)` of float32 in the range that was asked for."""
     low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[params.scale]
     images = np.empty((len(files), *size, channels), dtype=np.float32)
-    for i, (file, _) in enumerate(files):
+    for i, file in enumerate(files):
         pixels = read_picture(file, size, channels, notes).astype(np.float32)
         images[i] = pixels / np.float32(255) * np.float32(high - low) + np.float32(low)
-    return Split(images, np.array([label for _, label in files], dtype=np.int64))
+    return images

@@ -1,4 +1,4 @@
-"""Datasets by name or path: `digits`, `.npz`, `.csv`, a folder of class subfolders of images."""
+"""Datasets by name or path: `digits`, `.npz`, `.csv`, a folder of class subfolders of images, or of images with annotations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from workbench.data.coco import is_annotated, read_annotated_folder
 from workbench.data.dataset import Dataset, from_arrays, name_of
 from workbench.data.images import ImageParams, read_image_folder
 from workbench.data.npz import read_npz
@@ -17,7 +18,7 @@ from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
 from workbench.values.base import build
 
-ALLOWED = "digits, a .npz or .csv file, a folder of class subfolders of images, a dict of arrays"
+ALLOWED = "digits, a .npz or .csv file, a folder of class subfolders of images (or of images with annotations.json), a dict of arrays"
 
 
 def bundled(name: str) -> Path:
@@ -62,7 +63,8 @@ def _from_path(text: str, query: str, input_shape: tuple[int | None, ...] | None
     path = Path(text)
     kind = "nothing" if text == "digits" else kind_of(path)
     if kind == "folder":
-        return read_image_folder(path, build(ImageParams, _options(text, query), "image"), input_shape)
+        read = read_annotated_folder if is_annotated(path) else read_image_folder
+        return read(path, build(ImageParams, _options(text, query), "image"), input_shape)
     if path.suffix == ".csv" and kind != "nothing":
         return read_table(path, build(TableParams, _options(text, query), "table"), input_shape)
     if query and path.suffix != ".csv":

@@ -168,7 +168,9 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
                 "Reshape or resize the samples to the model's input, without the batch axis."
             )
     classes = signature.outputs[0].shape[-1] if signature.outputs[0].shape else None
-    if len(info.class_names) and classes and classes > 1 and len(info.class_names) > classes:
+    # Where labels are values or boxes, the numbers of an output are no classes.
+    are_classes = len(info.class_names) and info.labels != "value"
+    if are_classes and classes and classes > 1 and len(info.class_names) > classes:
         raise WorkbenchError(
             f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench import registry
 from workbench.data.dataset import Split
 from workbench.recipes import grammar
 from workbench.store.artifacts import FOLDER, Artifacts
@@ -54,8 +55,15 @@ class Job:
         return self.root / "data" / str(self.payload["dataset"])
 
     def tasks(self) -> dict[str, TaskSpec]:
-        """Return the task of each output of the model, in their order."""
-        return {t["output"]: TaskSpec(name=t["name"], options=t["options"]) for t in self.payload["tasks"]}
+        """Return the task of each output of the model, in their order; what a task needs in this process was sent with the stage."""
+        for output, packed in self.payload.get("packed", {}).items():
+            spec = next(t for t in self.payload["tasks"] if t["output"] == output)
+            task = registry.tasks.get(spec["name"])
+            task.unpack(task.params.model_validate(spec["options"]), packed)
+        return {
+            t["output"]: TaskSpec(name=t["name"], options=t["options"], reads=tuple(t["reads"]))
+            for t in self.payload["tasks"]
+        }
 
     def labels(self, split: Split) -> dict[str, Any]:
         """Return a split's labels by output name."""

@@ -186,10 +186,13 @@ class _Builder:
     ) -> None:
         self.plan = Plan(threads)
         self.model, self.dataset, self.grid = model, dataset, grid
+        kinds = {o: registry.tasks.get(t.name) for o, t in tasks.items()}
         self.tasks = [
-            {"output": o, "name": t.name, "options": t.options, "version": registry.tasks.get(t.name).version}
+            {"output": o, "name": t.name, "options": t.options, "reads": list(t.reads), "version": kinds[o].version}
             for o, t in tasks.items()
         ]
+        packed = {o: k.pack(k.params.model_validate(tasks[o].options)) for o, k in kinds.items()}
+        self.packed = {o: content for o, content in packed.items() if content is not None}
         self.source = {"model": model.sha256, "kind": model.kind}
 
     def add(self, recipe: Recipe) -> None:
@@ -215,7 +218,9 @@ class _Builder:
             parents["baseline"] = self.plan.ends[self.plan.baseline]
         self.plan.recipes[trial] = recipe
         self.plan.settings[trial] = self.settings(finish)
-        self.plan.ends[trial] = self.plan.add("evaluate", f"evaluate {text}", identity, {}, parents)
+        self.plan.ends[trial] = self.plan.add(
+            "evaluate", f"evaluate {text}", identity, {"packed": self.packed} if self.packed else {}, parents
+        )
 
     def settings(self, finish: str) -> TrialSettings:
         chain = self.plan.chain(finish)

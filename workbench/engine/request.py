@@ -97,7 +97,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
         reading = None if takes_shape(data) else reader.submit(load_dataset, data)
         model = identify(request.model, request.store.models, request.allow_code)
         expansion = expand(request.grid, model.kind)
-        asked = parse_tasks(request.task)
+        asked = parse_tasks(request.task, request.allow_code)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data

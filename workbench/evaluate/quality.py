@@ -32,6 +32,9 @@ def quality(
     Outputs are found by name; a file that renamed them keeps their order, which `tasks` has too. With the baseline's own outputs as
     `baseline` figures have no change. Raises StageFailed when outputs and labels do not fit, or an output is not finite.
     """
+    same = baseline is outputs
+    outputs = cleared(outputs, tasks)
+    baseline = outputs if same else cleared(baseline, tasks)
     for name, value in outputs.items():
         if not np.isfinite(value).all():
             raise StageFailed(f"output {name!r} holds values that are not finite (NaN or infinity)")
@@ -47,10 +50,13 @@ def quality(
     figures: list[Figure] = []
     for number, (name, spec) in enumerate(labelled.items()):
         task = registry.tasks.get(spec.name)
-        params, mine = task.params.model_validate(spec.options), outputs[places[name]]
-        theirs = baseline[other[places[name]]]
-        scores = task.scores(params, mine, y[name])
-        before = None if theirs is mine else task.scores(params, theirs, y[name])
+        params, reads = task.params.model_validate(spec.options), spec.reads or (name,)
+        if lacking := [n for n in reads if n not in places]:
+            raise StageFailed(f"the file has no output {lacking[0]!r}, which task `{spec.name}` reads")
+        mine = {n: outputs[places[n]] for n in reads}
+        theirs = {n: baseline[other[places[n]]] for n in reads}
+        scores = task.judge(params, mine, y[name])
+        before = None if same else task.judge(params, theirs, y[name])
         figures += intervals.figures(scores, before, name if number else "")
     first = next(iter(labelled), next(iter(tasks), None))
     shown = per_output[places[first]] if first in places else next(iter(per_output.values()), {})
@@ -64,6 +70,19 @@ def quality(
         **fields,
         **shown,
     )
+
+
+def cleared(outputs: dict[str, Array], tasks: Mapping[str, TaskSpec]) -> dict[str, Array]:
+    """Return outputs, in the order of their tasks where names differ, without what their tasks say is nothing."""
+    places = dict(zip(tasks, outputs, strict=False)) if set(tasks) - set(outputs) else {n: n for n in tasks}
+    found = dict(outputs)
+    for spec in tasks.values():
+        if spec.reads and all(n in places for n in spec.reads):
+            task = registry.tasks.get(spec.name)
+            given = {n: outputs[places[n]] for n in spec.reads}
+            clear = task.clear(task.params.model_validate(spec.options), given)
+            found.update({places[n]: v for n, v in clear.items()})
+    return found
 
 
 def agreement(values: Array, baseline: Array) -> dict[str, float | None]:

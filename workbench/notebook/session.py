@@ -16,7 +16,7 @@ from workbench.engine.engine import Engine
 from workbench.errors import WorkbenchError, unknown
 from workbench.names import notebook
 from workbench.notebook.techniques import Tried
-from workbench.registry import techniques
+from workbench.registry import tasks, techniques
 from workbench.study import Study
 
 if TYPE_CHECKING:
@@ -164,6 +164,11 @@ class Session(Host):
             ):
                 return found
         return text
+
+    def task(self, text: str) -> Any:
+        """Return the function of that name where it is no task's, else the text."""
+        found = self.shell.user_ns.get(text) if text.isidentifier() else None
+        return found if callable(found) and text not in tasks.names() else text
 
     def study(self, name: str, store: str | None) -> Study:
         """Return a study by name, or the one that a variable of that name holds; the one in work with its live handle."""

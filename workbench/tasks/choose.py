@@ -81,6 +81,11 @@ def _text(output: Shape) -> str:
 
 def _unfit(labels: LabelInfo, output: Shape, name: str) -> WorkbenchError:
     what = f"output {name!r}" if name else "the output"
+    if labels.boxes:
+        return WorkbenchError(
+            f"labels are {labels.text}, which can be boxes (x1 y1 x2 y2 class), and {what} has the shape {_text(output)}. "
+            "Say how its columns are read, e.g. --task 'detection[format=xyxy-score-class]', or what labels are otherwise, e.g. --task none."
+        )
     return WorkbenchError(
         f"labels are {labels.text}, and {what} has the shape {_text(output)}: no task fits both. "
         "Check that the labels belong to this output, or say what they are with --task (Python: task=), e.g. --task regression, --task none."

@@ -1,4 +1,4 @@
-"""A score keeps what each sample adds to a figure, so that the figure can be worked out again for samples drawn again."""
+"""Scores: figures that can be worked out again for samples drawn again, from what each sample adds to them or as a whole."""
 
 from __future__ import annotations
 
@@ -38,6 +38,26 @@ class Score:
     def value(self) -> float:
         """The figure over all samples."""
         return float(self.of(self.parts.mean(axis=0)))
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """One figure that is no function of means over samples.
+
+    `of` takes samples drawn again, indices `(draws, n)`, and returns the figure of each draw `(draws)`, NaN where it has none; shorter where
+    time was out. Equal draws are one object, so that figures made together are worked out once.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    better: Better
+    samples: int
+    value: float
+    of: Callable[[Array], Array]
+
+
+AnyScore = Score | Redrawn
 
 
 def share(name: str, title: str, right: Array) -> Score:

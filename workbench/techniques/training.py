@@ -33,7 +33,7 @@ class Target:
 def targets(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, TaskSpec]) -> list[Target]:
     """Return what each output of a tf_keras model is trained towards, in the model's order, before it is changed.
 
-    An output without labels keeps to what it gives now (distillation): training the others would carry it anywhere.
+    An output without labels, or whose task has no loss, keeps to what it gives now (distillation): training the others would carry it anywhere.
     Raises StageFailed when no output has labels, or they do not fit.
     """
     import tf_keras
@@ -48,17 +48,15 @@ def targets(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str,
         )
     few = {k: v[:8] for k, v in x.items()} if isinstance(x, dict) else x[:8]
     seen = _by_name(model, model(few, training=False))
-    now = _by_name(model, model.predict(x, batch_size=64, verbose=0)) if len(given) < len(names) else {}
-    found = []
-    for name in names:
-        if name in given:
-            spec = tasks[by_name[name]]
-            task = registry.tasks.get(spec.name)
-            loss = task.loss(task.params.model_validate(spec.options), seen[name], given[name])
-            found.append(Target(given[name], loss))
-        else:
-            found.append(Target(now[name], tf_keras.losses.MeanSquaredError()))
-    return found
+    losses = {}
+    for name in given:
+        spec = tasks[by_name[name]]
+        task = registry.tasks.get(spec.name)
+        losses[name] = task.loss(task.params.model_validate(spec.options), seen[name], given[name])
+    kept = [n for n in names if losses.get(n) is None]
+    now = _by_name(model, model.predict(x, batch_size=64, verbose=0)) if kept else {}
+    keep = tf_keras.losses.MeanSquaredError()
+    return [Target(now[n], keep) if n in kept else Target(given[n], losses[n]) for n in names]
 
 
 def _by_name(model: Any, outputs: Any) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.values.base import Count, Value
+from workbench.values.boxes import look_like_boxes
 
 # Distinct values are counted up to this many.
 MANY = 1000
@@ -16,7 +17,7 @@ MANY = 1000
 class LabelInfo(Value):
     """Labels of one output: the shape of one sample's, their range, and whether they are whole numbers.
 
-    `said` is what the user said they are, where they did: classes, or values.
+    `said` is what the user said they are, where they did: classes, or values. `boxes` says that they can be boxes with classes.
     """
 
     shape: tuple[Count, ...]
@@ -25,6 +26,7 @@ class LabelInfo(Value):
     whole: bool
     distinct: Count
     said: Literal["class", "value"] | None = None
+    boxes: bool = False
 
     @property
     def binary(self) -> bool:
@@ -48,20 +50,28 @@ def together(parts: Sequence[LabelInfo]) -> LabelInfo:
             "high": max(p.high for p in parts),
             "whole": all(p.whole for p in parts),
             "distinct": max(p.distinct for p in parts),
+            "boxes": all(p.boxes for p in parts),
         }
     )
 
 
 def label_info(y: np.ndarray[Any, Any], said: Literal["class", "value"] | None = None) -> LabelInfo:
     """Return what labels `(n, *shape)` look like; read in pieces, so that mapped ones need no memory."""
-    low, high, whole = np.inf, -np.inf, True
+    low, high, whole, boxes = np.inf, -np.inf, True, True
     seen: set[float] = set()
     for start in range(0, len(y), 4096):
         part = np.asarray(y[start : start + 4096])
         low, high = min(low, float(part.min())), max(high, float(part.max()))
         whole = whole and (part.dtype.kind in "biu" or bool((part == np.round(part)).all()))
+        boxes = boxes and look_like_boxes(part)
         if len(seen) < MANY:
             seen.update(np.unique(part)[:MANY].tolist())
     return LabelInfo(
-        shape=tuple(y.shape[1:]), low=low, high=high, whole=whole, distinct=min(len(seen), MANY), said=said
+        shape=tuple(y.shape[1:]),
+        low=low,
+        high=high,
+        whole=whole,
+        distinct=min(len(seen), MANY),
+        said=said,
+        boxes=boxes,
     )

@@ -8,8 +8,12 @@ from workbench.values.base import Value
 
 
 class TaskSpec(Value):
-    """What the labels of one output mean: a task by name with its options; `why` says what it was told from."""
+    """What the labels of one output mean: a task by name with its options; `why` says what it was told from.
+
+    `reads` names the outputs that it judges where that is not the labelled one alone.
+    """
 
     name: str
     options: dict[str, Any] = {}
     why: str = ""
+    reads: tuple[str, ...] = ()
