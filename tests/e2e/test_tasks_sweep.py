@@ -227,7 +227,7 @@ def test_what_fits_no_task_is_told_before_anything_runs(engine: workbench.Engine
     assert "no task fits both" in refused(np.arange(40))
     assert "--task" in refused(np.zeros((40, 5)))
     assert "unknown output 'plase'. Did you mean 'place'?" in refused({"plase": np.zeros((40, 2))})
-    assert "unknown task 'clasification'. Did you mean 'classification'?" in refused(
+    assert "unknown task 'clasification'. Did you mean 'classification'" in refused(
         np.zeros(40, int), task="clasification"
     )
     assert "does not fit output 'kind'" in refused(np.zeros(40), task="multi-label")
