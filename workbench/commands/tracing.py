@@ -25,7 +25,11 @@ class Traced(Result):
 
     def blocks(self) -> Iterable[Block]:
         """Return one row for each source, execution, file and measurement."""
-        rows = [{k: v for k, v in row.items() if k != "id"} | {"id": row["id"][:12]} for row in self.value.rows()]
+        # When and where is in the other forms; a terminal is narrow.
+        hidden = ("machine", "started", "id")
+        rows = [
+            {**{k: v for k, v in row.items() if k not in hidden}, "id": row["id"][:12]} for row in self.value.rows()
+        ]
         return [Table(rows, f"Lineage of {self.value.recipe} ({self.value.trial}) in {self.value.study}")]
 
     def data(self) -> Any:

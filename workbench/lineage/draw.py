@@ -1,4 +1,7 @@
-"""A lineage as a drawing: SVG in layers from left to right, each node right of those that it was made from."""
+"""A lineage as a drawing: SVG in layers from top to bottom, each box below those that it was made from.
+
+A file is a line in the box of the execution that made it, so that a chain of twelve is six boxes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import NamedTuple
 
 from workbench.lineage.trace import Lineage, Node
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 236, 58, 56, 18, 12
-# Okabe and Ito's palette, which colour-blind readers tell apart; each kind has a shape of its own besides.
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 300, 74, 36, 44, 12
+# Okabe and Ito's palette, which colour-blind readers tell apart; the words say the kind besides.
 COLOURS = {
     "model": "#009e73",
     "dataset": "#56b4e9",
@@ -16,8 +19,8 @@ COLOURS = {
     "file": "#e69f00",
     "measurement": "#d55e00",
 }
-MOST_LETTERS = 32
-ROUND = {"execution": 4, "file": 0, "measurement": 4, "model": 26, "dataset": 26}
+ROUND = {"model": 30, "dataset": 30}
+MOST_LETTERS, MOST_SMALL = 36, 46
 
 
 class _Place(NamedTuple):
@@ -25,22 +28,35 @@ class _Place(NamedTuple):
     y: float
 
 
+class _Arrow(NamedTuple):
+    start: str
+    end: str
+    role: str
+
+
 def svg(lineage: Lineage) -> str:
     """Return the drawing; texts are escaped, and whole ones are in each box's title."""
-    layers = _layers(lineage)
-    columns: dict[int, list[Node]] = {}
-    for node in lineage.nodes:
-        columns.setdefault(layers[node.id], []).append(node)
-    tallest = max((len(c) for c in columns.values()), default=1)
-    height = 2 * EDGE + tallest * (HEIGHT + GAP_Y) - GAP_Y
-    width = 2 * EDGE + (max(columns, default=0) + 1) * (WIDTH + GAP_X) - GAP_X
+    nodes = {n.id: n for n in lineage.nodes}
+    # A file stands in the box of who made it; one that nobody is known to have made has a box of its own.
+    maker = {e.end: e.start for e in lineage.edges if nodes[e.end].kind == "file"}
+    boxes = [n for n in lineage.nodes if n.id not in maker]
+    arrows = [_Arrow(maker.get(e.start, e.start), e.end, e.role or "file") for e in lineage.edges if e.end not in maker]
+    layers = _layers(boxes, arrows)
+    rows: dict[int, list[Node]] = {}
+    for node in boxes:
+        rows.setdefault(layers[node.id], []).append(node)
+    widest = max((len(r) for r in rows.values()), default=1)
+    # Lines that pass by have room at the right, and as much at the left.
+    width = 2 * MARGIN + widest * (WIDTH + GAP_X) + GAP_X
+    height = 2 * MARGIN + (max(rows, default=0) + 1) * (HEIGHT + GAP_Y) - GAP_Y
     places: dict[str, _Place] = {}
-    for layer, nodes in columns.items():
-        top = (height - len(nodes) * (HEIGHT + GAP_Y) + GAP_Y) / 2
-        for row, node in enumerate(nodes):
-            places[node.id] = _Place(EDGE + layer * (WIDTH + GAP_X), top + row * (HEIGHT + GAP_Y))
-    parts = [_line(places[e.start], places[e.end], e.role) for e in lineage.edges]
-    parts += [_box(n, places[n.id]) for n in lineage.nodes]
+    for layer, row in rows.items():
+        left = (width - len(row) * (WIDTH + GAP_X) + GAP_X) / 2
+        for number, node in enumerate(row):
+            places[node.id] = _Place(left + number * (WIDTH + GAP_X), MARGIN + layer * (HEIGHT + GAP_Y))
+    files = {made: [nodes[f].title for f, by in maker.items() if by == made] for made in maker.values()}
+    parts = [_line(places[a.start], places[a.end], a.role) for a in arrows]
+    parts += [_box(n, places[n.id], files.get(n.id, [])) for n in boxes]
     title = html.escape(f"Lineage of {lineage.recipe} in study {lineage.study}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -49,40 +65,54 @@ def svg(lineage: Lineage) -> str:
     )
 
 
-def _layers(lineage: Lineage) -> dict[str, int]:
-    """Return for each node the length of the longest way to it; nodes come after what they were made from."""
+def _layers(boxes: list[Node], arrows: list[_Arrow]) -> dict[str, int]:
+    """Return for each box the length of the longest way to it; boxes come after what they were made from."""
     found: dict[str, int] = {}
-    for node in lineage.nodes:
-        found[node.id] = max((found[e.start] + 1 for e in lineage.before(node.id)), default=0)
+    for node in boxes:
+        found[node.id] = max((found[a.start] + 1 for a in arrows if a.end == node.id), default=0)
     return found
 
 
-def _box(node: Node, at: _Place) -> str:
-    colour = COLOURS[node.kind]
-    words = [node.kind if node.kind != "execution" else str(node.detail.get("kind") or node.kind)]
+def _box(node: Node, at: _Place, files: list[str]) -> str:
+    words: list[str] = [node.kind if node.kind in ("model", "dataset", "file") else ""]
     if seconds := node.detail.get("seconds"):
         words.append(f"{seconds:.3g} s")
+    if latency := node.detail.get("latency ms"):
+        words.append(f"median {latency[1]:.3g} ms")
     if machine := node.detail.get("machine"):
-        words.append(str(machine))
-    whole = "\n".join(f"{k}: {v}" for k, v in {"": node.title, **node.detail}.items() if v not in (None, "", {}, []))
-    lines = (
-        f'<text x="{at.x + 12}" y="{at.y + 24}" font-size="13" font-weight="600" fill="#111">{_cut(node.title)}</text>'
-        f'<text x="{at.x + 12}" y="{at.y + 43}" font-size="11" fill="#444">{_cut(", ".join(words), MOST_LETTERS + 6)}</text>'
+        words.append(f"on {machine}")
+    whole = "\n".join(
+        f"{k}: {v}" for k, v in {"name": node.title, **node.detail}.items() if v not in (None, "", {}, [])
     )
+    lines = [
+        _text(at, 24, 14, "#111", node.title, MOST_LETTERS, ' font-weight="600"'),
+        _text(at, 43, 11.5, "#444", ", ".join(w for w in words if w), MOST_SMALL),
+        _text(at, 61, 11.5, "#8a5a00", f"makes {', '.join(files)}" if files else "", MOST_SMALL),
+    ]
     return (
-        f"<g><title>{html.escape(whole.lstrip(': '))}</title>"
-        f'<rect x="{at.x}" y="{at.y}" width="{WIDTH}" height="{HEIGHT}" rx="{ROUND[node.kind]}" fill="#fff" stroke="{colour}" stroke-width="2"/>'
-        f"{lines}</g>"
+        f'<g><title>{html.escape(whole)}</title><rect x="{at.x}" y="{at.y}" width="{WIDTH}" height="{HEIGHT}" '
+        f'rx="{ROUND.get(node.kind, 5)}" fill="#fff" stroke="{COLOURS[node.kind]}" stroke-width="2"/>{"".join(lines)}</g>'
+    )
+
+
+def _text(at: _Place, down: float, size: float, colour: str, words: str, most: int, more: str = "") -> str:
+    cut = html.escape(words if len(words) <= most else f"{words[: most - 1]}…")
+    return (
+        f'<text x="{at.x + 16}" y="{at.y + down}" font-size="{size}" fill="{colour}"{more}>{cut}</text>' if cut else ""
     )
 
 
 def _line(start: _Place, end: _Place, role: str) -> str:
-    x, y = start.x + WIDTH, start.y + HEIGHT / 2
-    to_x, to_y = end.x, end.y + HEIGHT / 2
-    bend = max(GAP_X / 2, (to_x - x) / 2)
-    path = f"M{x},{y} C{x + bend},{y} {to_x - bend},{to_y} {to_x},{to_y}"
-    return f'<path d="{path}" fill="none" stroke="#888" stroke-width="1.3"><title>{html.escape(role)}</title></path>'
-
-
-def _cut(text: str, most: int = MOST_LETTERS) -> str:
-    return html.escape(text if len(text) <= most else f"{text[: most - 1]}…")
+    x, y, to_x, to_y = start.x + WIDTH / 2, start.y + HEIGHT, end.x + WIDTH / 2, end.y
+    bend = GAP_Y * 0.8
+    # One that passes by a layer goes around at the right of its boxes.
+    aside = 0.0 if to_y - y <= GAP_Y else WIDTH / 2 + GAP_X / 2
+    if aside:
+        path = (
+            f"M{x},{y} C{x},{y + bend} {x + aside},{y + bend / 2} {x + aside},{y + 2 * bend} "
+            f"L{x + aside},{to_y - 2 * bend} C{x + aside},{to_y - bend / 2} {to_x},{to_y - bend} {to_x},{to_y}"
+        )
+    else:
+        path = f"M{x},{y} C{x},{y + bend} {to_x},{to_y - bend} {to_x},{to_y}"
+    mark = f'<path d="M{to_x - 4},{to_y - 8} L{to_x},{to_y} L{to_x + 4},{to_y - 8}" fill="none" stroke="#777" stroke-width="1.4"/>'
+    return f'<g class="arrow"><title>{html.escape(role)}</title><path d="{path}" fill="none" stroke="#777" stroke-width="1.4"/>{mark}</g>'

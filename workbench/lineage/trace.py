@@ -55,7 +55,7 @@ class Lineage(Value):
                 "name": n.title,
                 "from": ", ".join(titles.get(e.start, e.start[:12]) for e in self.before(n.id)),
                 "settings": _flat(n.detail.get("settings")),
-                "tools": _flat(n.detail.get("tools")),
+                "tools": ", ".join(f"{t} {v}" for t, v in n.detail.get("tools", {}).items()),
                 "machine": n.detail.get("machine", ""),
                 "started": n.detail.get("started", ""),
                 "seconds": n.detail.get("seconds"),
@@ -83,7 +83,8 @@ def trace(store: Reader, record: StudyRecord, trial: Trial) -> Lineage:
         pending = sorted(wanted - known.keys() - builder.missing)
     # Files are known before those that read them are added. Two may make the same: a scheme that changes nothing hands on its input.
     for execution in known.values():
-        for output in execution.outputs:
+        # An evaluation names the file that it is about; of the baseline's it keeps the outputs.
+        for output in execution.outputs if execution.kind != "evaluate" or len(execution.inputs) == 1 else ():
             same = output.sha256 in builder.made.values()
             builder.made[execution.key] = f"{output.sha256}:{execution.key[:12]}" if same else output.sha256
     for execution in known.values():
@@ -120,9 +121,10 @@ class _Builder:
         for role, sha256 in execution.sources.items():
             self._source(role, sha256)
             self._edge(sha256, execution.key, role)
-        for output in execution.outputs:
-            self._file(output, self.made[execution.key])
-            self._edge(execution.key, self.made[execution.key], "")
+        made = self.made.get(execution.key)
+        if made is not None:
+            self._file(execution.outputs[0], made)
+            self._edge(execution.key, made, "")
 
     def finish(self, key: str, end: Execution | None) -> None:
         if end is None or not (end.inputs or end.sources):
@@ -194,8 +196,9 @@ class _Builder:
 
 
 def _settings(execution: Execution) -> dict[str, Any]:
-    """Return the settings of an execution without what its inputs and sources say already."""
-    return {k: v for k, v in execution.settings.items() if k not in {*execution.sources, "model", "dataset", "version"}}
+    """Return the settings of an execution without what its inputs, sources and label say already."""
+    told = {*execution.sources, "version", "before", "recipe", "scheme", "kind"}
+    return {k: v for k, v in execution.settings.items() if k not in told}
 
 
 def _flat(data: Any) -> str:
