@@ -27,7 +27,7 @@ COMMANDS = {
     "notebook": ("workbench.commands.files:notebook", "Copy out a notebook that comes along: reports, comparisons, a tour."),
     "batch": ("workbench.commands.batching:batch", "Run a notebook over many models, datasets, grids and seeds."),
     "gate": ("workbench.commands.batching:gate", "Say whether a variant keeps the limits for shipping; exit 0 or 1."),
-    "store": ("workbench.commands.storing:store", "Look after the store: check it for damage."),
+    "store": ("workbench.commands.storing:store", "Look after the store: info, check, rm, gc, tag, note."),
     "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
 }  # fmt: skip
 
