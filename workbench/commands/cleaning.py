@@ -43,7 +43,7 @@ def rm(host: Host, study: str, yes: bool, store: str | None) -> Said:
         left = find_garbage(opened)
     lines = [
         f"removed study {study!r}: {_count(removed['trials'], 'trial')}, {_count(removed['measurements'], 'measurement')}",
-        f"its files stay: `workbench store gc` can free {size_text(left.bytes)}" + _later(left),
+        f"its files stay: `workbench store gc` can free {size_text(left.bytes)}" + later(left),
     ]
     return Said(removed, notes=opened.notes(), lines=tuple(lines))
 
@@ -122,7 +122,8 @@ def _kept(found: Garbage) -> Iterable[str]:
         yield f"study {study!r} has {_count(number, 'unfinished trial')}, so all that was made of its model is kept; sweep again to finish, or remove it with `workbench store rm`"
 
 
-def _later(found: Garbage) -> str:
+def later(found: Garbage) -> str:
+    """Return the end of a sentence on what gc can free: how much more there is that is too young yet."""
     return f", and {size_text(found.kept_bytes)} more when it is older" if found.kept else ""
 
 

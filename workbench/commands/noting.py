@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
+from workbench.commands.cleaning import later
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.commands.tables import first_line
 from workbench.errors import unknown
@@ -37,7 +38,7 @@ class Stock(Result):
         yield Table([{**f, "bytes": size_text(f["bytes"])} for f in found.files], "Files", "none")
         machines = [{**m.to_json(), "memory": "-" if m.memory is None else size_text(m.memory)} for m in found.machines]
         yield Table(machines, "Machines", "none has measured or built anything here")
-        yield f"`workbench store gc` can free {size_text(found.garbage.bytes)} ({len(found.garbage.items):,} files and folders)"
+        yield f"`workbench store gc` can free {size_text(found.garbage.bytes)} ({len(found.garbage.items):,} files and folders){later(found.garbage)}"
 
     def data(self) -> dict[str, Any]:
         """Return all of it; `database` is in bytes, null where it is a server's."""

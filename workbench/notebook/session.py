@@ -42,9 +42,9 @@ app = Verbs(
     help="Optimize TensorFlow Lite models: try, check, measure, choose. Without arguments a verb opens its form.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-# Verbs that answer when nothing is missing; the others open their form.
 # Verbs that remove a study have to be told which, whatever was looked at last.
 NAMED = ("store rm",)
+# Verbs that answer when nothing is missing; the others open their form.
 ANSWERS = ("studies", "doctor", "show", "dashboard", "report", "store")
 # How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
 CHECKED_SECONDS = 2.0
