@@ -374,7 +374,7 @@ assert free(store, found) == []
 
 def test_a_gc_that_is_killed_anywhere_leaves_nothing_damaged_or_missing(store: Store) -> None:
     save_study(store)
-    for n in range(3):
+    for n in range(2):
         folder = store.artifacts.scratch()
         for part in ("saved_model.pb", "fingerprint.pb"):
             (folder / part).write_bytes(b"%d" % n)
@@ -389,7 +389,7 @@ def test_a_gc_that_is_killed_anywhere_leaves_nothing_damaged_or_missing(store: S
     killed = 0
     for _ in range(40):
         done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(store.root), "1"],
+            [sys.executable, "-c", KILLED, str(store.root), "2"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -404,7 +404,7 @@ def test_a_gc_that_is_killed_anywhere_leaves_nothing_damaged_or_missing(store: S
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         killed += 1
-    assert killed >= 5
+    assert killed >= 3
     assert there(store) == kept
 
 
