@@ -27,7 +27,7 @@ from workbench.commands.group import COMMANDS
 from workbench.data.materialize import stored_sha256
 from workbench.engine.events import Event
 from workbench.errors import Cancelled, WorkbenchError
-from workbench.store import cleaning
+from workbench.store import cleaning, intact
 from workbench.store.check import GRAVE, check_store
 from workbench.store.cleaning import ABANDONED_SECONDS, LEFT, YOUNG_SECONDS, compact, find_garbage, free, remove_study
 from workbench.store.reader import Reader
@@ -239,7 +239,8 @@ def test_what_was_read_of_a_studys_model_is_kept(store: Store) -> None:
     assert "describe another" not in keys(store)
 
 
-def test_what_was_known_to_be_intact_is_forgotten_with_it(store: Store) -> None:
+def test_what_was_known_to_be_intact_is_forgotten_with_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intact, "SETTLED_NS", 0)
     kept = save_study(store)["finish"]
     gone = save(store, "of nobody")
     for artifact in (kept, gone):
@@ -362,7 +363,7 @@ def counted(of, name):
                 os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments, **options)
     setattr(of, name, wrapped)
-from workbench.store import cleaning
+from workbench.store import cleaning, intact
 from workbench.store.cleaning import find_garbage, free
 from workbench.store.store import Store
 store = Store(sys.argv[1])
