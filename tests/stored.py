@@ -23,6 +23,7 @@ def store_study(folder: Path, name: str, trials: Sequence[Trial], samples: int =
             "study": name,
             "trial": t.id,
             "runtime": runtime_key(m.runtime, m.options),
+            "machine": m.machine,
             "at": float(i),
             "key": "key",
             "measurement": {**m.to_json(), "profile": None},

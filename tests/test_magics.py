@@ -288,6 +288,18 @@ def test_studies_are_found_again_by_another_notebook(ready: Shell) -> None:
         other.study("agian", None)
 
 
+def test_a_study_is_removed_only_by_its_name_and_with_yes(ready: Shell) -> None:
+    ready.run("%wb sweep --quantize float32 --study doomed --measure-skip").result()
+    ready.run("%wb store tag doomed good,small")
+    ready.run("%wb store note doomed 'as shipped'")
+    assert (ready.session.current.tags, ready.session.current.note) == (("good", "small"), "as shipped")
+    assert "Nobody can be asked here; say it with --yes" in ready.fails("%wb store rm doomed")
+    assert "Missing argument 'STUDY'" in ready.fails("%wb store rm --yes"), "the one looked at last is not meant"
+    assert ready.run("%wb store rm doomed --yes").value["trials"] == 1
+    assert "unknown study 'doomed'" in ready.fails("%wb store note doomed")
+    assert ready.run("%wb store gc --dry-run").value.items == []
+
+
 def test_a_verb_within_a_group_of_verbs(ready: Shell) -> None:
     ready.run("%wb studies")
     found = ready.run("%wb store check")

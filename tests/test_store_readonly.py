@@ -327,7 +327,7 @@ def a_newer_layout(folder: Path) -> str:
     with sqlite3.connect(folder / "store.db") as db:
         db.execute("update layout set version = 999")
     db.close()
-    return "has layout 999, this version reads layout 1"
+    return "has layout 999, this version reads layout 2"
 
 
 def a_file(folder: Path) -> str:

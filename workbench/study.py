@@ -12,6 +12,7 @@ from workbench.engine.events import Event, Listener
 from workbench.errors import Cancelled, WorkbenchError, unknown
 from workbench.recipes.grammar import measured_text
 from workbench.store.reader import Reader, runtime_key
+from workbench.store.tagging import Written, read_written
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import OpProfile, Trial
@@ -43,6 +44,16 @@ class Study:
     def record(self) -> StudyRecord:
         """Model, dataset, grid, environment and command."""
         return self.store.study(self.name)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What `workbench store tag` put on it, in the order of the alphabet."""
+        return self._written().tags
+
+    @property
+    def note(self) -> str:
+        """What `workbench store note` wrote on it, "" where nothing is."""
+        return self._written().note
 
     @property
     def profiles(self) -> list[Profile]:
@@ -221,6 +232,9 @@ class Study:
 
         chosen = trial if isinstance(trial, Trial) else self.trial(trial)
         return export_trial(self.record, chosen, Path(path))
+
+    def _written(self) -> Written:
+        return read_written(self.store).get(self.name, Written())
 
     def __repr__(self) -> str:
         states = [t.state for t in self.trials]

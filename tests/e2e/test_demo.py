@@ -283,7 +283,17 @@ TRIAL: Json = {
     ],
 }
 STUDY: Json = {"study": str, "model": dict, "dataset": dict, "environment": dict, "trials": list}
-LISTED: Json = {"study": str, "model": str, "dataset": str, "trials": int, "ok": int, "failed": int, "started": str}
+LISTED: Json = {
+    "study": str,
+    "model": str,
+    "dataset": str,
+    "trials": int,
+    "ok": int,
+    "failed": int,
+    "started": str,
+    "tags": list,
+    "note": str,
+}
 
 
 def departures(value: Any, wanted: Any, where: str = "") -> list[str]:

@@ -38,6 +38,12 @@ class Terminal(Host):
         """The line as it was typed."""
         return shell(["workbench", *self.arguments])
 
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal, where there is one."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return super().confirm(question)
+        return click.confirm(printable(question), err=True)
+
     def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
         """Run to the end."""
         with Progress() as progress:

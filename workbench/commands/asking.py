@@ -11,8 +11,9 @@ import click
 from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
-from workbench.commands.tables import trials_table
+from workbench.commands.tables import first_line, trials_table
 from workbench.store.reader import Reader
+from workbench.store.tagging import Written, read_written
 from workbench.study import Study
 from workbench.values.trial import Trial
 from workbench.views.picks import Pick, warned
@@ -24,10 +25,18 @@ class Studies(Result):
     """The studies of a store as rows."""
 
     place: str = field(kw_only=True)
+    empty: str = "none yet; `workbench demo` makes one"
 
     def blocks(self) -> Iterable[Block]:
-        """Return one table."""
-        return [Table(self.value, f"Studies in {self.place}", "none yet; `workbench demo` makes one")]
+        """Return one table; tags and notes have columns where there are any."""
+        unused = {name for name in ("tags", "note") if not any(row[name] for row in self.value)}
+        shown = [{k: v for k, v in row.items() if k not in unused} for row in self.value]
+        for row in shown:
+            if "tags" in row:
+                row["tags"] = ", ".join(row["tags"])
+            if "note" in row:
+                row["note"] = first_line(row["note"])
+        return [Table(shown, f"Studies in {self.place}", self.empty)]
 
     def data(self) -> list[Row]:
         """Return the rows."""
@@ -90,15 +99,19 @@ class NoTrial(Trials):
 
 
 @click.command()
+@click.option("--tag", help="only those with this tag")
 @flags.store_option
 @flags.format_option
-def studies(store: str | None, form: str) -> Studies:
+def studies(tag: str | None, store: str | None, form: str) -> Studies:
     """List the studies in the store."""
     opened = Reader(store)
-    counts = opened.counts()
+    counts, written = opened.counts(), read_written(opened)
     found = []
     for record in opened.studies():
         states = counts.get(record.name, {})
+        tags, note = written.get(record.name, Written())
+        if tag is not None and tag not in tags:
+            continue
         found.append(
             {
                 "study": record.name,
@@ -108,12 +121,18 @@ def studies(store: str | None, form: str) -> Studies:
                 "ok": states.get("ok", 0),
                 "failed": states.get("failed", 0),
                 "started": record.started,
+                "tags": list(tags),
+                "note": note,
             }
         )
     notes = (
         opened.notes() if opened.exists else (f"there is no store at {opened.location!r} yet; --store names another",)
     )
-    return Studies(found, form, notes, place=opened.location)
+    listed = Studies(found, form, notes, place=opened.location)
+    if tag is not None and not found:
+        has = sorted({t for w in written.values() for t in w.tags})
+        listed.empty = f"none has the tag {tag!r}; tags that there are: {', '.join(has) or 'none'}"
+    return listed
 
 
 @click.command()

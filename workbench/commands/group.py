@@ -28,7 +28,7 @@ COMMANDS = {
     "batch": ("workbench.commands.batching:batch", "Run a notebook over many models, datasets, grids and seeds."),
     "gate": ("workbench.commands.batching:gate", "Say whether a variant keeps the limits for shipping; exit 0 or 1."),
     "lineage": ("workbench.commands.tracing:lineage", "Tell where a trial comes from: sources, executions, files."),
-    "store": ("workbench.commands.storing:store", "Look after the store: check it for damage."),
+    "store": ("workbench.commands.storing:store", "Look after the store: info, check, rm, gc, tag, note."),
     "doctor": ("workbench.commands.running:doctor", "Say what works here, and what is missing and how to get it."),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from workbench import api
+from workbench.errors import WorkbenchError
 from workbench.study import Study
 
 
@@ -34,6 +35,10 @@ class Host(ABC):
     def study(self, name: str, store: str | None) -> Study:
         """Return a stored study; raises WorkbenchError with the nearest names."""
         return api.open_study(name, store)
+
+    def confirm(self, question: str) -> bool:
+        """Return whether a person says yes; raises WorkbenchError where nobody can be asked."""
+        raise WorkbenchError(f"{question} Nobody can be asked here; say it with --yes.")
 
     def tell(self, text: str) -> None:
         """Say in a line what goes on."""

@@ -1,4 +1,4 @@
-"""Verbs that look after the store: `store check`."""
+"""The verbs that look after the store, and the one that looks at all of it: `store check`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ from workbench.store.store import Store
 from workbench.views.units import size_text
 
 store = Verbs(
-    {"check": ("workbench.commands.storing:check", "Read all of it, and say what is damaged, missing or unknown.")},
+    {
+        "info": (
+            "workbench.commands.noting:info",
+            "Show what is in it: studies, bytes by kind, machines, what gc would free.",
+        ),
+        "check": ("workbench.commands.storing:check", "Read all of it, and say what is damaged, missing or unknown."),
+        "rm": ("workbench.commands.cleaning:rm", "Remove a study; its files stay until gc."),
+        "gc": ("workbench.commands.cleaning:gc", "Free what no trial needs; --dry-run lists it first."),
+        "tag": ("workbench.commands.noting:tag", "Put tags on a study, or take them off."),
+        "note": ("workbench.commands.noting:note", "Write a note on a study, or show it."),
+    },
     what="store verb",
     name="store",
     help="Look after the store.",

@@ -52,6 +52,12 @@ def trial_row(trial: Trial, places: Sequence[Place], task: str, first: str | Non
     return row
 
 
+def first_line(text: str, most: int = 60) -> str:
+    """Return the beginning of a text of any length, for a cell of a table."""
+    line = text.strip().partition("\n")[0]
+    return line if line == text.strip() and len(line) <= most else f"{line[:most].rstrip()}..."
+
+
 def _warnings(trial: Trial) -> str:
     """Return the kinds of warnings; of more than two the first and how many others there are."""
     kinds = list(dict.fromkeys(w.kind for w in trial.warned))

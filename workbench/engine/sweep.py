@@ -18,11 +18,10 @@ from workbench.engine.request import Prepared, Request, prepare
 from workbench.engine.run import Run
 from workbench.measure.environment import environment, machine
 from workbench.store.artifacts import Artifacts
+from workbench.store.cleaning import ABANDONED_SECONDS
+from workbench.store.use import in_use
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
-
-# What a killed run left unfinished is removed when it is so old that nobody can be working on it.
-ABANDONED_SECONDS = 86_400.0
 
 
 def run_sweep(
@@ -41,7 +40,11 @@ def run_sweep(
     def wait() -> None:
         listener(Event("phase", "prepare", "waiting for another sweep to end"))
 
-    with engine.turn(cancel, wait):
+    def wait_for_gc() -> None:
+        listener(Event("phase", "prepare", "waiting for `workbench store` to end deleting in this store"))
+
+    # Nothing is deleted in the store while the sweep works in it.
+    with engine.turn(cancel, wait), in_use(request.store.root, cancel.is_set, wait_for_gc):
         return _run(request, engine, listener, cancel, found)
 
 

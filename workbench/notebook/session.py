@@ -42,6 +42,8 @@ app = Verbs(
     help="Optimize TensorFlow Lite models: try, check, measure, choose. Without arguments a verb opens its form.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+# Verbs that remove a study have to be told which, whatever was looked at last.
+NAMED = ("store rm",)
 # Verbs that answer when nothing is missing; the others open their form.
 ANSWERS = ("studies", "doctor", "show", "dashboard", "report", "store")
 # How long a sweep is waited for before its handle is shown, so that most mistakes are errors of the cell.
@@ -150,7 +152,12 @@ class Session(Host):
         takes = {p.name for p in self.verb(verb).params}
         known = {"model": self.model, "data": self.data, "store": self.store}
         # A sweep's study follows from model and data; the others are about the one looked at last.
-        if "model" not in takes and self.current is not None and self.current.begun(KNOWN_SECONDS):
+        if (
+            "model" not in takes
+            and verb not in NAMED
+            and self.current is not None
+            and self.current.begun(KNOWN_SECONDS)
+        ):
             known["study"] = self.current.name
         return {name: value for name, value in known.items() if value is not None and name in takes}
 

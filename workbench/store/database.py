@@ -37,6 +37,12 @@ class ReadDatabase:
         self._today: tuple[SqliteFile, tempfile.TemporaryDirectory[str]] | None = None
 
     @property
+    def layout(self) -> int | None:
+        """The layout that the store has where it lies, None where there is none."""
+        found = self.ask(lambda db: db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar())
+        return found if self._today is None else LAYOUT - 1
+
+    @property
     def exists(self) -> bool:
         """Whether a store was made there."""
         return self.ask(lambda db: True) is not None

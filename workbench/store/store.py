@@ -20,6 +20,7 @@ from workbench.store.place import find_place, reason
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.rows import files_of
 from workbench.store.tables import CHECKED, EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
+from workbench.store.use import register
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
@@ -46,6 +47,7 @@ class Store(Reader):
             raise WorkbenchError(
                 f"store {self.location!r} cannot be opened for writing: {reason(error)}. Choose another with --store or WORKBENCH_STORE."
             ) from error
+        register(self.place)
         self.exists = True
         self.engine = self.database.engine
         self._keeper = Keeper(self.root, self._checked, self._save_checked)
