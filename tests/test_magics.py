@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notebook import Shell, shell  # noqa: F401  # the fixture
 
+import workbench
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.notebook.ahead import NEEDED
 from workbench.notebook.keeping import transform
@@ -292,7 +293,8 @@ def test_a_study_is_removed_only_by_its_name_and_with_yes(ready: Shell) -> None:
     ready.run("%wb sweep --quantize float32 --study doomed --measure-skip").result()
     ready.run("%wb store tag doomed good,small")
     ready.run("%wb store note doomed 'as shipped'")
-    assert (ready.session.current.tags, ready.session.current.note) == (("good", "small"), "as shipped")
+    study = workbench.open_study("doomed")
+    assert (study.tags, study.note) == (("good", "small"), "as shipped")
     assert "Nobody can be asked here; say it with --yes" in ready.fails("%wb store rm doomed")
     assert "Missing argument 'STUDY'" in ready.fails("%wb store rm --yes"), "the one looked at last is not meant"
     assert ready.run("%wb store rm doomed --yes").value["trials"] == 1
