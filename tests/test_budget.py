@@ -21,6 +21,7 @@ import workbench
 from workbench.engine.run import cut_shorter
 from workbench.engine.verdicts import after_measuring
 from workbench.measure import interleave, stats
+from workbench.measure.environment import machine
 from workbench.measure.interleave import LEAST_BLOCKS, LEAST_SAMPLES, ONE_PROCESS, Variant, plan, run_rounds
 from workbench.measure.session import Asked, Measured, Subject, measure
 from workbench.recipes.grammar import parse_runtime
@@ -205,7 +206,7 @@ def test_what_a_smaller_budget_cut_short_is_measured_again(
     cut_s: float | None, budget: float | None, count: int, again: bool
 ) -> None:
     spec = parse_runtime("xnnpack")
-    made = Measurement(runtime=spec.name, options=spec.options, latency_ms=latency(3, 1, cut_s))
+    made = Measurement(runtime=spec.name, options=spec.options, machine=machine().id, latency_ms=latency(3, 1, cut_s))
     trial = make_trial("int8", measurements=[made])
     assert cut_shorter(trial, spec, Measure(budget=budget), count) is again
     assert not cut_shorter(trial, parse_runtime("builtin"), Measure(budget=budget), count)

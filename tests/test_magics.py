@@ -294,6 +294,7 @@ def test_a_study_is_removed_only_by_its_name_and_with_yes(ready: Shell) -> None:
     ready.run("%wb store tag doomed good,small")
     ready.run("%wb store note doomed 'as shipped'")
     study = workbench.open_study("doomed")
+    assert study is not None
     assert (study.tags, study.note) == (("good", "small"), "as shipped")
     assert "Nobody can be asked here; say it with --yes" in ready.fails("%wb store rm doomed")
     assert "Missing argument 'STUDY'" in ready.fails("%wb store rm --yes"), "the one looked at last is not meant"
