@@ -134,7 +134,7 @@ def test_named_splits_of_a_file(tmp_path: Path) -> None:
         (np.array([True, False, True, False]), "class", [1, 0, 1, 0]),
         (np.array([0.5, 2.0, 1.0, 2.0]), "value", [0.5, 2.0, 1.0, 2.0]),
         (np.array([[0.5], [2.0], [1.0], [2.0]]), "value", [0.5, 2.0, 1.0, 2.0]),
-        (np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]), "value", [[1, 1], [0, 1], [1, 0], [0, 0]]),
+        (np.array([[1.0, 1.5], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]), "value", [[1, 1.5], [0, 1], [1, 0], [0, 0]]),
         (None, "none", None),
     ],
     ids=[
@@ -146,7 +146,7 @@ def test_named_splits_of_a_file(tmp_path: Path) -> None:
         "bool",
         "values",
         "value-column",
-        "not-one-hot",
+        "rows",
         "no",
     ],
 )
@@ -193,7 +193,7 @@ def test_several_inputs_by_name() -> None:
         ({"x": np.zeros(3, dtype=complex)}, "complex128"),
         ({"x": 3.0}, "single number"),
         ({"x": [[1], [1, 2]]}, "array 'x' is no array of numbers"),
-        ({"x": np.zeros((2, 2)), "y": {"a": np.zeros(2)}}, "y is one array"),
+        ({"x": np.zeros((2, 2)), "y": {}}, "y is an empty dict"),
     ],
 )
 def test_arrays_that_do_not_make_a_dataset(data: dict[str, Any], said: str) -> None:

@@ -588,7 +588,6 @@ def test_the_machine_is_described() -> None:
     assert facts["versions"]["ai-edge-litert"]
     assert "tensorflow" in facts["versions"]
     assert fingerprint() == {
-        "processor": facts["processor"],
-        "cores": facts["cores"],
+        "machine": facts["machine"],
         "litert": facts["versions"]["ai-edge-litert"],
     }

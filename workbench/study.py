@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
     from workbench.dashboard.widget import Dashboard
-    from workbench.lineage.trace import Lineage
+    from workbench.lineage.trace import Traced
     from workbench.values.limits import Limits
     from workbench.views.columns import Columns
     from workbench.views.picks import Pick
@@ -136,7 +136,7 @@ class Study:
             "trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them."
         )
 
-    def lineage(self, trial: str | Trial) -> Lineage:
+    def lineage(self, trial: str | Trial) -> Traced:
         """Return every execution and file that a trial comes from; drawn in a notebook."""
         from workbench.lineage.trace import trace
 

@@ -12,7 +12,7 @@ import pytest
 import workbench
 from workbench.cli.app import run
 from workbench.lineage.draw import svg
-from workbench.lineage.trace import Lineage
+from workbench.lineage.graph import Lineage
 from workbench.measure import environment
 from workbench.study import Study
 from workbench.values.trial import Trial

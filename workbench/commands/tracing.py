@@ -14,7 +14,7 @@ from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.lineage.draw import svg
-from workbench.lineage.trace import Lineage
+from workbench.lineage.graph import Lineage
 
 
 @dataclass

@@ -165,6 +165,10 @@ def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
     lengths = {len(v) for v in x.values()} if isinstance(x, dict) else {len(x)}
     given: Array | dict[str, Array] | None = None
     if isinstance(y, dict):
+        if not y:
+            raise WorkbenchError(
+                f"dataset {name!r}: y{suffix} is an empty dict. Give labels by the names of outputs, or leave it out."
+            )
         given = {output: _labels(v) for output, v in y.items()}
     elif y is not None:
         given = _labels(y)

@@ -136,7 +136,7 @@ def open_split(folder: Path, split: str) -> Split:
         """Return arrays by name; one without a name lies in a file without one."""
         start, found = f"{axis}_{split}", {}
         for path in sorted(folder.glob(f"{start}.*npy")):
-            part = path.name.removeprefix(start).removesuffix("npy").strip(".")
+            part = "" if path.name == f"{start}.npy" else path.name[len(start) + 1 : -len(".npy")]
             found[names.get(part, unquote(part))] = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from typing import NamedTuple
 
-from workbench.lineage.trace import Lineage, Node
+from workbench.lineage.graph import Lineage, Node
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 300, 74, 36, 44, 12
 # Okabe and Ito's palette, which colour-blind readers tell apart; the words say the kind besides.

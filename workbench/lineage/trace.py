@@ -3,74 +3,25 @@
 from __future__ import annotations
 
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Any
 
+from workbench.lineage.draw import svg
+from workbench.lineage.graph import Edge, Lineage, Node
 from workbench.recipes.grammar import measured_text
 from workbench.store.reader import Reader
-from workbench.values.base import Value
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, Trial
 
-NodeKind = Literal["model", "dataset", "execution", "file", "measurement"]
 
-
-class Node(Value):
-    """A thing or a piece of work. `id` is the SHA-256 of a source or file (`SHA:KEY` for one more of the same), the key of an execution, or `measurement:...`."""
-
-    id: str
-    kind: NodeKind
-    title: str
-    detail: dict[str, Any] = {}
-
-
-class Edge(Value):
-    """What went from one node into another; `role` is what it was there."""
-
-    start: str
-    end: str
-    role: str = ""
-
-
-class Lineage(Value):
-    """All that a trial hangs on, each node after those that it was made from; `notes` say what was not recorded."""
-
-    study: str
-    trial: str
-    recipe: str
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-    notes: tuple[str, ...] = ()
-
-    def before(self, node: str) -> list[Edge]:
-        """Return what went into a node."""
-        return [e for e in self.edges if e.end == node]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row per node, in order."""
-        titles = {n.id: n.title for n in self.nodes}
-        return [
-            {
-                "what": n.kind,
-                "name": n.title,
-                "from": ", ".join(titles.get(e.start, e.start[:12]) for e in self.before(n.id)),
-                "settings": _flat(n.detail.get("settings")),
-                "tools": ", ".join(f"{t} {v}" for t, v in n.detail.get("tools", {}).items()),
-                "machine": n.detail.get("machine", ""),
-                "started": n.detail.get("started", ""),
-                "seconds": n.detail.get("seconds"),
-                "id": n.id,
-            }
-            for n in self.nodes
-        ]
+class Traced(Lineage):
+    """A lineage that a notebook shows drawn."""
 
     def _repr_html_(self) -> str:
-        from workbench.lineage.draw import svg
-
         return svg(self)
 
 
-def trace(store: Reader, record: StudyRecord, trial: Trial) -> Lineage:
+def trace(store: Reader, record: StudyRecord, trial: Trial) -> Traced:
     """Return the lineage of a trial of a study; what the store does not have is left out and said in the notes."""
     builder = _Builder(record, trial, store.machines())
     key = store.trial_keys(record.name).get(trial.id, "")
@@ -147,12 +98,12 @@ class _Builder:
             )
             self._edge(artifact.sha256, name, "file")
 
-    def lineage(self) -> Lineage:
+    def lineage(self) -> Traced:
         graph: dict[str, list[str]] = {n: [] for n in self.nodes}
         for edge in self.edges.values():
             if edge.start in graph and edge.end in graph:
                 graph[edge.end].append(edge.start)
-        return Lineage(
+        return Traced(
             study=self.record.name,
             trial=self.trial.id,
             recipe=self.trial.recipe,
@@ -199,15 +150,3 @@ def _settings(execution: Execution) -> dict[str, Any]:
     """Return the settings of an execution without what its inputs, sources and label say already."""
     told = {*execution.sources, "version", "before", "recipe", "scheme", "kind"}
     return {k: v for k, v in execution.settings.items() if k not in told}
-
-
-def _flat(data: Any) -> str:
-    if not isinstance(data, dict):
-        return ""
-    return ", ".join(f"{k}={_short(v)}" for k, v in data.items() if v not in (None, [], {}, ""))
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + _flat(value) + "}"
-    return "[" + ", ".join(map(_short, value)) + "]" if isinstance(value, list) else str(value)
