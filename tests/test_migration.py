@@ -28,7 +28,7 @@ from workbench.views.tradeoff import front_trials
 FROZEN = Path(__file__).parent / "frozen"
 ROOT = Path(__file__).parents[1]
 # Fields that layout 1 did not have; they are empty in what was carried over, or told on reading.
-NEW = {"differs", "settings", "machine", "place", "figures", "level"}
+NEW = {"differs", "settings", "machine", "place", "figures", "level", "against", "elsewhere"}
 
 
 @pytest.fixture
@@ -224,3 +224,56 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_old_store_whole(
     assert killed >= 5
     assert shown(Store(old)) == without_new(said["trials"])
     assert layout(old) == 2
+
+
+def test_rows_that_cannot_be_read_stop_no_other(old: Path, said: dict[str, Any]) -> None:
+    """Bytes that are no UTF-8, what is no JSON: each is carried over, and the rest is as it was."""
+    db = sqlite3.connect(old / "store.db")
+    bad = b'{"\xff": 1}'
+    db.execute("INSERT INTO stages VALUES ('k1', 'finish', 1.0, ?)", (bad,))
+    db.execute("INSERT INTO stages VALUES (CAST(X'FF41' AS TEXT), 'finish', 1.0, 'no json')")
+    db.execute("INSERT INTO measurements VALUES ('tiny', 'other', 'r', 0.0, 'k', CAST(? AS TEXT), NULL)", (bad,))
+    environment = {"processor": "p\\udcff", "cores": 2, "system": "s"}
+    db.execute(
+        "INSERT INTO measurements VALUES ('tiny', 'another', 'r', 0.0, 'k', ?, NULL)",
+        (json.dumps({"runtime": "r", "environment": environment}).replace("\\\\\\\\", "\\\\"),),
+    )
+    db.commit()
+    db.close()
+    for open_ in (Reader, Store):
+        store = open_(old)
+        assert shown(store) == without_new(said["trials"])
+        store.close()
+    assert layout(old) == 2
+    assert rows(old / "store.db", "executions") == rows(kept_copy(old / "store.db"), "stages")
+
+
+def test_many_threads_migrate_many_stores(tmp_path: Path, said: dict[str, Any]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    folders = [tmp_path / str(i) for i in range(6)]
+    for folder in folders:
+        with zipfile.ZipFile(FROZEN / "layout1.zip") as archive:
+            archive.extractall(folder)
+    with ThreadPoolExecutor(6) as threads:
+        assert all(found == without_new(said["trials"]) for found in threads.map(lambda f: shown(Reader(f)), folders))
+        assert all(found == without_new(said["trials"]) for found in threads.map(lambda f: shown(Store(f)), folders))
+
+
+def test_a_reader_sees_that_another_process_has_migrated(old: Path, said: dict[str, Any]) -> None:
+    reader = Reader(old)
+    assert reader.trials("tiny")
+    assert reader.notes()
+    Store(old).close()
+    assert shown(reader) == without_new(said["trials"])
+    assert not any("layout 1" in note for note in reader.notes())
+
+
+def test_a_copy_that_cannot_be_written_stops_it_in_words(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("workbench.store.migrate.backup", full)
+    with pytest.raises(WorkbenchError, match="no space left"):
+        Store(old)
+    assert layout(old) == 1

@@ -196,3 +196,45 @@ def test_threads_are_part_of_what_is_trained_and_of_nothing_else(swept: Swept) -
         assert was is not None
         assert made.sha256 == was.sha256
     assert after[PRUNED].id != before[PRUNED].id
+
+
+def test_warnings_of_a_measurement_are_replaced_on_its_machine_alone(swept: Swept) -> None:
+    trial = swept.named(PRUNED)
+    measured = [w for w in trial.warnings if w.machine]
+    machines = {m.machine for m in trial.measurements}
+    assert {w.machine for w in measured} <= machines
+    # Said once for each machine, whatever was measured there how often, and never with the words of another.
+    assert len({(w.kind, w.machine) for w in measured}) == len(measured)
+    assert all(w.seen.startswith("on xnnpack:") and w.place for w in measured)
+    assert all(w.told.endswith(f"(on {w.place})") for w in measured)
+
+
+def test_the_machine_of_the_last_sweep_is_meant_where_none_is_named(swept: Swept) -> None:
+    columns = Columns(swept.last.trials)
+    assert columns.runtimes()[0].endswith("@ the other board")
+    latency = columns.metrics["latency"]
+    assert latency.runtime == columns.runtimes()[0]
+
+
+def test_one_baseline_is_the_studys(swept: Swept) -> None:
+    assert [t.recipe for t in swept.last.trials if t.baseline] == ["float32"]
+
+
+def test_lineage_of_a_file_that_was_given(swept: Swept, tmp_path: Path) -> None:
+    """A float `.tflite` is handed on as it is: source, import and baseline have the same bytes."""
+    file = swept.named("float32").artifact
+    assert file is not None
+    (tmp_path / "given.tflite").write_bytes(Path(file.path).read_bytes())
+    study = workbench.sweep(
+        tmp_path / "given.tflite",
+        FROZEN / "blobs.npz",
+        {"quantize": ["dynamic"], "measure": {"skip": True}},
+        study="given",
+        store=tmp_path / "store",
+        jobs=1,
+    )
+    for trial in study.trials:
+        found = study.lineage(trial)
+        assert found.nodes[0].kind in ("model", "dataset")
+        assert {"import", "finish", "evaluate"} <= {n.detail.get("kind") for n in found.nodes}
+        assert svg(found)

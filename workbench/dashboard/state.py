@@ -211,5 +211,7 @@ def _mark(trial: Trial) -> tuple[Any, ...]:
         len(trial.warnings),
         artifact.sha256 if artifact else None,
         quality.accuracy if quality else None,
-        tuple((m.runtime, m.state, m.latency_ms.median if m.latency_ms else None) for m in trial.measurements),
+        tuple(
+            (m.runtime, m.machine, m.state, m.latency_ms.median if m.latency_ms else None) for m in trial.measurements
+        ),
     )

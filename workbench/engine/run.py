@@ -71,10 +71,13 @@ class Run:
             self.ids_by_stage[key].append(trial_id)
         known = {t.id: t for t in self.store.trials(self.study)}
         keys = self.store.trial_keys(self.study)
-        self.positions = {t: n for n, t in enumerate(dict.fromkeys([*known, *plan.ends]))}
+        # What is swept now comes last, so that of two that are alike it is the one that its recipe names.
+        others = [i for i in known if i not in plan.ends]
+        self.positions = {t: n for n, t in enumerate([*others, *plan.ends])}
+        self.moved = any(known[i].steps in {r.steps for r in plan.recipes.values()} for i in others)
         self.trials = {
             # A row that cannot be read has a key, but is not known.
-            i: known[i] if i in known and keys.get(i) == key and self._finished(known[i]) else self._new(i)
+            i: self._known(known[i]) if i in known and keys.get(i) == key and self._finished(known[i]) else self._new(i)
             for i, key in plan.ends.items()
         }
         self.machine = fingerprint()
@@ -88,6 +91,9 @@ class Run:
 
         What was damaged meanwhile is made once more.
         """
+        if self.moved:
+            rows = [(t, self.plan.ends[i], self.positions[i]) for i, t in self.trials.items()]
+            self.store.save_trials(self.study, [r for r in rows if r[0].state != "pending"])
         self._choose(pool)
         lost = [i for i, t in self.trials.items() if t.state == "ok" and not self.store.intact(t.artifact)]
         if lost:
@@ -230,6 +236,10 @@ class Run:
             return not self.request.retry_failed
         return trial.state == "ok" and self.store.intact(trial.artifact)
 
+    def _known(self, trial: Trial) -> Trial:
+        """Return a trial of an earlier sweep as one of this sweep."""
+        return trial.model_copy(update={"baseline": trial.id == self.plan.baseline})
+
     def _new(self, trial_id: str) -> Trial:
         recipe = self.plan.recipes[trial_id]
         return Trial(
@@ -238,6 +248,7 @@ class Run:
             settings=self.plan.settings[trial_id],
             steps=recipe.steps,
             baseline=trial_id == self.plan.baseline,
+            against=self.plan.baseline,
         )
 
     def _save(self, trial: Trial) -> None:

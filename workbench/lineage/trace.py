@@ -33,10 +33,11 @@ def trace(store: Reader, record: StudyRecord, trial: Trial) -> Traced:
         wanted = {i for e in found.values() for i in e.inputs.values()}
         pending = sorted(wanted - known.keys() - builder.missing)
     # Files are known before those that read them are added. Two may make the same: a scheme that changes nothing hands on its input.
+    given = {sha256 for e in known.values() for sha256 in e.sources.values()}
     for execution in known.values():
         # An evaluation names the file that it is about; of the baseline's it keeps the outputs.
         for output in execution.outputs if execution.kind != "evaluate" or len(execution.inputs) == 1 else ():
-            same = output.sha256 in builder.made.values()
+            same = output.sha256 in builder.made.values() or output.sha256 in given
             builder.made[execution.key] = f"{output.sha256}:{execution.key[:12]}" if same else output.sha256
     for execution in known.values():
         builder.add(execution)
@@ -90,13 +91,14 @@ class _Builder:
         if artifact is None:
             self.notes.append(f"the trial is {self.trial.state} and has no file")
             return
-        self._file(artifact, artifact.sha256)
+        file = self.made.get(end.inputs.get("file", "") if end else "", artifact.sha256)
+        self._file(artifact, file)
         for m in self.trial.measurements:
             name = f"measurement:{measured_text(m)}:{m.machine}"
             self.nodes[name] = Node(
                 id=name, kind="measurement", title=f"measure on {measured_text(m)}", detail=self._of(m)
             )
-            self._edge(artifact.sha256, name, "file")
+            self._edge(file, name, "file")
 
     def lineage(self) -> Traced:
         graph: dict[str, list[str]] = {n: [] for n in self.nodes}

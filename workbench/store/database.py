@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +14,17 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
-from workbench.store.migrate import copy_of, found_layout, kept_copy, older, upgrade, upgrade_file
+from workbench.store.migrate import backup, found_layout, keep_copy, kept_copy, older, upgrade, upgrade_file
 from workbench.store.place import Place, reason
 from workbench.store.reading import LOCK_SECONDS, SqliteFile, decoded, opened_for_writing
 from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
 
 T = TypeVar("T")
 Rows = list[Any]
+
+
+# Threads that look at one store make one copy.
+_copying = threading.Lock()
 
 
 class _Older(Exception):
@@ -90,9 +95,11 @@ class ReadDatabase:
         try:
             if self.file is not None:
                 try:
-                    return self.file.read(checked)
+                    found = self.file.read(checked)
                 except _Older:
                     return self._migrated(self.file).read(checked)
+                self._forget_copy()
+                return found
             with self._connected() as db:
                 return checked(db)
         except ImportError as error:
@@ -106,18 +113,25 @@ class ReadDatabase:
         """Release it."""
         if self.file is not None:
             self.file.close()
-        if self._today is not None:
-            self._today[1].cleanup()
-            self._today = None
+        self._forget_copy()
         if self._engine is not None:
             self._engine.dispose()
 
     def _migrated(self, file: SqliteFile) -> SqliteFile:
         """Return a private copy of a database of an older layout, brought to that of today; reading changes nothing."""
+        with _copying:
+            return self._copied(file)
+
+    def _forget_copy(self) -> None:
+        if self._today is not None:
+            today, self._today, self._tables = self._today, None, None
+            today[1].cleanup()
+
+    def _copied(self, file: SqliteFile) -> SqliteFile:
         if self._today is None:
             folder = tempfile.TemporaryDirectory(prefix="workbench-store-")
             copy = Path(folder.name) / file.file.name
-            file.read(lambda db: _backup(db, copy))
+            file.read(lambda db: backup(_raw(db), copy))
             upgrade_file(copy)
             self._today, self._tables = (SqliteFile(copy), folder), None
         return self._today[0]
@@ -186,13 +200,24 @@ class WrittenDatabase(ReadDatabase):
         if not older(found):
             return
         if self.place.file is None:
-            # In one transaction where the database has those for changes of tables, as PostgreSQL does.
-            with self.engine.begin() as db:
-                upgrade(db)
+            self._migrate_server()
             return
-        if not kept_copy(self.place.file).exists():
-            copy_of(self.place.file, kept_copy(self.place.file))
+        keep_copy(self.place.file)
         upgrade_file(self.place.file)
+
+    def _migrate_server(self) -> None:
+        """Migrate a database behind a URL, in one transaction, which has to hold changes of tables."""
+        if self.engine.dialect.name not in ("postgresql", "sqlite"):
+            raise WorkbenchError(
+                f"store {self.place.location!r} has layout 1, and {self.engine.dialect.name} changes tables outside of transactions, so that a killed migration "
+                "would leave it broken. Start a new store, or use the version that made this one."
+            )
+        with self.engine.begin() as db:
+            if db.dialect.name == "postgresql":
+                db.exec_driver_sql("LOCK TABLE layout IN ACCESS EXCLUSIVE MODE")
+            # Another process may have done it while this one waited.
+            if older(found_layout(db)):
+                upgrade(db)
 
     def _create_tables(self) -> None:
         with self.engine.begin() as db:
@@ -211,6 +236,10 @@ class WrittenDatabase(ReadDatabase):
 
 def check_layout(found: Any, place: Place) -> None:
     """Raise WorkbenchError for a layout that this version does not know; None is a store that is just being made."""
+    if older(found):
+        raise WorkbenchError(
+            f"store {place.location!r} has layout {found}, which is read once it is migrated. A sweep into it, or `workbench store tag`, migrates it."
+        )
     if found not in (None, LAYOUT):
         raise WorkbenchError(
             f"store {place.location!r} has layout {found}, this version reads layout {LAYOUT}. Choose another with --store, or use the version that made it."
@@ -244,10 +273,10 @@ def _no_driver(place: Place, error: ImportError) -> WorkbenchError:
     )
 
 
-def _backup(db: sa.Connection, copy: Path) -> None:
-    source: Any = db.connection.dbapi_connection
-    with contextlib.closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+def _raw(db: sa.Connection) -> sqlite3.Connection:
+    found: Any = db.connection.dbapi_connection
+    assert isinstance(found, sqlite3.Connection)
+    return found
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -10,7 +10,6 @@ from workbench.values.difference import MARK, UNRECORDED, difference
 from workbench.values.graph import Machine
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
-from workbench.values.warning import Warning_
 
 
 def mark_differences(trials: list[Trial], record: StudyRecord) -> None:
@@ -28,6 +27,16 @@ def mark_differences(trials: list[Trial], record: StudyRecord) -> None:
         if words:
             end = MARK + ", ".join(words)
             fill(trial, recipe=trial.recipe + end, differs=end)
+    baselines = [t for t in trials if t.baseline]
+    today = next((t for t in reversed(baselines) if not t.differs), baselines[-1] if baselines else None)
+    for trial in baselines:
+        # One with other tools, say, is a trial like any other: the study's are held against that of today.
+        fill(trial, baseline=trial is today)
+    for trial in trials:
+        if today is not None and trial.quality is not None and trial.against not in ("", today.id):
+            # Paired with a baseline that is not the one beside which it is shown.
+            figures = tuple(f.model_copy(update={"change": None}) for f in trial.quality.figures)
+            fill(trial, quality=trial.quality.model_copy(update={"figures": figures}))
     seen: set[str] = set()
     for trial in reversed(trials):
         if trial.recipe in seen:
@@ -36,8 +45,11 @@ def mark_differences(trials: list[Trial], record: StudyRecord) -> None:
         seen.add(trial.recipe)
 
 
-def mark_machines(trials: list[Trial], machines: Callable[[], Mapping[str, Machine]]) -> None:
-    """Give each measurement just read its machine's title, where they are of several; titles that are alike have ids besides."""
+def mark_machines(trials: list[Trial], machines: Callable[[], Mapping[str, Machine]], current: str) -> None:
+    """Give each measurement just read its machine's title, where they are of several; titles that are alike have ids besides.
+
+    `current` is the id of the study's last machine, which is meant where none is named.
+    """
     ids = {m.machine for t in trials for m in t.measurements}
     if len(ids) < 2:
         return
@@ -47,13 +59,8 @@ def mark_machines(trials: list[Trial], machines: Callable[[], Mapping[str, Machi
     places = {i: title if alike[title] == 1 else f"{title} ({i})" for i, title in titles.items()}
     for trial in trials:
         for m in trial.measurements:
-            fill(m, place=places[m.machine])
-        fill(trial, warnings=tuple(_placed(w, places) for w in trial.warnings))
-
-
-def _placed(warning: Warning_, places: Mapping[str, str]) -> Warning_:
-    """Return a warning of a measurement, whose words begin with `on RUNTIME:`, with its machine's title there."""
-    runtime, colon, words = warning.seen.partition(":")
-    if warning.machine not in places or not colon:
-        return warning
-    return warning.model_copy(update={"seen": f"{runtime}{MARK}{places[warning.machine]}:{words}"})
+            fill(m, place=places[m.machine], elsewhere=m.machine != current)
+        if any(w.machine in places for w in trial.warnings):
+            fill(
+                trial, warnings=tuple(w.model_copy(update={"place": places.get(w.machine, "")}) for w in trial.warnings)
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,17 @@ def older(found: Any) -> bool:
     return isinstance(found, int) and 1 <= found < LAYOUT
 
 
+# Alembic's scripts speak to one connection for the whole process.
+_alone = threading.Lock()
+
+
 def upgrade(db: sa.Connection) -> None:
     """Run what is missing of the scripts on a connection that is in a transaction; what it does is kept when that is."""
+    with _alone:
+        _upgrade(db)
+
+
+def _upgrade(db: sa.Connection) -> None:
     # Alembic is imported only by who needs it: a store is migrated once.
     from alembic import command
     from alembic.config import Config
@@ -53,16 +63,40 @@ def upgrade_file(file: Path) -> None:
             upgrade(db)
 
 
-def copy_of(file: Path, target: Path) -> None:
-    """Copy an SQLite database as it is at one moment, whoever works on it; the copy is there whole or not at all."""
+def keep_copy(file: Path) -> None:
+    """Copy an SQLite database of an older layout beside it, unless there is a copy; it is there whole or not at all.
+
+    Raises OSError where it cannot be written.
+    """
+    target = kept_copy(file)
+    if target.exists():
+        return
+    for left in target.parent.glob(f"{target.name}.partial-*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     try:
-        with contextlib.closing(_connect(file)) as source, contextlib.closing(sqlite3.connect(partial)) as copy:
-            source.backup(copy)
-        partial.chmod(file.stat().st_mode & 0o777)
-        partial.replace(target)
+        with contextlib.closing(_connect(file)) as source:
+            backup(source, partial)
+        with contextlib.closing(_connect(partial)) as copy:
+            (layout,) = copy.execute("SELECT version FROM layout").fetchone()
+        # Another process may have migrated it meanwhile; its copy is the old one, and stays.
+        if older(layout):
+            partial.chmod(file.stat().st_mode & 0o777)
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, target)
+    except sqlite3.Error as error:
+        raise OSError(f"a copy of the database cannot be written beside it: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def backup(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a database as it is at one moment; raises OSError where it cannot be written."""
+    try:
+        with contextlib.closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except sqlite3.Error as error:
+        raise OSError(f"{str(target)!r} cannot be written: {error}") from error
 
 
 def kept_copy(file: Path) -> Path:

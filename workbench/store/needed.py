@@ -19,7 +19,7 @@ from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, 
 from workbench.store.tables import EXECUTIONS, STUDIES, TRIALS
 from workbench.values.graph import Execution
 
-OPEN = ("pending", "running")
+OPEN = ("pending", "running", "failed")
 _SHA256 = re.compile(r'"sha256":\s*"([0-9a-f]{64})"')
 CHUNK = 500
 

@@ -256,12 +256,12 @@ class Reader:
 
     def _tell_apart(self, study: str, trials: list[Trial]) -> None:
         """Say of each trial in what its settings differ from the study's, and of measurements, where there are several machines, whose they are."""
-        try:
+        record = None
+        with contextlib.suppress(WorkbenchError):
             record = self.study(study)
-        except WorkbenchError:
-            return
-        mark_differences(trials, record)
-        mark_machines(trials, self.machines)
+        mark_machines(trials, self.machines, str(record.environment.get("machine", "")) if record else "")
+        if record is not None:
+            mark_differences(trials, record)
 
     def _complete(self, trial: Trial, measurements: tuple[Measurement, ...]) -> None:
         """Give a trial just read its measurements, and its artifact the path in this store, which may have been moved."""

@@ -99,6 +99,7 @@ class Store(Reader):
                 data["measurements"] = []
                 # What differs is told when it is read, against the study's settings of that day.
                 data |= {"recipe": trial.recipe.removesuffix(trial.differs), "differs": ""}
+                data["warnings"] = [{**w, "place": ""} for w in data["warnings"]]
                 replace(
                     db,
                     TRIALS,
@@ -120,7 +121,7 @@ class Store(Reader):
         values = {
             "at": time.time(),
             "key": key,
-            "measurement": {**measurement.to_json(), "profile": None, "place": ""},
+            "measurement": {**measurement.to_json(), "profile": None, "place": "", "elsewhere": False},
             "samples_ns": raw,
         }
         where = {"study": study, "trial": trial, "runtime": name, "machine": measurement.machine}

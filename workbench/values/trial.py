@@ -182,7 +182,8 @@ class OpProfile(Value):
 class Measurement(Value):
     """One trial on one runtime of one machine; `state` failed or skipped carries the reason in `error` instead of figures.
 
-    `machine` is its id; `place` says which one it is, in words, where a study was measured on several (it is not stored).
+    `machine` is its id; `place` says which one it is, in words, where a study was measured on several, and `elsewhere`
+    whether it is another than the study's last one (neither is stored).
 
     `left` names the operators that an accelerating runtime did not take, `memory` holds bytes by part, `cycles` an
     estimate's cycles by part, `device` what really ran it, `software` whether that is a processor standing in for an
@@ -194,6 +195,7 @@ class Measurement(Value):
     options: dict[str, Any] = {}
     machine: str = ""
     place: str = ""
+    elsewhere: bool = False
     kind: Literal["measured", "estimated"] = "measured"
     state: Literal["ok", "failed", "skipped"] = "ok"
     error: str | None = None
@@ -236,7 +238,7 @@ class Trial(Value):
 
     `id` is the beginning of the key of the execution that made its file, which covers recipe, settings, tools and model. `recipe` ends
     in what differs from the study's settings of today, ` @ epochs=3`, where something does; `differs` is that end (neither is stored).
-    `settings` is None where layout 1 did not record them.
+    `settings` is None where layout 1 did not record them. `against` is the id of the baseline that it was evaluated and timed beside.
     """
 
     id: str
@@ -245,6 +247,7 @@ class Trial(Value):
     settings: TrialSettings | None = None
     steps: tuple[Step, ...]
     baseline: bool = False
+    against: str = ""
     state: State = "pending"
     error: str | None = None
     warnings: tuple[Warning_, ...] = ()

@@ -51,7 +51,7 @@ ADVICE: dict[str, str] = {
 class Warning_(Value):
     """One warning on a trial: its kind, what was seen, what to try, and whether it is worth more than a note.
 
-    `machine` is the id of the one where it was measured.
+    `machine` is the id of the one where it was measured, `place` its title where a study has several (it is not stored).
     """
 
     kind: WarningKind
@@ -59,6 +59,12 @@ class Warning_(Value):
     advice: str
     level: Level = "warning"
     machine: str = ""
+    place: str = ""
+
+    @property
+    def told(self) -> str:
+        """What was seen, with the machine where one has to be told from others."""
+        return f"{self.seen} (on {self.place})" if self.place else self.seen
 
 
 def warning(kind: WarningKind, seen: str, level: Level = "warning") -> Warning_:

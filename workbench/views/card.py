@@ -154,7 +154,7 @@ def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRec
         trial.baseline,
         trial.error,
         tuple(
-            {"kind": str(w.kind), "seen": w.seen, "advice": w.advice, "level": str(w.level)}
+            {"kind": str(w.kind), "seen": w.told, "advice": w.advice, "level": str(w.level)}
             for w in (*trial.warned, *trial.noted)
         ),
         tuple(figures),
@@ -261,7 +261,7 @@ def _newest(trial: Trial) -> list[Measurement]:
     """Return the last good measurement of each runtime and kind, else the last one."""
     found: dict[tuple[str, str], Measurement] = {}
     for m in trial.measurements:
-        key = (m.runtime + repr(m.options), m.kind)
+        key = (f"{m.runtime}{m.options!r}{m.machine}", m.kind)
         if m.state == "ok" or key not in found or found[key].state != "ok":
             found[key] = m
     return sorted(found.values(), key=lambda m: m.kind == "estimated")

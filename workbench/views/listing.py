@@ -317,7 +317,7 @@ def warnings(trials: Sequence[Trial]) -> list[Notice]:
     kinds: dict[tuple[str, Level], tuple[str, list[tuple[str, str]]]] = {}
     for trial in trials:
         for w in trial.warnings:
-            kinds.setdefault((w.kind, w.level), (w.advice, []))[1].append((trial.recipe, w.seen))
+            kinds.setdefault((w.kind, w.level), (w.advice, []))[1].append((trial.recipe, w.told))
     found = [Notice(kind, advice, tuple(seen), level) for (kind, level), (advice, seen) in kinds.items()]
     return sorted(found, key=lambda notice: notice.level == "note")
 

@@ -74,6 +74,5 @@ class Place(NamedTuple):
 
 
 def baseline_of(trials: Sequence[Trial]) -> Trial | None:
-    """Return the float baseline among the trials, or None; of several the last one with the study's settings of today."""
-    found = [t for t in trials if t.baseline]
-    return next((t for t in reversed(found) if not t.differs), found[-1] if found else None)
+    """Return the float baseline among the trials, or None."""
+    return next((t for t in trials if t.baseline), None)

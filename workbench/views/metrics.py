@@ -96,6 +96,7 @@ class _Seen(NamedTuple):
     place: Place
     ok: bool
     part: str | None
+    elsewhere: bool
 
 
 def _seen(trials: Sequence[Trial]) -> list[_Seen]:
@@ -104,9 +105,9 @@ def _seen(trials: Sequence[Trial]) -> list[_Seen]:
     for trial in trials:
         for m in trial.measurements:
             part = memory_part(m)
-            key = (m.runtime, repr(m.options), m.place, m.kind, m.clock, m.software, m.state == "ok", part)
+            key = (m.runtime, repr(m.options), m.place, m.kind, m.clock, m.software, m.state == "ok", part, m.elsewhere)
             if key not in found:
-                found[key] = _Seen(Place(measured_text(m), m.kind, place_text(m)), m.state == "ok", part)
+                found[key] = _Seen(Place(measured_text(m), m.kind, place_text(m)), m.state == "ok", part, m.elsewhere)
     return list(found.values())
 
 
@@ -136,7 +137,9 @@ def _note(runtime: str, kind: Kind, places: Sequence[Place]) -> str:
 
 def _runtimes(seen: Sequence[_Seen]) -> list[tuple[str, Kind]]:
     """Return runtimes and kinds that gave figures, measured before estimated."""
-    pairs = dict.fromkeys((s.place.runtime, s.place.kind) for s in seen if s.ok)
+    # Of several machines the study's last one comes first.
+    ordered = sorted(seen, key=lambda s: s.elsewhere)
+    pairs = dict.fromkeys((s.place.runtime, s.place.kind) for s in ordered if s.ok)
     return sorted(pairs, key=lambda pair: pair[1] == "estimated")
 
 

@@ -44,7 +44,7 @@ class Pick(Value):
             "recipe": self.trial.recipe,
             "cost": self.cost,
             "why": self.why,
-            "warnings": [{"kind": w.kind, "seen": w.seen} for w in self.warnings],
+            "warnings": [{"kind": w.kind, "seen": w.told} for w in self.warnings],
         }
 
 

@@ -6,6 +6,7 @@ machine of a measurement is told from the environment that was written with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -52,16 +53,16 @@ def _measurements(db: sa.Connection, machines: dict[str, dict[str, Any]]) -> Non
         sa.Column("measurement", sa.JSON, nullable=False),
         sa.Column("samples_ns", sa.LargeBinary, nullable=True),
     )
-    # Texts as they are: one that cannot be read is to be told of later, not to stop the others.
+    _carried(db, old, made, machine=sa.literal(""))
     texts = sa.table(made.name, *(sa.column(c.name) for c in made.columns))
-    for row in db.execute(sa.select(old)).mappings().all():
-        machine = _machine(row["measurement"])
-        if machine:
-            machines[machine["id"]] = machine
-        values = {**row, "machine": machine["id"] if machine else ""}
-        if machine:
-            values["measurement"] = _with_machine(row["measurement"], machine["id"])
-        db.execute(sa.insert(texts).values(**values))
+    for row in db.execute(sa.select(old.c.study, old.c.trial, old.c.runtime, old.c.measurement)).all():
+        machine = _machine(row.measurement)
+        if machine is None:
+            continue
+        machines[machine["id"]] = machine
+        same = sa.and_(texts.c.study == row.study, texts.c.trial == row.trial, texts.c.runtime == row.runtime)
+        values = {"machine": machine["id"], "measurement": _with_machine(row.measurement, machine["id"])}
+        _where_text(db, sa.update(texts).where(same).values(**values))
     op.drop_table(old.name)
 
 
@@ -78,12 +79,10 @@ def _op_profiles(db: sa.Connection, there: set[str]) -> None:
         return
     old = _renamed("op_profiles", "study", "trial", "runtime", "profile")
     made = op.create_table("op_profiles", *columns)
-    texts = sa.table(made.name, *(sa.column(c.name) for c in made.columns))
     new = sa.table("measurements", *(sa.column(n) for n in ("study", "trial", "runtime", "machine")))
-    where = {(r.study, r.trial, r.runtime): r.machine for r in db.execute(sa.select(new))}
-    for row in db.execute(sa.select(old)).mappings().all():
-        machine = where.get((row["study"], row["trial"], row["runtime"]), "")
-        db.execute(sa.insert(texts).values(**row, machine=machine))
+    same = sa.and_(new.c.study == old.c.study, new.c.trial == old.c.trial, new.c.runtime == old.c.runtime)
+    machine = sa.select(sa.func.max(new.c.machine)).where(same).scalar_subquery()
+    _carried(db, old, made, machine=sa.func.coalesce(machine, ""))
     op.drop_table(old.name)
 
 
@@ -97,6 +96,7 @@ def _executions(db: sa.Connection) -> None:
         sa.Column("result", sa.JSON, nullable=False),
         sa.Column("execution", sa.JSON, nullable=False),
     )
+    _carried(db, old, made, execution=sa.literal("{}"))
     texts = sa.table(made.name, *(sa.column(c.name) for c in made.columns))
     for row in db.execute(sa.select(old)).mappings().all():
         known = {
@@ -105,8 +105,25 @@ def _executions(db: sa.Connection) -> None:
             "seconds": row["seconds"] if isinstance(row["seconds"], (int, float)) else 0.0,
             "outputs": _outputs(row["result"]),
         }
-        db.execute(sa.insert(texts).values(**row, execution=json.dumps(known)))
+        update = sa.update(texts).where(texts.c.key == row["key"]).values(execution=json.dumps(known))
+        _where_text(db, update)
     op.drop_table(old.name)
+
+
+def _carried(db: sa.Connection, old: sa.TableClause, made: sa.Table, **new: Any) -> None:
+    """Copy all rows within the database, with values for columns that are new: what cannot be read is to be told of later."""
+    keys = [c.name for c in made.primary_key.columns if c.name not in new]
+    whole = sa.and_(*(old.c[k].is_not(None) for k in keys))
+    names = [c.name for c in made.columns]
+    values: list[Any] = [new.get(n, old.c.get(n)) for n in names]
+    target = sa.table(made.name, *(sa.column(n) for n in names))
+    db.execute(sa.insert(target).from_select(names, sa.select(*values).where(whole)))
+
+
+def _where_text(db: sa.Connection, update: sa.Update) -> None:
+    """Change a row; one whose texts are no UTF-8 stays as it was carried over."""
+    with contextlib.suppress(UnicodeEncodeError):
+        db.execute(update)
 
 
 def _renamed(name: str, *columns: str) -> sa.TableClause:
@@ -124,7 +141,10 @@ def _machine(text: Any) -> dict[str, Any] | None:
     if not isinstance(processor, str) or not isinstance(cores, int) or not isinstance(system, str):
         return None
     parts = {"processor": processor, "cores": cores, "system": system, "name": ""}
-    return {"id": digest(parts)[:12], "memory": None, **parts}
+    try:
+        return {"id": digest(parts)[:12], "memory": None, **parts}
+    except UnicodeEncodeError:
+        return None
 
 
 def _with_machine(text: Any, machine: str) -> str:
