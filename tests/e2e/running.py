@@ -75,7 +75,7 @@ def query(store: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def stage_rows(store: Path) -> dict[str, tuple[Any, ...]]:
     """Return every finished stage by key; a result carries its seconds and its process, so a stage done again differs."""
-    return {row[0]: row[1:] for row in query(store, "SELECT key, kind, seconds, result FROM stages")}
+    return {row[0]: row[1:] for row in query(store, "SELECT key, kind, seconds, result FROM executions")}
 
 
 def artifact_times(store: Path) -> dict[str, int]:

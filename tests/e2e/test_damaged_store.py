@@ -224,7 +224,7 @@ def test_damaged_while_the_sweep_runs(swept: Swept, tmp_path: Path) -> None:
 
 def test_stage_results_and_rows_of_a_wrong_shape_are_made_again(swept: Swept) -> None:
     db = sqlite3.connect(swept.store / "store.db")
-    db.execute("update stages set result = '{\"artifact\": 7}' where kind in ('evaluate', 'finish')")
+    db.execute("update executions set result = '{\"artifact\": 7}' where kind in ('evaluate', 'finish')")
     db.execute("update trials set trial = '[]' where id = (select min(id) from trials)")
     db.execute("update measurements set measurement = 'null' where trial = (select max(trial) from measurements)")
     db.commit()
