@@ -280,7 +280,7 @@ def test_what_no_row_refers_to_is_kept_for_a_day(store: Store, named: str, secon
     assert collect(store) == ({path.relative_to(store.root).as_posix()} if goes else set())
 
 
-@pytest.mark.parametrize("state", ["pending", "running"])
+@pytest.mark.parametrize("state", ["pending", "running", "failed"])
 def test_while_trials_are_unfinished_all_that_was_made_of_their_model_is_kept(store: Store, state: str) -> None:
     """What they will be made from is not known yet: a stage that was found in the store has no row of this sweep."""
     save_study(store)
@@ -290,7 +290,7 @@ def test_while_trials_are_unfinished_all_that_was_made_of_their_model_is_kept(st
     save_trial(store, "first", "prune:0.5+int8", "evaluate to come", None, state)
     assert collect(store) == {name(other)}
     assert find_garbage(store).open == {"first": 1}
-    save_trial(store, "first", "prune:0.5+int8", "evaluate to come", None, "failed")
+    save_trial(store, "first", "prune:0.5+int8", "evaluate to come", None, "skipped")
     assert collect(store) == {name(begun), name(more)}
 
 
