@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import Done, images, query, run, show, succeed
+from running import Done, images, query, run, succeed
 
 pytestmark = pytest.mark.slow
 

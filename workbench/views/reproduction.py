@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from workbench.recipes.grammar import step_text
 from workbench.values.base import Value
+from workbench.values.recipe import Recipe
 from workbench.values.trial import Trial
 
 
@@ -78,8 +79,8 @@ class Reproduction(Value):
 
 
 def compare(one: Sequence[Trial], other: Sequence[Trial]) -> Reproduction:
-    """Compare two studies of one grid by recipe id: state, artifact hash, sizes, accuracy; times are not compared, they are measured."""
-    left, right = {t.id: t for t in one}, {t.id: t for t in other}
+    """Compare two studies of one grid by recipe, whatever its settings (of two, the last one): state, artifact hash, sizes, accuracy; times are not compared, they are measured."""
+    left, right = {_recipe(t): t for t in one}, {_recipe(t): t for t in other}
     common = [i for i in left if i in right]
     # Chains of steps of which every recipe that ends right after them came out equal are sound.
     apart = {i for i in common if _differs(left[i], right[i])}
@@ -114,7 +115,7 @@ def _first(trial: Trial, trials: Sequence[Trial], apart: set[str]) -> str:
     for length in range(1, len(trial.steps)):
         prefix = trial.steps[:length]
         sharing = [t for t in trials if t.steps[:length] == prefix]
-        if all(t.id in apart for t in sharing):
+        if all(_recipe(t) in apart for t in sharing):
             return step_text(trial.steps[length - 1])
     return step_text(trial.steps[-1])
 
@@ -132,6 +133,11 @@ def _difference(one: Trial, other: Trial, step: str) -> Difference:
         agreement_change=_change(one, other, "agreement"),
         state=f"{one.state}, then {other.state}" if one.state != other.state else "",
     )
+
+
+def _recipe(trial: Trial) -> str:
+    """Return the id of a trial's recipe; its own covers settings and tools besides."""
+    return Recipe(steps=trial.steps).id if trial.steps else trial.id
 
 
 def _sha(trial: Trial) -> str | None:
