@@ -175,14 +175,7 @@ class Builder:
 
     def _needed(self, wanted: list[str]) -> set[str]:
         """Return the wanted stages with all that they were made from."""
-        found: set[str] = set()
-        stack = list(wanted)
-        while stack:
-            key = stack.pop()
-            if key not in found:
-                found.add(key)
-                stack.extend(self.plan.stages[key].parents.values())
-        return found
+        return {stage.key for stage in self.plan.chain(*wanted)}
 
     def _spoilt(self, key: str, todo: set[str], waiting: dict[str, set[str]], flights: dict[str, _Flight]) -> bool:
         """Whether something that an ended stage was made from is damaged; that and the stage itself are then waiting again.

@@ -137,10 +137,10 @@ class Plan:
             self.stages[key] = Stage(key, kind, label, {**identity, **payload}, parents, identity, found, threads)
         return key
 
-    def chain(self, key: str) -> list[Stage]:
-        """Return a stage and all that it starts from, at any distance."""
+    def chain(self, *keys: str) -> list[Stage]:
+        """Return stages and all that they start from, at any distance, each once."""
         found: dict[str, Stage] = {}
-        stack = [key]
+        stack = list(keys)
         while stack:
             key = stack.pop()
             if key not in found:

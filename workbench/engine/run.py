@@ -297,12 +297,7 @@ class Run:
 
     def _chain(self, trial_id: str) -> list[str]:
         """Return the keys of all stages that a trial's file went through."""
-        found, stack = [], [self.plan.stages[self.plan.ends[trial_id]].parents["file"]]
-        while stack:
-            key = stack.pop()
-            found.append(key)
-            stack.extend(self.plan.stages[key].parents.values())
-        return found
+        return [s.key for s in self.plan.chain(self.plan.stages[self.plan.ends[trial_id]].parents["file"])]
 
     def _conversion(self, trial_id: str) -> tuple[str | None, list[str]]:
         way: str | None = None

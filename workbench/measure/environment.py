@@ -31,6 +31,7 @@ def machine() -> Machine:
     )
 
 
+@functools.cache
 def machine_of(processor: str, cores: int, system: str, name: str = "", memory: int | None = None) -> Machine:
     """Return a machine of these parts; memory, which differs from start to start, is no part of its id."""
     parts = {"processor": processor, "cores": cores, "system": system, "name": name}

@@ -221,13 +221,7 @@ class Reader:
 
     def _results(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the results of finished stages; one of a wrong shape counts as none."""
-        wanted = list(keys)
-        text = sa.cast(EXECUTIONS.c.result, sa.Text)
-        queries = [
-            sa.select(EXECUTIONS.c.key, text).where(EXECUTIONS.c.key.in_(wanted[start : start + CHUNK]))
-            for start in range(0, len(wanted), CHUNK)
-        ]
-        read = ((key, read_stage(result)) for rows in self.database.rows(*queries) for key, result in rows)
+        read = ((key, read_stage(result)) for key, result in self._texts(EXECUTIONS.c.result, keys))
         return {key: result for key, result in read if result is not None}
 
     def machines(self) -> dict[str, Machine]:
@@ -241,18 +235,20 @@ class Reader:
 
     def executions(self, keys: Iterable[str]) -> dict[str, Execution]:
         """Return what was done, by key; what cannot be read or is not there is left out."""
-        wanted = list(keys)
-        text = sa.cast(EXECUTIONS.c.execution, sa.Text)
-        queries = [
-            sa.select(EXECUTIONS.c.key, text).where(EXECUTIONS.c.key.in_(wanted[start : start + CHUNK]))
-            for start in range(0, len(wanted), CHUNK)
-        ]
         found: dict[str, Execution] = {}
-        for rows in self.database.rows(*queries):
-            for key, told in rows:
-                with contextlib.suppress(Unreadable):
-                    found[key] = read_value(Execution, told)
+        for key, told in self._texts(EXECUTIONS.c.execution, keys):
+            with contextlib.suppress(Unreadable):
+                found[key] = read_value(Execution, told)
         return found
+
+    def _texts(self, column: sa.Column[Any], keys: Iterable[str]) -> list[Any]:
+        """Return key and text of a column of executions, for those of some keys that are there."""
+        wanted = list(keys)
+        query = sa.select(EXECUTIONS.c.key, sa.cast(column, sa.Text))
+        queries = [
+            query.where(EXECUTIONS.c.key.in_(wanted[start : start + CHUNK])) for start in range(0, len(wanted), CHUNK)
+        ]
+        return [row for rows in self.database.rows(*queries) for row in rows]
 
     def _tell_apart(self, study: str, trials: list[Trial]) -> None:
         """Say of each trial in what its settings differ from the study's, and of measurements, where there are several machines, whose they are."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from workbench.recipes.grammar import measured_text
+from workbench.values.difference import MARK
 from workbench.values.trial import Measurement, Trial
 from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
 from workbench.views.metrics import known_metric, metrics_for, places_of
@@ -59,6 +60,11 @@ class Columns:
         """Return the runtimes that gave a time, in order of appearance."""
         family = "latency" if kind == "measured" else "estimated_latency"
         return [m.runtime for m in self.metrics.values() if m.family == family and m.name != "latency"]
+
+    def place_named(self, runtime: str) -> str:
+        """Return the runtime that a text means: without a machine that of the study's last sweep, which comes first."""
+        known = [*self.runtimes(), *self.runtimes("estimated")]
+        return runtime if runtime in known else next((k for k in known if k.startswith(f"{runtime}{MARK}")), runtime)
 
     @cached_property
     def ok(self) -> list[int]:

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 from workbench.errors import WorkbenchError, unknown
 from workbench.recipes.grammar import measured_text, named_runtime
 from workbench.values.base import Value
-from workbench.values.difference import MARK
 from workbench.values.limits import Bound, Limits
 from workbench.values.trial import PROCESSES_OF_AN_INTERVAL, Measurement, Trial
 from workbench.views import quality
@@ -122,12 +121,9 @@ class Holder:
         if runtime in self.columns.runtimes() or runtime in self.columns.runtimes("estimated"):
             return runtime
         try:
-            named = named_runtime(runtime)
+            return self.columns.place_named(named_runtime(runtime))
         except WorkbenchError:
             return runtime
-        # Without a machine that of the study's last sweep is meant, which comes first.
-        known = [*self.columns.runtimes(), *self.columns.runtimes("estimated")]
-        return named if named in known else next((k for k in known if k.startswith(f"{named}{MARK}")), named)
 
     def _held(self, bound: Bound) -> Held:
         columns = self.columns

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from workbench.errors import unknown
-from workbench.values.difference import MARK
 from workbench.values.figure import Better
 from workbench.values.limits import Limits
 from workbench.values.trial import Trial
@@ -83,9 +82,7 @@ def latency_of(columns: Columns, runtime: str | None = None) -> Metric | None:
     if runtime is None:
         return columns.metrics.get("latency")
     measured, estimated = columns.runtimes(), columns.runtimes("estimated")
-    # Without a machine that of the study's last sweep is meant, which comes first.
-    known = [*measured, *estimated]
-    runtime = runtime if runtime in known else next((k for k in known if k.startswith(f"{runtime}{MARK}")), runtime)
+    runtime = columns.place_named(runtime)
     if runtime not in measured and runtime not in estimated:
         raise unknown("measured runtime", runtime, [*measured, *estimated])
     return columns.metrics.get(f"{'' if runtime in measured else 'estimated_'}latency@{runtime}")
