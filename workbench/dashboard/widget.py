@@ -17,7 +17,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from workbench.dashboard.comms import hear_beside_cells
+from workbench.compat.ipykernel import hear_beside_cells
+from workbench.compat.plotly import plotly_js
 from workbench.dashboard.download import measured_file
 from workbench.dashboard.kept import Kept, Snapshot, snapshot_of
 from workbench.dashboard.live import Pulse
@@ -26,7 +27,6 @@ from workbench.dashboard.source import Source
 from workbench.dashboard.state import DashboardState
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
-from workbench.views.plotly_js import plotly_js
 
 log = logging.getLogger(__name__)
 

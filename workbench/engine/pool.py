@@ -141,67 +141,51 @@ class Folders(NamedTuple):
 
 def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
     """Return a running cluster; the id of each worker's process session is added to `sessions`."""
-    import psutil
-    from distributed import Security
-    from distributed.deploy.spec import SpecCluster
-    from distributed.deploy.subprocess import Subprocess
+    from distributed import Security, SpecCluster
 
-    from workbench.engine.servers import Scheduler
+    from workbench.compat.distributed import command_worker, plain_security
+    from workbench.compat.distributed_servers import Scheduler
 
     security = Security.temporary()
 
-    class Worker(Subprocess):  # type: ignore[misc]  # distributed is untyped
-        """A nanny with one worker, started as a command: unlike multiprocessing it never runs the user's script again."""
-
-        def __init__(self, scheduler: str, name: Any = None, **_: Any) -> None:
-            self.scheduler = scheduler
-            self.name = name
-            super().__init__()
-
-        async def _start(self) -> None:
-            options = {
-                "nthreads": 1,
-                "host": "127.0.0.1",
-                "name": str(self.name),
-                "memory_limit": _memory(memory, jobs),
-                "preload": [
-                    "workbench.engine.preload",
-                    *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
-                ],
-                "preload_nanny": ["workbench.engine.preload"],
-                "env": worker_environment(jobs),
-                "local_directory": str(folders.scratch),
-                "security": {k: v for k in Security.__slots__ if isinstance(v := getattr(security, k), (str, bool))},
-                "silence_logs": logging.CRITICAL,
-            }
-            # Safely: modules come from the caller's import path, not from wherever it happens to work.
-            python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
-            command = [*python, "-m", "dask", "spec", self.scheduler, "--spec-file", "/dev/stdin"]
-            log = open_private(folders.logs / f"worker-{os.getpid()}-{self.name}.log")
-            with log, _unseen({"cls": "workbench.engine.servers.Nanny", "opts": options}) as spec:
-                self.process = await asyncio.create_subprocess_exec(
-                    *command,
-                    stdin=spec,
-                    stdout=log,
-                    stderr=log,
-                    env={
-                        **os.environ,
-                        **worker_environment(jobs),
-                        PARENT: str(os.getpid()),
-                        SCRATCH: str(folders.scratch),
-                        # What TensorFlow and others leave behind when they are killed goes with the pool.
-                        "TMPDIR": str(folders.scratch),
-                    },
-                    start_new_session=True,
-                )
-                sessions.append(self.process.pid)
-
-        async def close(self) -> None:
-            if self.process is not None:
-                # Dask closes what a caller has left open as its process ends. `Pool.close` was here before.
-                end_sessions([self.process.pid])
-            with contextlib.suppress(psutil.NoSuchProcess):
-                await super().close()
+    async def start(address: str, name: Any) -> Any:
+        options = {
+            "nthreads": 1,
+            "host": "127.0.0.1",
+            "name": str(name),
+            "memory_limit": _memory(memory, jobs),
+            "preload": [
+                "workbench.engine.preload",
+                *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
+            ],
+            "preload_nanny": ["workbench.engine.preload"],
+            "env": worker_environment(jobs),
+            "local_directory": str(folders.scratch),
+            "security": plain_security(security),
+            "silence_logs": logging.CRITICAL,
+        }
+        # Safely: modules come from the caller's import path, not from wherever it happens to work.
+        python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
+        command = [*python, "-m", "dask", "spec", address, "--spec-file", "/dev/stdin"]
+        log = open_private(folders.logs / f"worker-{os.getpid()}-{name}.log")
+        with log, _unseen({"cls": "workbench.compat.distributed_servers.Nanny", "opts": options}) as spec:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=spec,
+                stdout=log,
+                stderr=log,
+                env={
+                    **os.environ,
+                    **worker_environment(jobs),
+                    PARENT: str(os.getpid()),
+                    SCRATCH: str(folders.scratch),
+                    # What TensorFlow and others leave behind when they are killed goes with the pool.
+                    "TMPDIR": str(folders.scratch),
+                },
+                start_new_session=True,
+            )
+            sessions.append(process.pid)
+        return process
 
     scheduler = {
         "cls": Scheduler,
@@ -214,7 +198,7 @@ def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, s
             "local_directory": str(folders.scratch),
         },
     }
-    worker = {"cls": Worker, "options": {}}
+    worker = {"cls": command_worker(start, lambda pid: end_sessions([pid])), "options": {}}
     return SpecCluster(
         workers=dict.fromkeys(range(jobs), worker),
         scheduler=scheduler,

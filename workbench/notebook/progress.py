@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.commands.result import Block
 from workbench.commands.tables import trials_table
-from workbench.dashboard.comms import hear_beside_cells
+from workbench.compat.ipykernel import hear_beside_cells
 from workbench.dashboard.standing import Standing
 from workbench.engine.events import Event
 from workbench.errors import Cancelled, WorkbenchError

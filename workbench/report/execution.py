@@ -139,9 +139,13 @@ class Execution:
 
     def _shut_down(self) -> None:
         """Ask the kernel to end, so that what it has started can end too."""
+        from jupyter_core.utils import run_sync
+
         try:
             if self._client is not None and self._client.kc is not None:
-                self._client._cleanup_kernel()
+                # What nbclient does for a kernel of its own.
+                run_sync(self._manager.shutdown_kernel)()
+                self._client.kc.stop_channels()
         except Exception:  # it has ended already, or will be made to
             log.debug("a kernel did not end as asked", exc_info=True)
         finally:
