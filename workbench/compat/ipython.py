@@ -23,7 +23,6 @@ def complete_with(shell: InteractiveShell, matcher: Matcher) -> None:
     with IPYTHON.inside("context_matcher"):
         from IPython.core.completer import SimpleCompletion, context_matcher
 
-    @context_matcher()
     def workbench_matcher(context: Any) -> Any:
         found = matcher(context.text_until_cursor)
         if found is None:
@@ -32,7 +31,7 @@ def complete_with(shell: InteractiveShell, matcher: Matcher) -> None:
         completions = [SimpleCompletion(text=t, type="workbench") for t in texts]
         return {"completions": completions, "matched_fragment": fragment, "suppress": True, "ordered": True}
 
-    IPYTHON.attribute(shell.Completer, "custom_matchers").append(workbench_matcher)
+    IPYTHON.attribute(shell.Completer, "custom_matchers").append(context_matcher()(workbench_matcher))
 
 
 def rewrite_first(shell: InteractiveShell, transform: Callable[[list[str]], list[str]]) -> None:

@@ -42,11 +42,11 @@ class _Event(ctypes.Structure):
 
 
 class ProfilerEvent(NamedTuple):
-    """What the profiler saw: a kernel's name, which kind of event, its node's index, and how long it took in microseconds."""
+    """What the profiler saw: a kernel's name, which kind of event, the node's number, and how long it took in microseconds."""
 
     tag: str
     kind: int
-    index: int
+    node: int
     elapsed_us: float
 
 
