@@ -112,9 +112,9 @@ def test_a_matcher_answers_alone_and_in_its_order(shell: Any) -> None:
 
     ipython.complete_with(shell, matcher)
     shell.user_ns["zz_variable"] = 1
-    _, found = shell.complete("", "%%zz z", 6)
+    _, found = shell.Completer.complete(line_buffer="%%zz z", cursor_pos=6)
     assert [str(f) for f in found] == ["zinc", "zebra", "apple"]
-    _, others = shell.complete("", "zz_var", 6)
+    _, others = shell.Completer.complete(line_buffer="zz_var", cursor_pos=6)
     assert "zz_variable" in others
 
 
@@ -289,12 +289,14 @@ def test_workers_are_started_by_a_command_and_open_one_socket_each(tmp_path: Pat
     async def start(address: str, name: Any) -> Any:
         spec = {"cls": "workbench.compat.distributed_servers.Nanny", "opts": {**options, "name": str(name)}}
         command = [sys.executable, "-m", "dask", "spec", address, "--spec", json.dumps(spec)]
-        started.append(await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL))
+        # What is run in them lies in this file.
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        started.append(await asyncio.create_subprocess_exec(*command, env=env, stderr=asyncio.subprocess.DEVNULL))
         return started[-1]
 
     before = listening()
     worker = {"cls": distributed.command_worker(start, ended.append), "options": {}}
-    scheduler = {"cls": distributed_servers.Scheduler, "options": {"host": "127.0.0.1", "port": 0}}
+    scheduler = {"cls": distributed_servers.Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
     with (
         SpecCluster(workers={"a": worker}, scheduler=scheduler, worker=worker) as cluster,
         Client(cluster, set_as_default=False, timeout=60) as client,
