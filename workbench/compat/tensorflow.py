@@ -79,6 +79,9 @@ def flat(function: Any) -> Flat:
 
 
 def kept_with(function: Any, owner: Any) -> Any:
-    """Return a restored function that its object lives as long as: TensorFlow lets the variables go with the object."""
+    """Return a restored function that its object lives as long as.
+
+    TensorFlow lets the object's variables go with it, and a function without them runs but cannot be traced into another.
+    """
     function._workbench_keep = owner
     return function
