@@ -35,7 +35,7 @@ def test_what_is_gone_is_told_with_the_versions_that_have_it(owner: Any) -> None
 
 def test_a_module_that_is_gone_is_told_too() -> None:
     with pytest.raises(WorkbenchError, match=r"has no the nothing, which Workbench"), NUMPY.inside("the nothing"):
-        from numpy import nothing  # noqa: F401  # the import is the test
+        from numpy import nothing  # type: ignore[attr-defined]  # noqa: F401  # the import is the test
     with NUMPY.inside("zeros"):
         from numpy import zeros
     assert zeros is np.zeros

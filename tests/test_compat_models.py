@@ -77,9 +77,7 @@ def test_the_graph_of_a_saved_model_is_read_with_tensorflows_own_definition(tmp_
 def test_gradients_of_traced_functions_are_filed_and_can_be_taken_out() -> None:
     import tensorflow as tf
 
-    @tf.custom_gradient
-    def doubled(x: Any) -> Any:
-        return 2 * x, lambda up: 2 * up
+    doubled = tf.custom_gradient(lambda x: (2 * x, lambda up: 2 * up))
 
     def trace() -> None:
         tf.function(doubled).get_concrete_function(tf.TensorSpec([], tf.float32))
@@ -191,7 +189,7 @@ def test_a_models_name_can_be_changed(small_h5: Path) -> None:
 def test_models_that_know_the_calls_of_their_layers(small_keras_model: Any) -> None:
     import tf_keras as keras
 
-    class Own(keras.Model):
+    class Own(keras.Model):  # type: ignore[misc]  # tf_keras is untyped
         def call(self, inputs: Any) -> Any:
             return inputs
 
@@ -230,7 +228,7 @@ def test_layers_that_tfmot_cannot_prune_or_cluster_are_told() -> None:
     from tensorflow_model_optimization.clustering import keras as clustering
     from tensorflow_model_optimization.sparsity import keras as sparsity
 
-    class Own(keras.layers.Layer):
+    class Own(keras.layers.Layer):  # type: ignore[misc]  # tf_keras is untyped
         def build(self, shape: Any) -> None:
             self.kernel = self.add_weight(shape=(int(shape[-1]), 2))
 

@@ -51,7 +51,7 @@ def is_graph(model: Any) -> bool:
     return bool(getattr(model, "_is_graph_network", False))
 
 
-def only_before(layer: Any) -> Any | None:
+def only_before(layer: Any) -> Any:
     """Return the layer before, where each of the two is the other's only neighbour and is called once; else None.
 
     Nodes are in no documentation: `inbound_nodes` and `outbound_nodes` hold a call each, and `inbound_layers` of one is a layer,

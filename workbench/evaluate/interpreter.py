@@ -39,7 +39,7 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     """Return input and output names in the order of the details: the signature's names where there is one."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    named = next(iter(signatures(interpreter).values()), {"inputs": {}, "outputs": {}})
+    named: dict[str, dict[str, int]] = next(iter(signatures(interpreter).values()), {"inputs": {}, "outputs": {}})
     return _named(inputs, named["inputs"]), _named(outputs, named["outputs"])
 
 
