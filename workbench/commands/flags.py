@@ -161,7 +161,12 @@ class TargetOption(click.Option):
 def target_option(function: F) -> F:
     """Add `--target`."""
     return click.option(
-        "--target", cls=TargetOption, default="python", metavar="NAME[KEY=VALUE]", help="where it is to run, such as c"
+        "--target",
+        cls=TargetOption,
+        default="python",
+        show_default=True,
+        metavar="NAME[KEY=VALUE]",
+        help="where it is to run, such as c",
     )(function)
 
 

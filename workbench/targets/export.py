@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from workbench import registry
 from workbench.errors import WorkbenchError
-from workbench.files import read_regular, write_atomic
+from workbench.files import file_sha256, read_regular, write_atomic
 from workbench.store.artifacts import intact_bytes
 from workbench.targets.base import Export, Target
 from workbench.targets.card import describe_export
@@ -22,6 +22,8 @@ from workbench.values.trial import Trial
 
 MODEL, LABELS, CARD = "model.tflite", "labels.txt", "card.json"
 OURS = (MODEL, LABELS, CARD)
+# How the folder's name begins in which a target writes.
+SCRATCH = "workbench-export-"
 PYTHON = TargetSpec(name="python")
 # A card holds figures of one trial; what is larger is none.
 MOST_CARD = 64 << 20
@@ -94,7 +96,7 @@ def _files(target: Target[Any], params: Params, export: Export) -> dict[str, Fil
     files = {MODEL: File(export.content)}
     if export.labels:
         files[LABELS] = File("".join(f"{' '.join(name.splitlines())}\n" for name in export.labels).encode())
-    with tempfile.TemporaryDirectory(prefix="workbench-export-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as temporary:
         folder = Path(temporary)
         try:
             target.write(params, export, folder)
@@ -133,13 +135,17 @@ def _earlier(out: Path) -> dict[str, str]:
 def _remove(out: Path, name: str, sha256: str) -> None:
     """Remove a file of an earlier export, and folders that it leaves empty; one that was changed since, or lies elsewhere, stays."""
     path = out / name
-    inside = not Path(name).is_absolute() and path.parent.resolve().is_relative_to(out.resolve())
-    if not inside or path.is_symlink() or not path.is_file():
-        return
-    if name not in OURS and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        return
-    path.unlink()
-    for folder in path.parents:
-        if folder == out or any(folder.iterdir()):
+    try:
+        inside = not Path(name).is_absolute() and path.parent.resolve().is_relative_to(out.resolve())
+        if not inside or path.is_symlink() or not path.is_file():
             return
-        folder.rmdir()
+        if name not in OURS and file_sha256(path) != sha256:
+            return
+        path.unlink()
+        for folder in path.parents:
+            if folder == out or any(folder.iterdir()):
+                return
+            folder.rmdir()
+    except (OSError, ValueError, WorkbenchError):
+        # No name that a file can have, or not ours to remove.
+        return
