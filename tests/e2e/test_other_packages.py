@@ -205,7 +205,7 @@ def test_the_tasks_figures_are_those_of_the_files(store: Path, tmp_path: Path) -
         assert first["low"] < first["value"] < first["high"]
 
 
-def values(rows: Json) -> dict[str, float]:
+def values(rows: list[Json]) -> dict[str, float]:
     return {t["recipe"]: next(f["value"] for f in t["quality"]["figures"] if f["name"] == "margin") for t in rows}
 
 

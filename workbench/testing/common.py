@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.load import bundled, load_dataset
+from workbench.data.load import bundled
+from workbench.data.npz import read_npz
 from workbench.values.params import Params, describe
 
 Array = np.ndarray[Any, Any]
+PARTS = {"train": 192, "test": 64}
 CALIBRATING = 50
 
 
@@ -40,15 +42,10 @@ def model_path() -> Path:
 
 @lru_cache
 def digits() -> dict[str, Array]:
-    """Return a part of the bundled digits as arrays: 192 to train and calibrate with, 64 to test."""
-    data = load_dataset("digits")
-    test, train = data.test, data.train
-    return {
-        "x_train": np.asarray(train.x[:192]),
-        "y_train": np.asarray(train.y[:192]),
-        "x_test": np.asarray(test.x[:64]),
-        "y_test": np.asarray(test.y[:64]),
-    }
+    """Return a part of the bundled digits as arrays, of values from 0 to 1: 192 to train and calibrate with, 64 to test."""
+    whole = read_npz(bundled("digits.npz"))
+    part = {f"{axis}_{split}": whole[f"{axis}_{split}"][:count] for axis in "xy" for split, count in PARTS.items()}
+    return {name: v if name[0] == "y" else v.astype(np.float32) / np.float32(255) for name, v in part.items()}
 
 
 @lru_cache

@@ -23,7 +23,7 @@ from workbench.values.labels import label_info
 from workbench.values.task import TaskSpec
 from workbench.values.trial import Quality
 
-EPOCHS = 30
+EPOCHS = 10
 
 
 class Judged(NamedTuple):
