@@ -161,8 +161,8 @@ class Study:
             ) from None
         return pandas.DataFrame(self.rows())
 
-    def pareto(self, x: str = "size", y: str = "accuracy") -> list[Trial]:
-        """Return the trials that no other beats in both metrics, in the order of `x`."""
+    def pareto(self, x: str = "size", y: str | None = None) -> list[Trial]:
+        """Return the trials that no other beats in both metrics, in the order of `x`; `y` is the primary figure unless another is named."""
         from workbench.views.tradeoff import front_trials
 
         return front_trials(self.trials, x, y)

@@ -142,9 +142,9 @@ import json, sys
 import workbench
 from workbench.dashboard.state import DashboardState
 state = DashboardState(workbench.open_study("s", sys.argv[1]))
-state.choose(x="size", y="margin")
+usual = state.figure()["choices"]
 state.limit({"margin_drop": 0.9})
-print(json.dumps({"figure": state.figure(), "limits": state.limits(), "table": state.table()}))
+print(json.dumps({"usual": usual, "figure": state.figure(), "limits": state.limits(), "table": state.table(), "parallel": state.parallel()}))
 """
 
 
@@ -220,6 +220,8 @@ def test_charts_limits_picks_and_gates_take_its_figure(store: Path, tmp_path: Pa
         )
     ]  # fmt: skip
 
+    assert json.loads(succeed(tmp_path, "pareto", "s", "--format", "json", *where)) == front
+
     def best(*limits: object) -> Any:
         done = run(tmp_path, "best", "s", *limits, "--format", "json", *where)
         return json.loads(done.stdout)[0]["recipe"] if done.returncode == 0 else done.returncode
@@ -244,9 +246,11 @@ def test_dashboard_and_report_show_its_figure(site: Path, store: Path, tmp_path:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         shown = json.loads(done.stdout)
+        assert (shown["usual"]["x"], shown["usual"]["y"]) == ("size", "margin")
         assert "Margin" in json.dumps(shown["figure"]["figure"]["layout"]["yaxis"])
         assert "margin_drop" in json.dumps(shown["limits"])
-        assert "margin" in json.dumps(shown["table"]).lower()
+        assert {"Margin", "Sure answers"} <= {column["label"] for column in shown["table"]["columns"]}
+        assert "Margin" in {d["label"] for d in shown["parallel"]["figure"]["data"][0]["dimensions"]}
     succeed(
         tmp_path,
         "report",
