@@ -106,16 +106,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tasks",),
     ("registry", "data", "flatbuffer", "store"),
     ("evaluate",),
-    ("techniques", "runtimes", "sources"),
+    ("techniques", "runtimes", "sources", "targets"),
     ("recipes", "measure"),
     ("lineage", "views"),
     ("engine",),
-    ("report", "export", "dashboard"),
+    ("report", "dashboard"),
     ("study",),
     ("batches",),
     ("api",),
     ("commands",),
-    ("cli", "notebook"),
+    ("cli", "notebook", "testing"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -124,14 +124,14 @@ LEAVES = {
     "cli": {"__main__"},
     "notebook": {"workbench"},
     "report": {"study", "commands", "batches"},
-    "export": {"study"},
     "dashboard": {"study", "notebook"},
-    "api": {"commands", "cli", "notebook"},
+    "testing": set(),
+    "api": {"commands", "cli", "notebook", "testing"},
 }
 # What is imported of the leaves only within functions.
-LATE = ("report", "export", "dashboard", "notebook")
+LATE = ("report", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
+HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry", "targets")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {

@@ -173,7 +173,13 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     assert done.returncode == 0, done.stderr
     parts = {(p["kind"], p["name"]): p for p in json.loads(done.stdout)["parts"]}
     states = {name: part["state"] for (_, name), part in parts.items()}
-    for name in [*registry.BUILTIN_TECHNIQUES, *registry.BUILTIN_RUNTIMES, *registry.BUILTIN_TASKS, "shrink"]:
+    for name in [
+        *registry.BUILTIN_TECHNIQUES,
+        *registry.BUILTIN_RUNTIMES,
+        *registry.BUILTIN_TASKS,
+        *registry.BUILTIN_TARGETS,
+        "shrink",
+    ]:
         assert states.pop(name) in (("ok", "missing") if name in ("gpu", "npu") else ("ok",))
     broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"]
     assert states == {"abacus": "missing", **dict.fromkeys(broken, "broken")}

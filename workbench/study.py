@@ -161,8 +161,8 @@ class Study:
             ) from None
         return pandas.DataFrame(self.rows())
 
-    def pareto(self, x: str = "size", y: str = "accuracy") -> list[Trial]:
-        """Return the trials that no other beats in both metrics, in the order of `x`."""
+    def pareto(self, x: str = "size", y: str | None = None) -> list[Trial]:
+        """Return the trials that no other beats in both metrics, in the order of `x`; `y` is the primary figure unless another is named."""
         from workbench.views.tradeoff import front_trials
 
         return front_trials(self.trials, x, y)
@@ -226,12 +226,18 @@ class Study:
 
         return write_report(self.name, self.store, Path(path), pdf, code, gate)
 
-    def export(self, trial: str | Trial, path: str | Path) -> Path:
-        """Write a trial's `.tflite`, labels, card and `predict.py` into a folder, and return it."""
-        from workbench.export import export_trial
+    def export(self, trial: str | Trial, path: str | Path, target: str = "python") -> Path:
+        """Write a trial's `.tflite`, labels, card and what it takes to run it on a target, such as `"c[align=32]"`, into a folder, and return that.
 
+        `workbench doctor` lists the targets. An earlier export there is replaced file by file. Raises WorkbenchError for an unknown target or
+        option, and for a trial that did not run or does not fit the target.
+        """
+        from workbench.recipes.target import parse_target
+        from workbench.targets.export import export_trial
+
+        spec = parse_target(target)
         chosen = trial if isinstance(trial, Trial) else self.trial(trial)
-        return export_trial(self.record, chosen, Path(path))
+        return export_trial(self.record, chosen, Path(path), spec)
 
     def _written(self) -> Written:
         return read_written(self.store).get(self.name, Written())

@@ -147,7 +147,7 @@ def _cells(tag: str, texts: Sequence[str]) -> str:
 
 def _metrics(columns: Columns, info: TradeoffInfo) -> list[Metric]:
     known = columns.metrics
-    quality = next((n for n in _QUALITY if n in known), "")
+    quality = next((n for n in (columns.primary or "", *_QUALITY) if n in known), "")
     latencies = [m.name for m in known.values() if m.family == "latency" and m.name != "latency"][:MOST_RUNTIMES]
-    names = ["size", "compressed", quality, "accuracy_drop", *latencies, info.x.name, info.y.name]
+    names = ["size", "compressed", quality, f"{quality}_drop", *latencies, info.x.name, info.y.name]
     return [known[n] for n in dict.fromkeys(names) if n in known and n != "latency"]

@@ -102,6 +102,8 @@ def known_values(
         return list(parameter.type.choices), ""
     if name in ("runtime", "runtimes"):
         return registry.runtimes.names(), "," if command.name != "best" else ""
+    if name == "target":
+        return registry.targets.names(), ""
     if name == "axis_quantize":
         return list(SCHEMES), ","
     if name.startswith("axis_"):

@@ -21,7 +21,7 @@ from workbench.values.params import Params
 
 # Metrics that are not a task's, which its figures may not hide.
 TAKEN = ("size", "compressed", "sparsity", "latency", "agreement", "sqnr_db", "cosine")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAMES = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 # Drawing samples again calls the function for each draw: so long at most, once there are enough draws for an interval of some kind.
 SECONDS = 30.0
 FEWEST = 40
@@ -150,7 +150,7 @@ class _Called:
         return {str(n): self._given(str(n), v, len(y)) for n, v in found.items()}
 
     def _given(self, name: str, value: Any, count: int) -> _Given:
-        if not _NAME.fullmatch(name) or name in TAKEN or name.endswith("_drop"):
+        if not NAMES.fullmatch(name) or name in TAKEN or name.endswith("_drop"):
             raise self._wrong(
                 f"names a figure {name!r:.80}. Allowed: letters, digits, _ and -, but not {', '.join(TAKEN)} or ..._drop"
             )
