@@ -102,7 +102,7 @@ def test_other_names_are_not_there() -> None:
 # Each part imports only from parts above it; parts of one line know nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("files", "names", "values"),
+    ("files", "names", "quiet", "values"),
     ("tasks",),
     ("registry", "data", "flatbuffer", "store"),
     ("evaluate",),
@@ -135,7 +135,7 @@ HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {
-    "workbench.engine.servers": {"distributed"},
+    "workbench.engine.servers": {"dask", "distributed"},
     DRAWS: {"plotly"},
     "workbench.notebook.magics": {"IPython"},
     "workbench.notebook.forms.controls": {"ipywidgets"},

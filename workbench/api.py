@@ -128,7 +128,7 @@ def load_model(path: str | Path, allow_code: bool = False) -> Any:
         raise WorkbenchError(
             f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep."
         )
-    return load_keras(Path(info.path), allow_code=allow_code)
+    return load_keras(Path(info.path), allow_code=allow_code, beside=True)
 
 
 def load_dataset(data: Any) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask
 import distributed
 
 
@@ -14,6 +15,11 @@ class _NoWeb:
 
 class Scheduler(_NoWeb, distributed.Scheduler):  # type: ignore[misc]  # distributed is untyped
     """A scheduler that listens on one socket."""
+
+    def __init__(self, **options: Any) -> None:
+        # There is no web server that could have pages; they can only be left away while the scheduler is made.
+        with dask.config.set({"distributed.scheduler.http.routes": []}):
+            super().__init__(**options)
 
 
 class Worker(_NoWeb, distributed.Worker):  # type: ignore[misc]
