@@ -112,6 +112,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("report", "export", "dashboard"),
     ("study",),
+    ("handle",),
     ("batches",),
     ("api",),
     ("commands",),

@@ -33,8 +33,9 @@ def run_sweep(
 
     Raises WorkbenchError for a mistake in the request (nothing is written then), Cancelled when asked to stop.
     """
+    options = request.options
     engine = request.engine or Engine(
-        request.workers, request.cluster_address, request.grid.limits.memory, request.cluster_security
+        request.workers, options.cluster_address, request.grid.limits.memory, options.cluster_security
     )
 
     def wait() -> None:
