@@ -166,8 +166,7 @@ def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, s
                 "silence_logs": logging.CRITICAL,
             }
             # Safely: modules come from the caller's import path, not from wherever it happens to work.
-            python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
-            command = [*python, "-m", "dask", "spec", self.scheduler, "--spec-file", "/dev/stdin"]
+            command = [sys.executable, "-P", "-m", "dask", "spec", self.scheduler, "--spec-file", "/dev/stdin"]
             log = open_private(folders.logs / f"worker-{os.getpid()}-{self.name}.log")
             with log, _unseen({"cls": "workbench.engine.servers.Nanny", "opts": options}) as spec:
                 self.process = await asyncio.create_subprocess_exec(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from workbench.engine.damage import Told
 from workbench.engine.engine import Engine
@@ -56,7 +56,7 @@ def _run(
         return engine.pool(request.store.logs, tensorflow)
 
     clock = [time.monotonic()]
-    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
     told = Told(request.store.root, listener)
     try:
         listener(Event("phase", "prepare", "reading model and data"))
@@ -106,9 +106,7 @@ def _run(
 def _record(request: Request, prepared: Prepared) -> StudyRecord:
     known = {s.name: s for s in request.store.studies()}
     started = (
-        known[prepared.study].started
-        if prepared.study in known
-        else datetime.now(timezone.utc).isoformat(timespec="seconds")
+        known[prepared.study].started if prepared.study in known else datetime.now(UTC).isoformat(timespec="seconds")
     )
     return StudyRecord(
         name=prepared.study,
