@@ -24,18 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import distributed
+import distributed  # noqa: F401  # sets up logging as it comes, which is its own doing
 import matplotlib as mpl
 import numpy as np
 import optuna
-import papermill
+import papermill  # noqa: F401  # as above
 import plotly.io
 
 import workbench
 
 State = dict[str, Any]
-# Imported by Workbench's own use of them, these set up logging as they come; that is theirs.
-USED = (distributed, optuna, papermill)
 
 
 def of_logging() -> State:

@@ -93,9 +93,7 @@ class _Called:
 
     def __init__(self, params: FunctionParams, function: own.Own, outputs: dict[str, Array], y: Array) -> None:
         self._name, self._function, self._outputs, self._y = params.name, function, outputs, y
-        begin = time.monotonic()
         self.whole = self._call(None)
-        self._seconds = time.monotonic() - begin
         self._last: tuple[Array, dict[str, Array]] | None = None
 
     def score(self, name: str, given: _Given) -> AnyScore:
