@@ -14,7 +14,6 @@ import locale
 import logging
 import multiprocessing
 import os
-import random
 import resource
 import signal
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 import dask
 import distributed  # noqa: F401  # sets up logging as it comes, which is its own doing
 import matplotlib as mpl
+import nbconvert.exporters.html  # noqa: F401  # as above, and filters warnings
 import numpy as np
 import optuna
 import papermill  # noqa: F401  # as above
@@ -82,7 +82,7 @@ def of_python() -> State:
         "event loops": type(asyncio.get_event_loop_policy()).__qualname__,
         "collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 0, len(gc.callbacks)),
         "warnings": (list(warnings.filters), id(warnings.showwarning)),
-        "random": random.getstate(),
+        # Python's own draws are left out: dask takes one for each result that it fetches.
         "numpy random": repr(np.random.get_state()),
     }
 
@@ -114,7 +114,6 @@ def as_a_user() -> None:
     plotly.io.templates.default = "simple_white"
     plotly.io.renderers.default = "json"
     np.random.seed(5)
-    random.seed(5)
     np.seterr(under="warn")
     gc.set_threshold(900, 11, 12)
     gc.freeze()

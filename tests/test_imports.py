@@ -102,7 +102,7 @@ def test_other_names_are_not_there() -> None:
 # Each part imports only from parts above it; parts of one line know nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("files", "names", "quiet", "values"),
+    ("files", "markup", "names", "quiet", "values"),
     ("tasks",),
     ("registry", "data", "flatbuffer", "store"),
     ("evaluate",),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import write_atomic
-from workbench.report.section import ERROR_TAG, MIME, resource, template
+from workbench.markup import template
+from workbench.report.section import ERROR_TAG, MIME, resource
 from workbench.views.plotly_js import plotly_js
 
 # A cell with this tag is for those who work in the notebook.
