@@ -32,7 +32,11 @@ class OwnLoop:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        asyncio.run(self._until_asked())
+        try:
+            asyncio.run(self._until_asked())
+        finally:
+            # Whoever waits for a loop that could not start goes on, and finds none.
+            self._running.set()
 
     async def _until_asked(self) -> None:
         from tornado.ioloop import IOLoop
