@@ -10,24 +10,24 @@ from collections.abc import Iterator
 
 
 class _Kept(logging.Filter):
-    """Drops what is logged below a level in one thread."""
+    """Drops what is logged below a level in the thread that made it."""
 
-    def __init__(self, level: int, thread: int) -> None:
+    def __init__(self, level: int) -> None:
         super().__init__()
-        self._level, self._thread = level, thread
+        self._level, self._thread = level, threading.get_ident()
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= self._level or threading.get_ident() != self._thread
 
 
 @contextlib.contextmanager
-def quiet(package: str, level: int, thread: int | None = None) -> Iterator[None]:
-    """Import a package, and drop what it logs below `level` in one thread, this one by default, until the body ends.
+def quiet(package: str, level: int) -> Iterator[None]:
+    """Import a package, and drop what it logs below `level` in this thread until the body ends.
 
     Levels and handlers stay as they are, and so does what the user's own work with the package logs in other threads.
     """
     importlib.import_module(package)
-    kept = _Kept(level, threading.get_ident() if thread is None else thread)
+    kept = _Kept(level)
     known = list(logging.Logger.manager.loggerDict.items())
     found = [log for n, log in known if isinstance(log, logging.Logger) and n.partition(".")[0] == package]
     for log in found:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import Any
+
+from workbench.quiet import quiet
 
 STOP_SECONDS = 10
 
 
 class OwnLoop:
-    """A running tornado loop, to be handed to dask's cluster and client."""
+    """A running tornado loop, to be handed to dask's cluster and client; what they log in it is kept from the user."""
 
     loop: Any
 
@@ -20,11 +23,6 @@ class OwnLoop:
         self._thread.start()
         self._running.wait()
 
-    @property
-    def thread(self) -> int | None:
-        """The identity of the thread that everything in the loop runs in."""
-        return self._thread.ident
-
     def stop(self) -> None:
         """Stop the loop and wait for its thread; does nothing a second time."""
         if self._thread.is_alive():
@@ -33,7 +31,9 @@ class OwnLoop:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._until_asked())
+            # What goes wrong with a worker is told by the stage that it ran.
+            with quiet("distributed", logging.CRITICAL), quiet("tornado", logging.CRITICAL):
+                asyncio.run(self._until_asked())
         finally:
             # Whoever waits for a loop that could not start goes on, and finds none.
             self._running.set()

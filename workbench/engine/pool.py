@@ -23,7 +23,6 @@ from workbench.engine.preload import PARENT, SCRATCH
 from workbench.engine.preload_tensorflow import warm_up
 from workbench.engine.sessions import end_sessions
 from workbench.files import open_private
-from workbench.quiet import quiet
 
 # Freed memory that a worker keeps for its next arrays.
 RETAINED_BYTES = 256 * 2**20
@@ -49,10 +48,6 @@ class Pool:
         self.jobs = jobs
         self._ending: set[str] = set()
         self._loop = OwnLoop()
-        # What goes wrong with a worker is told by the stage that it ran.
-        self._quiet = contextlib.ExitStack()
-        for package in ("distributed", "tornado"):
-            self._quiet.enter_context(quiet(package, logging.CRITICAL, self._loop.thread))
         self.cluster: Any = None
         self._sessions: list[int] = []
         self._end: Callable[[], Any] = lambda: None
@@ -113,7 +108,6 @@ class Pool:
                 self.cluster.close(timeout=3)
         self._end()
         self._loop.stop()
-        self._quiet.close()
 
 
 def _end(sessions: list[int], scratch: Path) -> None:
