@@ -102,7 +102,7 @@ def test_other_names_are_not_there() -> None:
 # Each part imports only from parts above it; parts of one line know nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("compat", "files", "names", "values"),
+    ("compat", "files", "markup", "names", "quiet", "values"),
     ("tasks",),
     ("registry", "data", "flatbuffer", "store"),
     ("evaluate",),
@@ -112,6 +112,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("report", "dashboard"),
     ("study",),
+    ("handle",),
     ("batches",),
     ("api",),
     ("commands",),
@@ -135,7 +136,7 @@ HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry",
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {
-    "workbench.compat.distributed_servers": {"distributed"},
+    "workbench.compat.distributed_servers": {"dask", "distributed"},
     DRAWS: {"plotly"},
     "workbench.notebook.magics": {"IPython"},
     "workbench.notebook.forms.controls": {"ipywidgets"},

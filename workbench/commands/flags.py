@@ -71,8 +71,8 @@ def cluster_options(help: str) -> Callable[[F], F]:
 
 
 def cluster_security(values: dict[str, Any]) -> dict[str, str] | None:
-    """Take the files of `cluster_options` out of a command's values."""
-    given = {name: values.pop(f"cluster_{name}") for name in ("ca", "cert", "key")}
+    """Return the files of `cluster_options` among a command's values; None where none is given."""
+    given = {name: values.get(f"cluster_{name}") for name in ("ca", "cert", "key")}
     return {name: path for name, path in given.items() if path is not None} or None
 
 

@@ -233,7 +233,7 @@ class Run:
 
     def _finished(self, trial: Trial) -> bool:
         if trial.state == "failed":
-            return not self.request.retry_failed
+            return not self.request.options.retry_failed
         return trial.state == "ok" and self.store.intact(trial.artifact)
 
     def _known(self, trial: Trial) -> Trial:

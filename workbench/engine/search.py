@@ -6,6 +6,7 @@ recipes, so a search makes the same files as the grid would, only fewer; batches
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import threading
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from workbench.quiet import quiet
 from workbench.recipes import grammar
 from workbench.values.limits import Limits
 from workbench.values.recipe import Recipe
@@ -27,6 +29,7 @@ Point = tuple[tuple[str, str], ...]
 TRIES = 20
 
 
+@quiet("optuna", logging.ERROR)
 def search(
     recipes: dict[str, Recipe],
     settings: Search,
@@ -45,7 +48,6 @@ def search(
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     points = {_point(r, recipes.values()): i for i, r in recipes.items()}
     axes = {name: sorted({dict(p)[name] for p in points}) for name in dict(next(iter(points)))}
     space: dict[str, Any] = {

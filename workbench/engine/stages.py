@@ -8,7 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ def run_stage(
 
     `done` says where, when and with which versions of `tools` it was done: this process may be on another machine than its caller.
     """
-    begin, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    begin, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     wait_for_import()
     with none_left():
         result = _run(

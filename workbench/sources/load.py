@@ -28,15 +28,17 @@ def load_keras(
     scopes: Iterable[contextlib.AbstractContextManager[Any]] = (),
     allow_code: bool = False,
     ours: bool = False,
+    beside: bool = False,
 ) -> Any:
     """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew.
 
-    `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
+    With `beside` they do not: the user's own models live in this process. `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
     holds code and `allow_code` does not let it.
     """
     import tf_keras
 
-    tf_keras.backend.clear_session()
+    if not beside:
+        tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
         if not (ours or allow_code):
             path = stack.enter_context(_checked_file(path))

@@ -71,13 +71,13 @@ class Function(BaseTask[FunctionParams]):
             ) from error
 
 
-def _function(params: FunctionParams) -> Any:
+def _function(params: FunctionParams) -> own.Own:
     found = own.known(params.sha256)
     if found is None:
         raise StageFailed(
             f"this process does not have the function {params.name}. Name it again: --task path.py:function."
         )
-    return found.function
+    return found
 
 
 class _Given(NamedTuple):
@@ -91,11 +91,9 @@ class _Given(NamedTuple):
 class _Called:
     """A function with the outputs and labels that it is called with, again for samples drawn again."""
 
-    def __init__(self, params: FunctionParams, function: Any, outputs: dict[str, Array], y: Array) -> None:
+    def __init__(self, params: FunctionParams, function: own.Own, outputs: dict[str, Array], y: Array) -> None:
         self._name, self._function, self._outputs, self._y = params.name, function, outputs, y
-        begin = time.monotonic()
         self.whole = self._call(None)
-        self._seconds = time.monotonic() - begin
         self._last: tuple[Array, dict[str, Array]] | None = None
 
     def score(self, name: str, given: _Given) -> AnyScore:
@@ -154,7 +152,7 @@ class _Called:
             raise self._wrong(
                 f"names a figure {name!r:.80}. Allowed: letters, digits, _ and -, but not {', '.join(TAKEN)} or ..._drop"
             )
-        told = getattr(self._function, "better", "high")
+        told = getattr(self._function.function, "better", "high")
         better: Any = told.get(name, "high") if isinstance(told, Mapping) else told
         unit: Any = None
         if isinstance(value, tuple) and len(value) in (2, 3) and isinstance(value[1], str):
