@@ -17,7 +17,7 @@ from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
-from workbench.names import printable, shell
+from workbench.names import printable, shell, without_password
 from workbench.study import Study
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
@@ -35,8 +35,8 @@ class Terminal(Host):
 
     @property
     def command(self) -> str:
-        """The line as it was typed."""
-        return shell(["workbench", *self.arguments])
+        """The line as it was typed, but for passwords: it is kept with what it makes."""
+        return shell(["workbench", *map(without_password, self.arguments)])
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal, where there is one."""

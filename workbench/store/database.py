@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from workbench.errors import WorkbenchError
+from workbench.errors import MissingExtra, WorkbenchError
+from workbench.store.columns import MYSQL
 from workbench.store.migrate import backup, found_layout, keep_copy, kept_copy, older, upgrade, upgrade_file
 from workbench.store.place import Place, reason
 from workbench.store.reading import LOCK_SECONDS, SqliteFile, decoded, opened_for_writing
-from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
+from workbench.store.servers import DRIVERS, alone, let_go_first, server_engine
+from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META, MOVING
 
 T = TypeVar("T")
 Rows = list[Any]
+# How often a transaction is begun that a server ends in favour of another.
+TRIES = 20
 
 
 # Threads that look at one store make one copy.
@@ -106,8 +112,14 @@ class ReadDatabase:
             raise _no_driver(self.place, error) from error
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise WorkbenchError(
-                f"store {self.place.location!r} cannot be read: {reason(error)}. If the file is damaged, choose another --store."
+                f"store {self.place.location!r} cannot be read: {reason(error)}. {self._advice}"
             ) from error
+
+    @property
+    def _advice(self) -> str:
+        if self.place.url.get_backend_name() in DRIVERS:
+            return "See whether the server runs, and whether its user may do this, or choose another --store."
+        return "If the file is damaged, choose another --store."
 
     def close(self) -> None:
         """Release it."""
@@ -138,7 +150,7 @@ class ReadDatabase:
 
     def _connected(self) -> contextlib.AbstractContextManager[sa.Connection]:
         if self._engine is None:
-            self._engine = sa.create_engine(self.place.url)
+            self._engine = server_engine(self.place.url)
         return self._engine.connect()
 
     def _known(self, db: sa.Connection) -> frozenset[str]:
@@ -153,16 +165,16 @@ class WrittenDatabase(ReadDatabase):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        sqlite = place.url.get_backend_name() == "sqlite"
         try:
-            if place.file is not None:
-                opened_for_writing(place.file)
-            self.engine = sa.create_engine(place.url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
-            if sqlite:
-                sa.event.listen(self.engine, "connect", _configure_sqlite)
-            self._migrate()
-            self._create_tables()
-            self._settle_layout()
+            if place.url.get_backend_name() == "sqlite":
+                self.engine = self._sqlite()
+            else:
+                self.engine = server_engine(place.url)
+                if self.engine.dialect.name not in _INSERTS:
+                    raise WorkbenchError(
+                        f"store {place.location!r} is on {self.engine.dialect.name}, where a store cannot be written. Allowed: a folder, or a URL of {', '.join(_INSERTS)}."
+                    )
+                alone(self.engine, self._prepare)
         except ImportError as error:
             raise _no_driver(place, error) from error
 
@@ -177,6 +189,24 @@ class WrittenDatabase(ReadDatabase):
         with self._guarded("written"), self.engine.begin() as db:
             yield db
 
+    def replace(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows, which name the same columns, in place of those with the same keys: all of them or none."""
+        if not rows:
+            return
+        # In one order, so that two processes do not wait for one another.
+        keys = [c.name for c in table.primary_key.columns]
+        ordered = sorted(rows, key=lambda row: [row[k] for k in keys])
+        with self._guarded("written"):
+            for left in reversed(range(TRIES)):
+                try:
+                    with self.engine.begin() as db:
+                        db.execute(_replacing(table, db.dialect.name, list(rows[0])), ordered)
+                    return
+                except sa.exc.DBAPIError as error:
+                    if not left or not let_go_first(error):
+                        raise
+                    time.sleep(random.uniform(0, 0.2))
+
     def close(self) -> None:
         """Release it."""
         self.engine.dispose()
@@ -185,57 +215,67 @@ class WrittenDatabase(ReadDatabase):
     def _guarded(self, what: str) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            hint = (
-                "Finished work is kept; run the same command again."
-                if what == "written"
-                else "If the file is damaged, choose another --store."
-            )
+        except sa.exc.StatementError as error:
+            hint = self._advice
+            told = isinstance(error, sa.exc.DBAPIError)
+            if not told and not isinstance(error.orig, ValueError):
+                raise
+            if not told or isinstance(error, sa.exc.DataError):
+                hint = "A name or text in it is none that this database takes; choose another."
+            elif what == "written":
+                hint = "Finished work is kept; run the same command again."
             raise WorkbenchError(f"store {self.place.location!r} cannot be {what}: {reason(error)}. {hint}") from error
 
-    def _migrate(self) -> None:
-        """Bring an older store to the layout of today, after a copy of its database where that is a file."""
-        with self.engine.connect() as db:
+    def _sqlite(self) -> sa.Engine:
+        if self.place.file is not None:
+            opened_for_writing(self.place.file)
+        engine = sa.create_engine(self.place.url, connect_args={"timeout": LOCK_SECONDS})
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        with engine.connect() as db:
             found = found_layout(db)
-        if not older(found):
-            return
-        if self.place.file is None:
-            self._migrate_server()
-            return
-        keep_copy(self.place.file)
-        upgrade_file(self.place.file)
-
-    def _migrate_server(self) -> None:
-        """Migrate a database behind a URL, in one transaction, which has to hold changes of tables."""
-        if self.engine.dialect.name not in ("postgresql", "sqlite"):
-            raise WorkbenchError(
-                f"store {self.place.location!r} has layout 1, and {self.engine.dialect.name} changes tables outside of transactions, so that a killed migration "
-                "would leave it broken. Start a new store, or use the version that made this one."
-            )
-        with self.engine.begin() as db:
-            if db.dialect.name == "postgresql":
-                db.exec_driver_sql("LOCK TABLE layout IN ACCESS EXCLUSIVE MODE")
-            # Another process may have done it while this one waited.
-            if older(found_layout(db)):
-                upgrade(db)
-
-    def _create_tables(self) -> None:
-        with self.engine.begin() as db:
+        if older(found) and self.place.file is not None:
+            keep_copy(self.place.file)
+            upgrade_file(self.place.file)
+        elif older(found):
+            alone(engine, upgrade)
+        with engine.begin() as db:
             for table in META.sorted_tables:
                 # Not `create_all`, which looks first and creates later: another process may come in between.
                 db.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        with engine.begin() as db:
+            self._settle_layout(db)
+        return engine
 
-    def _settle_layout(self) -> None:
-        with self.engine.begin() as db:
-            found = db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar()
-            if found is None:
-                with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
-                    db.execute(sa.insert(LAYOUT_TABLE).values(version=LAYOUT))
+    def _prepare(self, db: sa.Connection) -> None:
+        """Make or migrate the tables on a server; who may do neither can write into those that are there."""
+        found = found_layout(db)
+        if older(found):
+            upgrade(db)
+        there = set(sa.inspect(db).get_table_names())
+        if LAYOUT_TABLE.name not in there and (others := there & META.tables.keys()):
+            raise WorkbenchError(
+                f"the database of store {self.place.location!r} has tables of another program ({', '.join(sorted(others))}). Give the store a database of its own."
+            )
+        for table in (LAYOUT_TABLE, *META.sorted_tables):  # that of the layout first: with it they are ours
+            if table.name not in there:
+                db.execute(sa.schema.CreateTable(table))
+                there.add(table.name)
+        self._settle_layout(db)
+
+    def _settle_layout(self, db: sa.Connection) -> None:
+        found = db.execute(sa.select(LAYOUT_TABLE.c.version)).scalar()
+        if found is None:
+            with contextlib.suppress(sa.exc.IntegrityError), db.begin_nested():  # another process was first
+                db.execute(sa.insert(LAYOUT_TABLE).values(version=LAYOUT))
         check_layout(found, self.place)
 
 
 def check_layout(found: Any, place: Place) -> None:
     """Raise WorkbenchError for a layout that this version does not know; None is a store that is just being made."""
+    if found == MOVING:
+        raise WorkbenchError(
+            f"store {place.location!r} is being migrated, or was when its process was killed. A sweep into it, or `workbench store tag`, comes to the end of that."
+        )
     if older(found):
         raise WorkbenchError(
             f"store {place.location!r} has layout {found}, which is read once it is migrated. A sweep into it, or `workbench store tag`, migrates it."
@@ -246,28 +286,41 @@ def check_layout(found: Any, place: Place) -> None:
         )
 
 
-def replace(db: sa.Connection, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
-    """Write a row in place of the one with the same key."""
-    condition = sa.and_(*(table.c[k] == v for k, v in where.items()))
-    update = sa.update(table).where(condition).values(**values)
-    if db.execute(update).rowcount:
-        return
-    try:
-        with db.begin_nested():
-            db.execute(sa.insert(table).values(**where, **values))
-    except sa.exc.IntegrityError:
-        # Another process wrote the row in between (not in SQLite, where the update took the write lock).
-        db.execute(update)
+_INSERTS: dict[str, Any] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+    **dict.fromkeys(MYSQL, mysql.insert),
+}
+
+
+def _replacing(table: sa.Table, dialect: str, columns: Sequence[str]) -> sa.Insert:
+    """Return a statement that writes some columns of a row, in place of one with the same key; the row's others stay."""
+    insert = _INSERTS[dialect](table)
+    keys = [c.name for c in table.primary_key.columns]
+    changed = [c for c in columns if c not in keys]
+    found: sa.Insert
+    if dialect in MYSQL:
+        found = insert.on_duplicate_key_update({c: insert.inserted[c] for c in changed})
+    else:
+        found = insert.on_conflict_do_update(index_elements=keys, set_={c: insert.excluded[c] for c in changed})
+    return found
 
 
 def _fetched(db: sa.Connection, query: sa.Select[Any]) -> Rows:
     try:
         return list(db.execute(query).all())
-    except UnicodeEncodeError:
-        return []  # a name that is no text, as a command line may hold one: no row has it
+    except (UnicodeEncodeError, sa.exc.StatementError) as error:
+        if isinstance(getattr(error, "orig", error), ValueError):
+            return []  # a name that is no text, as a command line may hold one: no row has it
+        raise
 
 
 def _no_driver(place: Place, error: ImportError) -> WorkbenchError:
+    ours = DRIVERS.get(place.url.get_backend_name())
+    if ours is not None and place.url.get_driver_name() == ours.name:
+        return MissingExtra(
+            f"store {place.location!r} needs {ours.package}: pip install 'tflite-workbench[{ours.extra}]'. Install it, or choose another with --store."
+        )
     return WorkbenchError(
         f"store {place.location!r} needs the Python package {error.name!r}, which is not installed. Install it, or choose another with --store."
     )
