@@ -188,7 +188,7 @@ class MariaDB(Server):
     apt = "mariadb-server"
 
     def make(self) -> None:
-        options = ["--no-defaults", "--datadir=d", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        options = ["--no-defaults", f"--datadir={self.folder}/d", "--auth-root-authentication-method=normal", "--skip-test-db"]
         small = ["--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
         self.mariadbd = self._tool("mariadbd")
         self._done(self._tool("mariadb-install-db"), *options, *small, f"--tmpdir={self.folder}")
@@ -203,7 +203,8 @@ class MariaDB(Server):
 
     def accounts(self) -> None:
         for user in (USER, READER, WRITER):
-            self.run(f"CREATE USER {user}@localhost IDENTIFIED BY '{PASSWORD.replace('%', '%%')}'")
+            with self.admin.connect() as db:
+                db.exec_driver_sql(f"CREATE USER {user}@localhost IDENTIFIED BY %s", (PASSWORD,))
 
     def create(self, name: str) -> None:
         self.run(f"CREATE DATABASE {name}", f"GRANT ALL ON {name}.* TO {USER}@localhost")

@@ -51,7 +51,7 @@ def server_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() in DRIVERS:
         # A server ends connections that nobody has used for long.
         options["pool_pre_ping"] = True
-    engine = sa.create_engine(url, connect_args=_waiting(url), **options)
+    engine = sa.create_engine(url, connect_args=_told(url), **options)
     if engine.dialect.name == "postgresql":
         sa.event.listen(engine, "connect", _configure_postgresql)
     return engine
@@ -91,8 +91,8 @@ def let_go_first(error: sa.exc.DBAPIError) -> bool:
     return said in _AGAIN
 
 
-def _waiting(url: sa.URL) -> dict[str, Any]:
-    """Return for how long a driver waits, as it calls it; what the URL says itself stands."""
+def _told(url: sa.URL) -> dict[str, Any]:
+    """Return what a driver is told besides, most of it for how long to wait; what the URL says itself stands."""
     known: dict[str, dict[str, Any]] = {
         "psycopg": {
             "connect_timeout": CONNECT_SECONDS,
@@ -112,7 +112,10 @@ def _waiting(url: sa.URL) -> dict[str, Any]:
             "init_command": f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
         },
     }
-    return {k: v for k, v in known.get(url.get_driver_name(), {}).items() if k not in url.query}
+    found = {k: v for k, v in known.get(url.get_driver_name(), {}).items() if k not in url.query}
+    if url.get_driver_name() == "pymysql" and url.password:
+        found["password"] = url.password.encode()  # it would take a text as Latin-1
+    return found
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:
