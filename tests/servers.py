@@ -34,6 +34,8 @@ class Server(ABC):
     # The account that it runs as where the tests run as root, whom it refuses.
     account: str
     apt: str
+    # What ends it without waiting for those who are connected.
+    ends = signal.SIGTERM
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wb-", dir="/tmp"))  # short: it is part of a socket's address
@@ -69,7 +71,7 @@ class Server(ABC):
     def stop(self) -> None:
         """End it and remove its files."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT if self.account == "postgres" else signal.SIGTERM)
+            self._process.send_signal(self.ends)
             try:
                 self._process.wait(60)
             except subprocess.TimeoutExpired:
@@ -146,6 +148,7 @@ class PostgreSQL(Server):
 
     account = "postgres"
     apt = "postgresql"
+    ends = signal.SIGINT
 
     def make(self) -> None:
         bins = [str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
