@@ -191,7 +191,12 @@ class MariaDB(Server):
     apt = "mariadb-server"
 
     def make(self) -> None:
-        options = ["--no-defaults", f"--datadir={self.folder}/d", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        options = [
+            "--no-defaults",
+            f"--datadir={self.folder}/d",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
         small = ["--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
         self.mariadbd = self._tool("mariadbd")
         self._done(self._tool("mariadb-install-db"), *options, *small, f"--tmpdir={self.folder}")

@@ -339,7 +339,9 @@ def test_what_a_server_lets_go_first_is_done_again(server: Server) -> None:
     }[server.admin.dialect.name]
 
     def change(db: sa.Connection, trial: str) -> None:
-        db.execute(sa.update(TRIALS).where(TRIALS.c.study == "s", TRIALS.c.id == trial).values(position=TRIALS.c.position + 1))
+        db.execute(
+            sa.update(TRIALS).where(TRIALS.c.study == "s", TRIALS.c.id == trial).values(position=TRIALS.c.position + 1)
+        )
 
     with ThreadPoolExecutor(1) as threads, other.connect() as db:
         if db.dialect.name == "postgresql":

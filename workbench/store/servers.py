@@ -17,6 +17,8 @@ T = TypeVar("T")
 CONNECT_SECONDS = 10
 # Longer than a lock is waited for, so that the server says what it waited for, and not the driver that it heard nothing.
 SILENCE_SECONDS = 2 * LOCK_SECONDS
+# One statement of a migration copies a whole table.
+PATIENT_SECONDS = 86_400
 # What a server says that let another transaction go first: serialization failures and deadlocks.
 _AGAIN = ("40001", "40P01", 1213)
 
@@ -42,8 +44,8 @@ def with_driver(url: sa.URL) -> sa.URL:
     return url.set(drivername=f"{backend}+{DRIVERS[backend].name}") if backend in DRIVERS else url
 
 
-def server_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine for a database behind a URL; raises ImportError where its driver is not there."""
+def server_engine(url: sa.URL, patient: bool = False) -> sa.Engine:
+    """Return an engine for a database behind a URL, `patient` for statements that take long; raises ImportError where its driver is not there."""
     options: dict[str, Any] = {}
     if url.get_backend_name() in MYSQL:
         # Locks of gaps, which the default takes, would have two processes that add rows wait for one another.
@@ -51,7 +53,7 @@ def server_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() in DRIVERS:
         # A server ends connections that nobody has used for long.
         options["pool_pre_ping"] = True
-    engine = sa.create_engine(url, connect_args=_told(url), **options)
+    engine = sa.create_engine(url, connect_args=_told(url, PATIENT_SECONDS if patient else SILENCE_SECONDS), **options)
     if engine.dialect.name == "postgresql":
         sa.event.listen(engine, "connect", _configure_postgresql)
     return engine
@@ -91,7 +93,7 @@ def let_go_first(error: sa.exc.DBAPIError) -> bool:
     return said in _AGAIN
 
 
-def _told(url: sa.URL) -> dict[str, Any]:
+def _told(url: sa.URL, silence: int) -> dict[str, Any]:
     """Return what a driver is told besides, most of it for how long to wait; what the URL says itself stands."""
     known: dict[str, dict[str, Any]] = {
         "psycopg": {
@@ -104,8 +106,8 @@ def _told(url: sa.URL) -> dict[str, Any]:
         },
         "pymysql": {
             "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": SILENCE_SECONDS,
-            "write_timeout": SILENCE_SECONDS,
+            "read_timeout": silence,
+            "write_timeout": silence,
             "charset": "utf8mb4",
             # Without it, what is too long is cut.
             "sql_mode": "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError
 from workbench.files import make_private, make_within
 from workbench.store.artifacts import FOLDERS
-from workbench.store.database import WrittenDatabase
 from workbench.store.intact import Contents, Keeper
 from workbench.store.place import find_place, reason
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.rows import files_of
 from workbench.store.tables import CHECKED, EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.store.use import register
+from workbench.store.written import WrittenDatabase
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
