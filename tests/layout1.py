@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ ARCHIVE = Path(__file__).parent / "frozen" / "layout1.zip"
 META = sa.MetaData()
 
 
-def _table(name: str, *columns: tuple[str, sa.types.TypeEngine[object] | type, bool]) -> sa.Table:
+def _table(name: str, *columns: tuple[str, Any, bool]) -> sa.Table:
     return sa.Table(
         name, META, *(sa.Column(n, t, primary_key=key, nullable=n == "samples_ns") for n, t, key in columns)
     )

@@ -153,7 +153,7 @@ class _Work:
         begin = time.monotonic()
         target = self.folder / RUNS / plan.id
         parameters = {**plan.parameters, "study": plan.id}
-        environment = {}
+        environment: dict[str, str] = {}
         if "://" in self.store:
             # A URL can hold a password, which belongs in no file.
             environment |= {"WORKBENCH_STORE": self.store, "WORKBENCH_ARTIFACTS": self.artifacts}

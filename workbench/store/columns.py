@@ -31,7 +31,7 @@ class Name(sa.types.TypeDecorator[str]):
         if dialect.name in MYSQL:
             # Neither has the other's.
             collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
-            length = self.impl_instance.length
+            length = self.impl_instance.length  # type: ignore[attr-defined]  # it is a String
             return dialect.type_descriptor(mysql.VARCHAR(length, charset="utf8mb4", collation=collation))
         return dialect.type_descriptor(sa.Text() if dialect.name == "postgresql" else self.impl_instance)
 
