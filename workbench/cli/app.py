@@ -19,7 +19,7 @@ from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
 from workbench.engine.options import SweepOptions
 from workbench.handle import RunningSweep
-from workbench.names import printable, shell
+from workbench.names import printable, shell, without_password
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
 
@@ -36,8 +36,8 @@ class Terminal(Host):
 
     @property
     def command(self) -> str:
-        """The line as it was typed."""
-        return shell(["workbench", *self.arguments])
+        """The line as it was typed, but for passwords: it is kept with what it makes."""
+        return shell(["workbench", *map(without_password, self.arguments)])
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal, where there is one."""

@@ -17,7 +17,7 @@ from workbench.engine.engine import Engine
 from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError, unknown
 from workbench.handle import RunningSweep
-from workbench.names import notebook
+from workbench.names import notebook, without_password
 from workbench.notebook.techniques import Tried
 from workbench.registry import tasks, techniques
 from workbench.study import Study
@@ -81,8 +81,8 @@ class Session(Host):
 
     @property
     def command(self) -> str:
-        """The line as it was typed, with the cell's text below it."""
-        line = notebook(self._line)
+        """The line as it was typed but for passwords, with the cell's text below it."""
+        line = notebook(map(without_password, self._line))
         return f"%wb {line}" if self.body is None else f"%%wb {line}\n{self.body.rstrip()}"
 
     def run(self, words: Sequence[str], body: str | None = None) -> Any:
