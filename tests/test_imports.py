@@ -104,7 +104,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("files", "names", "values"),
     ("tasks",),
-    ("registry", "data", "flatbuffer", "store"),
+    ("registry",),
+    ("data", "flatbuffer", "store"),
     ("evaluate",),
     ("techniques", "runtimes", "sources"),
     ("recipes", "measure"),
@@ -131,7 +132,7 @@ LEAVES = {
 # What is imported of the leaves only within functions.
 LATE = ("report", "export", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
+HINTS_ONLY = {("registry", part) for part in ("techniques", "runtimes", "sources", "data")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {
