@@ -127,7 +127,7 @@ class TestKz(SourceConformance):
 class TestIdx(DatasetConformance):
     name = "idx"
     options = "scale=0..255"
-    input_shape = (None, 16, 16, 1)
+    input_shape = (None, 32, 32, 1)
 
     @pytest.fixture(scope="class")
     def text(self):
@@ -311,7 +311,7 @@ def with_code(model: Path, path: Path) -> None:
     """Write a `.kz` with a layer of Python code; opening it does not run it, what comes of it would."""
     import tf_keras
 
-    layers = [tf_keras.layers.Input((16, 16, 1)), tf_keras.layers.Flatten(), tf_keras.layers.Lambda(lambda x: x + 1)]
+    layers = [tf_keras.layers.Input((32, 32, 1)), tf_keras.layers.Flatten(), tf_keras.layers.Lambda(lambda x: x + 1)]
     text = tf_keras.Sequential(layers).to_json()
     np.savez(path.with_suffix(".npz"))
     with zipfile.ZipFile(path, "w") as archive:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench import registry
 from workbench.data.materialize import open_split
 from workbench.engine.job import Job
 from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
@@ -85,6 +86,9 @@ def _told(error: Exception) -> str:
 def _open(job: Job) -> dict[str, Any]:
     from workbench.sources.opening import open_source
 
+    if job.source.kind != "tflite" or "tensorflow" in registry.sources.get(job.source.opener).tools:
+        # Before a stranger uses it: its threads cannot be set afterwards.
+        set_up_tensorflow(job.threads)
     made = open_source(job.source, job.scratch())
     if made.is_dir():
         artifact = job.artifacts.put_folder(made, "savedmodel")

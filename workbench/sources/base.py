@@ -18,7 +18,8 @@ class Source(ABC):
     """A form in which models come; where it is no more than this, the file is one of the three kinds as it is.
 
     `gives` is the kind that stages start from. `endings` begin with a dot. `takes` is how messages name what it takes. `tools` names
-    the installed packages whose versions may change what comes of a file: another version makes other trials.
+    the installed packages whose versions may change what comes of a file: another version makes other trials. TensorFlow has to be among
+    them where it is used.
     """
 
     name: str
