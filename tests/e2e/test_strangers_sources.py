@@ -163,8 +163,8 @@ class Swept(NamedTuple):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    packages = install(tmp_path_factory.mktemp("site"), "kzfile", KZ, {"kz": "Kz"}, "workbench.sources")
-    install(packages, "idxfile", IDX, {"idx": "Idx"}, "workbench.datasets")
+    packages = install(tmp_path_factory.mktemp("site"), "kzfile", KZ, {"kz": "Kz"}, "sources")
+    install(packages, "idxfile", IDX, {"idx": "Idx"}, "datasets")
     folder = tmp_path_factory.mktemp("theirs")
     return Site(packages, environment(packages), write_kz(folder / "small.kz"), write_idx(folder / "numbers"))
 

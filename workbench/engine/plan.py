@@ -181,22 +181,6 @@ def make_plan(
     return builder.plan
 
 
-def add_opening(plan: Plan, model: ModelInfo) -> dict[str, str]:
-    """Add the stage that makes a source the kind that others start from, and return it by its role; nothing where it is one."""
-    source = registry.sources.get(model.opener)
-    if not isinstance(source, ConvertedSource):
-        return {}
-    identity = {**_source(model), "opener": source.name, "version": source.version}
-    return {"source": plan.add("open", f"open {model.name}", identity, {"source": model.to_json()}, tools=source.tools)}
-
-
-def add_describing(plan: Plan, model: ModelInfo) -> str:
-    """Add the stage that loads a model to tell its inputs and outputs, with what it needs, and return its key."""
-    tools = registry.sources.get(model.kind).tools
-    payload = {"source": model.to_json()}
-    return plan.add("describe", f"read {model.name}", _source(model), payload, add_opening(plan, model), tools)
-
-
 class _Builder:
     def __init__(
         self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec], threads: int
@@ -270,7 +254,7 @@ class _Builder:
             parents["float_model"] = self.float_model(before)
         if needs.saved_model:
             parents["saved_model"] = self.saved_model(before)
-            parents.update(self.start(before))
+            parents.update(self.keras_parent(before))
         if needs.calibration:
             parents["calibration"] = self.calibration(before)
         if needs.samples:
@@ -299,11 +283,12 @@ class _Builder:
 
     def from_keras(self, kind: str, before: tuple[Step, ...]) -> str:
         """Add a stage that starts from the last trained model, or from the source where nothing was trained."""
-        identity = {"before": [s.to_json() for s in before]} if before else self.source
-        return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self.info(), self.start(before))
+        parents = self.keras_parent(before)
+        identity = {"before": [s.to_json() for s in before]} if parents else self.source
+        return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self.info(), parents)
 
-    def start(self, before: tuple[Step, ...]) -> dict[str, str]:
-        """Return the trained stage that the steps end in, else the one that opens the source, nothing where the source's own file is meant."""
+    def keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
+        """Return the trained stage that the steps end in, else the one that opens the source, nothing where the source itself is meant."""
         return {"keras": self.trained(before)} if before else self.opened
 
     def trained(self, before: tuple[Step, ...]) -> str:
@@ -320,12 +305,27 @@ class _Builder:
             "dataset": self.dataset.sha256,
             **({} if earlier else self.source),
         }
-        return self.plan.add(
-            "train", f"train {_prefix(before)}", identity, self.info(), self.start(earlier), technique.tools
-        )
+        parents = self.keras_parent(earlier)
+        return self.plan.add("train", f"train {_prefix(before)}", identity, self.info(), parents, technique.tools)
 
     def info(self) -> dict[str, Any]:
         return {"source": self.model.to_json()}
+
+
+def add_opening(plan: Plan, model: ModelInfo) -> dict[str, str]:
+    """Add the stage that makes a source the kind that others start from, and return it by its role; nothing where it is one."""
+    source = registry.sources.get(model.opener)
+    if not isinstance(source, ConvertedSource):
+        return {}
+    identity = {**_source(model), "opener": source.name, "version": source.version}
+    return {"source": plan.add("open", f"open {model.name}", identity, {"source": model.to_json()}, tools=source.tools)}
+
+
+def add_describing(plan: Plan, model: ModelInfo) -> str:
+    """Add the stage that loads a model to tell its inputs and outputs, with what it needs, and return its key."""
+    tools = registry.sources.get(model.kind).tools
+    payload = {"source": model.to_json()}
+    return plan.add("describe", f"read {model.name}", _source(model), payload, add_opening(plan, model), tools)
 
 
 def _source(model: ModelInfo) -> dict[str, Any]:
