@@ -104,7 +104,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("compat", "files", "markup", "names", "quiet", "values"),
     ("tasks",),
-    ("registry", "data", "flatbuffer", "store"),
+    ("registry",),
+    ("data", "flatbuffer", "store"),
     ("evaluate",),
     ("techniques", "runtimes", "sources", "targets"),
     ("recipes", "measure"),
@@ -132,7 +133,7 @@ LEAVES = {
 # What is imported of the leaves only within functions.
 LATE = ("report", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry", "targets")}
+HINTS_ONLY = {("registry", part) for part in ("techniques", "runtimes", "sources", "data", "targets")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +95,93 @@ def test_every_technique_has_a_class_of_its_own() -> None:
     assert all(issubclass(type(t), Technique) for t in registry.techniques.all().values())
 
 
+def test_the_kinds_are_all_registries_of_the_module() -> None:
+    found = registry.kinds()
+    assert {"source", "dataset", "task", "technique", "runtime"} <= set(found)
+    assert found["source"] is registry.sources
+    assert all(isinstance(names, registry.Registry) and names.what == kind for kind, names in found.items())
+    assert len({names.group for names in found.values()}) == len(found)
+
+
+@pytest.mark.parametrize("kind", registry.kinds())
+def test_every_built_in_says_what_it_is(kind: str) -> None:
+    names = registry.kinds()[kind]
+    for name in names.builtins:
+        part = names.get(name)
+        assert (part.name, type(part).__module__.partition(".")[0]) == (name, "workbench")
+        assert len(part.help) > 5
+        missing = part.available()
+        assert missing is None or isinstance(missing, str)
+
+
+SLOW = """
+import threading, time
+made = []
+
+class Part:
+    def __init__(self):
+        # Half made for a while, which nobody may see.
+        time.sleep(0.05)
+        made.append(threading.get_ident())
+        self.whole = True
+
+class Asking(Part):
+    def __init__(self):
+        import of_threads
+        self.other = of_threads.names.get("part")
+        super().__init__()
+"""
+
+
+def test_many_threads_that_ask_first_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_parts.py").write_text(SLOW)
+    (tmp_path / "of_threads.py").write_text("names = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    names: registry.Registry[Any] = registry.Registry(
+        "part", "workbench.tests.none", "slow_parts:Part", {"part": "slow_parts:Part", "asking": "slow_parts:Asking"}
+    )
+    importlib.import_module("of_threads").names = names  # type: ignore[attr-defined]  # a module made for this test
+    together = threading.Barrier(24)
+
+    def ask(number: int) -> Any:
+        together.wait()
+        if number % 3 == 0:
+            return names.get("part")
+        if number % 3 == 1:
+            return names.all()["part"]
+        return names.get("asking").other
+
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(ask, range(24)))
+    assert len({id(part) for part in found}) == 1
+    assert all(part.whole for part in found)
+    made = importlib.import_module("slow_parts").made
+    assert len(made) == 2, "each was made once"
+    assert names.broken() == {}
+
+
+def test_a_name_before_a_colon_is_a_choice() -> None:
+    assert registry.datasets.named("csv:table.txt") == (registry.datasets.get("csv"), "table.txt")
+    assert registry.datasets.named("csv:a:b") == (registry.datasets.get("csv"), "a:b")
+    for text in ("table.csv", "cvs:table.txt", "./csv:table.txt", "csv", ""):
+        assert registry.datasets.named(text) == (None, text)
+
+
+def test_what_a_built_in_raises_is_a_bug_and_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), registry.datasets.blamed("csv", "table.csv"):
+        1 / 0  # noqa: B018  # the error is the test
+    with pytest.raises(WorkbenchError, match=r"dataset 'theirs' failed on 'x': ZeroDivisionError: .* whoever wrote it"):  # noqa: SIM117
+        with registry.datasets.blamed("theirs", "x"):
+            1 / 0  # noqa: B018  # as above
+
+
 # ---- packages of others
 
 STRANGERS = """
 from pathlib import Path
 from workbench.errors import WorkbenchError
+from workbench.data.base import DatasetReader
+from workbench.data.dataset import from_arrays
 from workbench.runtimes.base import Runtime, Session
 from workbench.techniques.base import KerasTechnique
 
@@ -130,6 +215,27 @@ class Plain:
     name = "plain"
 
 hidden = Abacus
+
+class Anything(DatasetReader):
+    name = "anything"
+    help = "takes whatever ends in .any"
+    takes = "a .any file"
+    endings = (".any",)
+    def read(self, text, params, input_shape):
+        return from_arrays({"x": [[1.0]] * 8}) if "good" in text else 1 / 0
+
+class Everything(Anything):
+    name = "everything"
+    endings = (".any", ".all")
+    def read(self, text, params, input_shape):
+        return "a text"
+
+class Moody(Anything):
+    name = "moody"
+    def matches(self, text):
+        raise RuntimeError("not in the mood")
+    def available(self):
+        return self.matches("")
 """
 ENTRY_POINTS = """
 [workbench.runtimes]
@@ -144,6 +250,14 @@ broken-kind = strangers:Plain
 [workbench.techniques]
 shrink = strangers:Shrink
 broken-syntax = strangers_syntax:Thing
+
+[workbench.sources]
+broken-source = strangers:Plain
+
+[workbench.datasets]
+anything = strangers:Anything
+everything = strangers:Everything
+moody = strangers:Moody
 """
 
 
@@ -172,17 +286,23 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     done = python(strangers, "-W", "always", "-m", "workbench", "doctor", "--format", "json")
     assert done.returncode == 0, done.stderr
     parts = {(p["kind"], p["name"]): p for p in json.loads(done.stdout)["parts"]}
-    states = {name: part["state"] for (_, name), part in parts.items()}
-    for name in [
-        *registry.BUILTIN_TECHNIQUES,
-        *registry.BUILTIN_RUNTIMES,
-        *registry.BUILTIN_TASKS,
-        *registry.BUILTIN_TARGETS,
-        "shrink",
-    ]:
-        assert states.pop(name) in (("ok", "missing") if name in ("gpu", "npu") else ("ok",))
-    broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"]
-    assert states == {"abacus": "missing", **dict.fromkeys(broken, "broken")}
+    states = {place: part["state"] for place, part in parts.items()}
+    for kind, names in registry.kinds().items():
+        for name in names.builtins:
+            assert states.pop((kind, name)) in (("ok", "missing") if name in ("gpu", "npu") else ("ok",))
+    broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind"]
+    assert states == {
+        ("technique", "shrink"): "ok",
+        ("runtime", "abacus"): "missing",
+        ("dataset", "anything"): "ok",
+        ("dataset", "everything"): "ok",
+        ("dataset", "moody"): "broken",
+        ("technique", "broken-syntax"): "broken",
+        ("source", "broken-source"): "broken",
+        **{("runtime", name): "broken" for name in broken},
+    }
+    assert parts["dataset", "moody"]["about"] == "asking what is missing failed: RuntimeError: not in the mood"
+    assert "is no subclass of workbench.sources.base.Source" in parts["source", "broken-source"]["about"]
     assert parts["task", "detection"]["about"] == registry.tasks.get("detection").help
     assert parts["runtime", "abacus"]["about"] == "no beads here: buy some"
     reasons = {
@@ -248,3 +368,39 @@ def test_a_missing_part_is_a_failed_measurement_with_the_way_to_get_it(strangers
     assert done.returncode == 1, done.stderr
     (found,) = json.loads(done.stdout)
     assert (found["state"], found["error"]) == ("failed", "no beads here: buy some")
+
+
+def test_who_reads_is_told_apart_or_asked(strangers: Path) -> None:
+    script = """
+import warnings
+from pathlib import Path
+import numpy as np
+from workbench.data.load import find_reader, load_dataset, takes_shape
+from workbench.errors import WorkbenchError
+warnings.simplefilter("always")
+for name in ("good.any", "bad.any", "x.all", "y.csv"):
+    Path(name).write_text("a,b\\n1,2\\n3,4\\n")
+
+def told(text):
+    try:
+        return load_dataset(text).name
+    except WorkbenchError as error:
+        return str(error)
+
+print(told("good.any"))
+print(takes_shape("good.any"))
+print(told("anything:good.any"))
+print(told("anything:bad.any"))
+print(told("x.all"))
+print(told("csv:good.any"))
+print(find_reader("y.csv").reader.name)
+"""
+    done = python(strangers, "-c", script)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "'good.any' can be read by 2 datasets. Say by which: anything:good.any or everything:good.any."
+    assert lines[1:3] == ["False", "arrays"]
+    assert lines[3].startswith("dataset 'anything' failed on 'bad.any': ZeroDivisionError: division by zero.")
+    assert lines[4] == "dataset 'everything' made no Dataset of 'x.all', but str."
+    assert lines[5:] == ["good", "csv"]
+    assert "dataset 'moody' is passed over: RuntimeError: not in the mood" in done.stderr

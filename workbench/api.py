@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from workbench.batches.run import Batch, Step, run_batch
@@ -131,16 +132,21 @@ def batch(
 
 
 def load_model(path: str | Path, allow_code: bool = False) -> Any:
-    """Return a fresh tf_keras model from a `.keras` or `.h5` file; what could run code in it is refused unless `allow_code`."""
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file, or what a third party's source makes one of.
+
+    What could run code in it is refused unless `allow_code`.
+    """
     from workbench.sources.identify import identify
     from workbench.sources.load import load_keras
+    from workbench.sources.opening import open_source
 
     info = identify(path, Path(), allow_code)
     if info.kind != "keras":
         raise WorkbenchError(
             f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep."
         )
-    return load_keras(Path(info.path), allow_code=allow_code, beside=True)
+    with TemporaryDirectory(prefix="workbench-open-") as folder:
+        return load_keras(open_source(info, Path(folder)), allow_code=allow_code, beside=True)
 
 
 def load_dataset(data: Any) -> Dataset:

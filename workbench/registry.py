@@ -1,4 +1,4 @@
-"""One registry: techniques, runtimes, tasks and targets by name, built-ins and entry points through the same door.
+"""One registry for all kinds of parts: by name, built-ins and entry points through the same door.
 
 Built-ins are listed like entry points, as `module:attribute`, and loaded on first use. An entry
 point that fails to load is kept with its reason, so that `workbench doctor` can show it; it never
@@ -7,8 +7,11 @@ breaks the others.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import threading
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -16,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
+    from workbench.data.base import DatasetReader
     from workbench.runtimes.base import Backend
+    from workbench.sources.base import Source
     from workbench.targets.base import Target
     from workbench.tasks.base import BaseTask
     from workbench.techniques.base import Technique
 
 T = TypeVar("T")
+# One for all kinds: loading a part may ask for another, of any kind, in the same thread.
+_LOCK = threading.RLock()
 
 BUILTIN_TECHNIQUES = {
     "prune": "workbench.techniques.prune:Prune",
@@ -61,11 +68,24 @@ BUILTIN_TARGETS = {
     "python": "workbench.targets.python:Python",
     "c": "workbench.targets.c:CArray",
 }
+BUILTIN_SOURCES = {
+    "keras": "workbench.sources.keras_source:Keras",
+    "savedmodel": "workbench.sources.saved_model_source:SavedModel",
+    "tflite": "workbench.sources.tflite_source:TFLite",
+}
+# Annotated folders may have subfolders, so they are asked before folders of classes.
+BUILTIN_DATASETS = {
+    "digits": "workbench.data.digits:Digits",
+    "npz": "workbench.data.npz:Npz",
+    "csv": "workbench.data.table:Table",
+    "coco": "workbench.data.coco:Coco",
+    "folder": "workbench.data.images:ClassFolder",
+}
 
 
 @dataclass
 class Registry(Generic[T]):
-    """Named classes of one kind, instantiated once on first use."""
+    """Named classes of one kind, instantiated once on first use, whichever thread asks first."""
 
     what: str
     group: str
@@ -84,32 +104,79 @@ class Registry(Generic[T]):
 
         Raises WorkbenchError for an unknown name (with the nearest) or one that failed to load.
         """
-        sources = self._sources()
-        if name not in sources:
-            raise unknown(self.what, name, sources, "`workbench doctor` lists them all.")
-        if name not in self._loaded:
-            source = sources[name]
-            self._loaded[name] = _attribute(source)() if isinstance(source, str) else self._stranger(source)
-        return self._loaded[name]
+        with _LOCK:
+            sources = self._sources()
+            if name not in sources:
+                raise unknown(self.what, name, sources, "`workbench doctor` lists them all.")
+            if name not in self._loaded:
+                source = sources[name]
+                self._loaded[name] = _attribute(source)() if isinstance(source, str) else self._stranger(source)
+            return self._loaded[name]
 
     def all(self) -> dict[str, T]:
         """Return every plug-in that loads; one that does not is skipped with a warning and kept in `broken()`."""
-        for name in self.names():
-            if name in self._broken:
-                continue
-            try:
-                self.get(name)
-            except Exception as error:  # a stranger's code may raise anything
-                self._broken[name] = (
-                    str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
-                )
-                warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", stacklevel=2)
-        return {n: self._loaded[n] for n in self.names() if n in self._loaded}
+        with _LOCK:
+            for name in self.names():
+                if name in self._broken:
+                    continue
+                try:
+                    self.get(name)
+                except Exception as error:  # a stranger's code may raise anything
+                    self._broken[name] = (
+                        str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+                    )
+                    warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", stacklevel=2)
+            return {n: self._loaded[n] for n in self.names() if n in self._loaded}
 
     def broken(self) -> dict[str, str]:
         """Return the names that failed to load, with the reason."""
-        self.all()
-        return dict(self._broken)
+        with _LOCK:
+            self.all()
+            return dict(self._broken)
+
+    def named(self, text: str) -> tuple[T | None, str]:
+        """Return what `NAME:REST` names and the rest; None and the whole text where no name of this kind stands before a colon.
+
+        Raises WorkbenchError where what is named cannot be loaded.
+        """
+        name, colon, rest = text.partition(":")
+        return (self.get(name), rest) if colon and name in self._sources() else (None, text)
+
+    def first(self, fits: Callable[[T], bool], told: str) -> T | None:
+        """Return the first built-in that fits, else the one stranger that does, None where nothing does.
+
+        A stranger whose answer is an error does not fit, with a warning. Raises WorkbenchError where several strangers fit what
+        is `told`.
+        """
+        for name in self.builtins:
+            if fits(built_in := self.get(name)):
+                return built_in
+        found = {n: part for n, part in self.all().items() if n not in self.builtins and self._fits(n, part, fits)}
+        if len(found) > 1:
+            choices = " or ".join(f"{name}:{told}" for name in sorted(found))
+            raise WorkbenchError(f"{told!r} can be read by {len(found)} {self.what}s. Say by which: {choices}.")
+        return next(iter(found.values()), None)
+
+    @contextlib.contextmanager
+    def blamed(self, name: str, told: str) -> Iterator[None]:
+        """Turn what a stranger's code raises about what is `told` into a message that names it; what it says itself passes."""
+        try:
+            yield
+        except (WorkbenchError, MemoryError):
+            raise
+        except Exception as error:
+            if name in self.builtins:
+                raise
+            raise WorkbenchError(
+                f"{self.what} {name!r} failed on {told!r}: {type(error).__name__}: {str(error)[:300]}. Tell whoever wrote it."
+            ) from error
+
+    def _fits(self, name: str, part: T, fits: Callable[[T], bool]) -> bool:
+        try:
+            return bool(fits(part))
+        except Exception as error:  # a stranger's code may raise anything
+            warnings.warn(f"{self.what} {name!r} is passed over: {type(error).__name__}: {error}", stacklevel=3)
+            return False
 
     def _stranger(self, point: EntryPoint) -> T:
         try:
@@ -125,18 +192,19 @@ class Registry(Generic[T]):
         return made
 
     def _sources(self) -> dict[str, Any]:
-        if self._names is None:
-            found: dict[str, Any] = dict(self.builtins)
-            for point in entry_points(group=self.group):
-                if point.name in self.builtins:
-                    warnings.warn(
-                        f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name",
-                        stacklevel=2,
-                    )
-                    continue
-                found[point.name] = point
-            self._names = found
-        return self._names
+        with _LOCK:
+            if self._names is None:
+                found: dict[str, Any] = dict(self.builtins)
+                for point in entry_points(group=self.group):
+                    if point.name in self.builtins:
+                        warnings.warn(
+                            f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name",
+                            stacklevel=2,
+                        )
+                        continue
+                    found[point.name] = point
+                self._names = found
+            return self._names
 
 
 def _attribute(place: str) -> Any:
@@ -154,3 +222,12 @@ tasks: Registry[BaseTask[Any]] = Registry("task", "workbench.tasks", "workbench.
 targets: Registry[Target[Any]] = Registry(
     "target", "workbench.targets", "workbench.targets.base:Target", BUILTIN_TARGETS
 )
+sources: Registry[Source] = Registry("source", "workbench.sources", "workbench.sources.base:Source", BUILTIN_SOURCES)
+datasets: Registry[DatasetReader[Any]] = Registry(
+    "dataset", "workbench.datasets", "workbench.data.base:DatasetReader", BUILTIN_DATASETS
+)
+
+
+def kinds() -> dict[str, Registry[Any]]:
+    """Return the registries of this module by what is in them."""
+    return {found.what: found for found in globals().values() if isinstance(found, Registry)}

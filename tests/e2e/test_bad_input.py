@@ -89,7 +89,11 @@ SWEEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no such dataset": ((MODEL, "--data", "digit"), ("unknown dataset 'digit'. Did you mean 'digits'?",)),
     "no such data file": (
         (MODEL, "--data", "goood.npz"),
-        ("dataset file 'goood.npz' does not exist", "a .npz or .csv file, a folder of class subfolders of images"),
+        (
+            "dataset file 'goood.npz' does not exist",
+            "a .npz file, a .csv file,",
+            "a folder of class subfolders of images",
+        ),
     ),
     "text named .npz": ((MODEL, "--data", "text.npz"), ("'text.npz' is not a readable .npz",)),
     "pickled arrays": ((MODEL, "--data", "objects.npz"), ("'objects.npz' is not a readable .npz of plain arrays",)),

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.data.load import bundled, load_dataset
-from workbench.files import file_sha256, kind_of, tree_sha256
+from workbench import registry
+from workbench.data.load import find_reader, params_of
+from workbench.files import kind_of
 from workbench.values.base import digest
 
 
 def data_sha256(told: str) -> str:
-    """Return a hash of a dataset's file or folder with its options; raises WorkbenchError for an unknown name or a missing file."""
-    text, _, query = told.partition("?")
-    path = Path(text)
-    kind = kind_of(path)
-    if text == "digits" and kind == "nothing":
-        return file_sha256(bundled("digits.npz"))
-    if kind == "folder":
-        return digest([tree_sha256(path), query])
-    if kind == "nothing" or (query and path.suffix != ".csv"):
-        load_dataset(told)  # says what is wrong
-    return digest([file_sha256(path), query]) if query else file_sha256(path)
+    """Return a hash of a dataset's content, its options, and its reader where one is named.
+
+    Raises WorkbenchError for what no reader takes, a missing file, and options that are none.
+    """
+    named = find_reader(told)
+    reader, _ = params_of(named)
+    with registry.datasets.blamed(reader.name, named.text):
+        found = reader.sha256(named.text)
+    said = [reader.name] if named.said else []
+    return (
+        digest([found, named.query, *said]) if named.query or said or kind_of(Path(named.text)) == "folder" else found
+    )

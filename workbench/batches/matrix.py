@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench import registry
 from workbench.engine.request import check_runtimes, make_grid
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
@@ -16,6 +17,7 @@ from workbench.names import file_stem
 from workbench.recipes.document import check_plain, load_document
 from workbench.recipes.grammar import parse_runtime
 from workbench.recipes.grid import Grid, expand, grid_dict, load_grid, parse_grid, parse_runtimes
+from workbench.registry import Registry
 from workbench.sources.identify import BUNDLED, identify
 from workbench.values.base import Value, digest
 from workbench.values.limits import SPELLINGS, read_limits
@@ -182,7 +184,7 @@ def _models(values: Sequence[tuple[str | None, Any]], folder: Path) -> dict[str,
     """Return models by name: what the notebook is told, the hash of the content, and its kind."""
     found: dict[str, tuple[str, str, SourceKind]] = {}
     for name, value in values:
-        told = str(value) if str(value) in BUNDLED else _place(str(value), folder)
+        told = str(value) if str(value) in BUNDLED else _place(str(value), folder, registry.sources)
         info = identify(told, folder)
         _add("model", found, name or info.name, (told, info.sha256, info.kind))
     return found
@@ -194,9 +196,10 @@ def _datasets(values: Sequence[tuple[str | None, Any]], folder: Path) -> dict[st
     found: dict[str, tuple[str, str]] = {}
     for name, value in values:
         told = str(value)
-        path, mark, query = told.partition("?")
+        text, mark, query = told.partition("?")
+        _, path = registry.datasets.named(text)
         if kind_of(folder / path) != "nothing":
-            told = f"{_place(path, folder)}{mark}{query}"
+            told = f"{_place(text, folder, registry.datasets)}{mark}{query}"
         _add("dataset", found, name or Path(path).stem, (told, data_sha256(told)))
     return found
 
@@ -260,12 +263,14 @@ def _gates(data: Mapping[str, Any], models: Sequence[str]) -> dict[str, dict[str
     return found
 
 
-def _place(text: str, folder: Path) -> str:
-    """Return the whole path of a file beside the batch file, else of one here; a URL and what is nowhere stay as they are."""
+def _place(text: str, folder: Path, names: Registry[Any] | None = None) -> str:
+    """Return the whole path of a file beside the batch file, else of one here; a URL stays as it is, and a name of `names` before the path."""
     if "://" in text:
         return text
-    near = folder / text
-    return str((Path(text) if kind_of(near) == "nothing" else near).resolve())
+    said, path = names.named(text) if names else (None, text)
+    near = folder / path
+    place = str((Path(path) if kind_of(near) == "nothing" else near).resolve())
+    return f"{said.name}:{place}" if said else place
 
 
 def _add(what: str, found: dict[str, Any], name: str, value: Any) -> None:

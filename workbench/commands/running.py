@@ -154,20 +154,18 @@ def compare(
 @click.command()
 @flags.format_option
 def doctor(form: str) -> Parts:
-    """List techniques, tasks, runtimes and targets, and what is missing and how to get it."""
+    """List all parts by kind (sources, datasets, tasks, techniques, runtimes, ...), and what is missing and how to get it."""
     from workbench.measure.environment import environment
 
     found = []
-    kinds = (
-        ("technique", registry.techniques),
-        ("task", registry.tasks),
-        ("runtime", registry.runtimes),
-        ("target", registry.targets),
-    )
-    for what, names in kinds:
+    for what, names in registry.kinds().items():
         broken = names.broken()
         for name, thing in names.all().items():
-            missing = thing.available()
+            try:
+                missing = thing.available()
+            except Exception as error:  # a stranger's code may raise anything
+                broken[name] = f"asking what is missing failed: {type(error).__name__}: {error}"
+                continue
             found.append(
                 {"kind": what, "name": name, "state": "missing" if missing else "ok", "about": missing or thing.help}
             )

@@ -89,7 +89,7 @@ def environment(record: StudyRecord) -> dict[str, Any]:
         "started": record.started,
         "model": {
             "name": model.name,
-            "kind": model.kind,
+            "kind": f"{model.kind} made by {model.source}" if model.source else model.kind,
             "path": model.path,
             "sha256": model.sha256,
             "parameters": record.signature.parameters,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from workbench.data.base import DatasetReader, InputShape
 from workbench.data.dataset import Array, Dataset, Split, check_class_names, name_of
 from workbench.data.images import IMAGE_SUFFIXES, ImageParams, check_images, read_images, target_size
 from workbench.data.pictures import Notes
@@ -30,6 +31,25 @@ class Annotated(NamedTuple):
     files: list[Path]
     boxes: list[Array]
     left_out: int
+
+
+class Coco(DatasetReader[ImageParams]):
+    """Images with boxes."""
+
+    name = "coco"
+    help = "images with boxes in COCO's form, whole or for train and test apart"
+    takes = "a folder of images with annotations.json"
+    options = "image"
+    params = ImageParams
+    fits_shape = True
+
+    def matches(self, text: str) -> bool:
+        """Whether it is a folder with annotations; without images beside them too, which reading tells."""
+        return kind_of(Path(text)) == "folder" and is_annotated(Path(text))
+
+    def read(self, text: str, params: ImageParams, input_shape: InputShape | None) -> Dataset:
+        """Return the images with their boxes."""
+        return read_annotated_folder(Path(text), params, input_shape)
 
 
 def is_annotated(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from workbench.data.base import DatasetReader, InputShape
 from workbench.data.dataset import Array, Dataset, Split, check_class_names, name_of
 from workbench.data.pictures import FORMATS, MOST_PIXELS, Notes, read_picture
 from workbench.data.room import check_room
@@ -38,6 +39,33 @@ class ImageParams(Params):
     )
     category: Literal["order", "id"] = Field(
         "order", description="number of a class of COCO annotations: its place by id, from 0, or its id itself"
+    )
+
+
+class ClassFolder(DatasetReader[ImageParams]):
+    """Images sorted into a folder for each class."""
+
+    name = "folder"
+    help = "images sorted into a subfolder for each class, whole or for train and test apart"
+    takes = "a folder of class subfolders of images"
+    options = "image"
+    params = ImageParams
+    fits_shape = True
+
+    def matches(self, text: str) -> bool:
+        """Whether it is a folder with subfolders."""
+        return kind_of(Path(text)) == "folder" and bool(_folders(Path(text)))
+
+    def read(self, text: str, params: ImageParams, input_shape: InputShape | None) -> Dataset:
+        """Return the images with the numbers of their classes."""
+        return read_image_folder(Path(text), params, input_shape)
+
+
+def no_classes(path: Path, more: str = "") -> WorkbenchError:
+    """Return the error for a folder without subfolders; `more` ends it."""
+    name = name_of(path.resolve().name)
+    return WorkbenchError(
+        f"folder {str(path)!r} has no class subfolders of images. Expected {name}/CLASS/*.png or {name}/train/CLASS/*.png.{more}"
     )
 
 
@@ -102,10 +130,7 @@ def _folders(path: Path) -> list[str]:
 def _classes(path: Path, base: Path, test_folder: Path | None) -> list[str]:
     classes = _folders(base)
     if not classes:
-        name = name_of(path.resolve().name)
-        raise WorkbenchError(
-            f"folder {str(path)!r} has no class subfolders of images. Expected {name}/CLASS/*.png or {name}/train/CLASS/*.png."
-        )
+        raise no_classes(path)
     check_class_names(classes, f"folder {str(base)!r}")
     strange = sorted(set(_folders(test_folder)) - set(classes)) if test_folder else []
     if strange:

@@ -1,24 +1,32 @@
-"""Datasets by name or path: `digits`, `.npz`, `.csv`, a folder of class subfolders of images, or of images with annotations."""
+"""Datasets by name or path: which reader takes it, and what stands behind the question mark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-import numpy as np
-
-from workbench.data.coco import is_annotated, read_annotated_folder
-from workbench.data.dataset import Dataset, from_arrays, name_of
-from workbench.data.images import ImageParams, read_image_folder
-from workbench.data.npz import read_npz
-from workbench.data.table import TableParams, read_table
+from workbench import registry
+from workbench.data.base import DatasetReader
+from workbench.data.dataset import Dataset, from_arrays
+from workbench.data.images import no_classes
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
 from workbench.values.base import build
+from workbench.values.params import Params
 
-ALLOWED = "digits, a .npz or .csv file, a folder of class subfolders of images (or of images with annotations.json), a dict of arrays"
+
+class Named(NamedTuple):
+    """What a user named: the text before the question mark without a reader's name, the options behind it, who reads it if anyone.
+
+    `said` is whether the user named the reader.
+    """
+
+    text: str
+    query: str
+    reader: DatasetReader[Any] | None
+    said: bool = False
 
 
 def bundled(name: str) -> Path:
@@ -30,8 +38,13 @@ def bundled(name: str) -> Path:
     raise WorkbenchError(f"bundled file {name!r} is missing from this installation. Reinstall tflite-workbench.")
 
 
+def allowed() -> str:
+    """Return what a dataset can be, as messages say it."""
+    return ", ".join([*(reader.takes for reader in registry.datasets.all().values()), "a dict of arrays"])
+
+
 def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -> Dataset:
-    """Return a dataset from a name, a path, a dict of arrays or a Dataset.
+    """Return a dataset from a name or path (`READER:PATH` says who reads it), a dict of arrays or a Dataset.
 
     `input_shape`, with the batch first, is what images are sized to and rows of a table are shaped to. Raises WorkbenchError for an unknown name,
     an unreadable file, or arrays that do not fit together.
@@ -41,61 +54,82 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
     if isinstance(data, Mapping):
         return from_arrays(data)
     if not isinstance(data, (str, Path)):
-        raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {ALLOWED}.")
-    text, _, query = str(data).partition("?")
+        raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {allowed()}.")
+    named = find_reader(data)
     try:
-        return _from_path(text, query, input_shape)
+        return _read(named, input_shape)
     except MemoryError:
         raise WorkbenchError(
-            f"dataset {shown(text)} needs more memory than this process may take. Use fewer or smaller samples."
+            f"dataset {shown(named.text)} needs more memory than this process may take. Use fewer or smaller samples."
         ) from None
 
 
 def takes_shape(data: Any) -> bool:
-    """Whether a dataset is read to fit the model's input: a folder of images, and a table."""
+    """Whether a dataset is read to fit the model's input: a folder of images, and a table; not where it cannot be read at all."""
     if not isinstance(data, (str, Path)):
         return False
-    path = Path(str(data).partition("?")[0])
-    return path.suffix == ".csv" or (str(path) != "digits" and kind_of(path) == "folder")
+    try:
+        reader = find_reader(data).reader
+    except WorkbenchError:
+        return False
+    return reader is not None and reader.fits_shape
 
 
-def _from_path(text: str, query: str, input_shape: tuple[int | None, ...] | None) -> Dataset:
-    path = Path(text)
-    kind = "nothing" if text == "digits" else kind_of(path)
+def find_reader(data: str | Path) -> Named:
+    """Return who reads what a user names; raises WorkbenchError where several strangers could, or it cannot be looked at."""
+    whole, _, query = str(data).partition("?")
+    named, text = registry.datasets.named(whole)
+    reader = named or registry.datasets.first(lambda reader: reader.matches(text), text)
+    return Named(text, query, reader, named is not None)
+
+
+def params_of(named: Named) -> tuple[DatasetReader[Any], Params]:
+    """Return who reads what was named, and how; raises WorkbenchError where nobody does, or for an option that is none."""
+    if named.reader is None:
+        raise _refusal(named)
+    return named.reader, build(named.reader.params, _options(named, named.reader), named.reader.options)
+
+
+def _read(named: Named, input_shape: tuple[int | None, ...] | None) -> Dataset:
+    text, (reader, params) = named.text, params_of(named)
+    with registry.datasets.blamed(reader.name, text):
+        missing = reader.available()
+        if missing:
+            raise WorkbenchError(
+                f"dataset {shown(text)} cannot be read here by {reader.name!r}: {missing}. `workbench doctor` lists what can."
+            )
+        found = reader.read(text, params, input_shape)
+    if not isinstance(found, Dataset):
+        raise WorkbenchError(f"dataset {reader.name!r} made no Dataset of {shown(text)}, but {type(found).__name__}.")
+    return found
+
+
+def _refusal(named: Named) -> WorkbenchError:
+    """Return the error for what no reader takes."""
+    text, path = named.text, Path(named.text)
+    kind = kind_of(path)
     if kind == "folder":
-        read = read_annotated_folder if is_annotated(path) else read_image_folder
-        return read(path, build(ImageParams, _options(text, query), "image"), input_shape)
-    if path.suffix == ".csv" and kind != "nothing":
-        return read_table(path, build(TableParams, _options(text, query), "table"), input_shape)
-    if query and path.suffix != ".csv":
+        return no_classes(path, f" Allowed: {allowed()}.")
+    broken = registry.datasets.broken()
+    left_out = f" {', '.join(broken)} could not be loaded; `workbench doctor` says why." if broken else ""
+    if kind == "nothing" and not path.suffix and "/" not in text:
+        return unknown("dataset", text, ["digits"], f"Or give one of: {allowed()}.{left_out}")
+    found = "does not exist" if kind == "nothing" else f"ends in {shown(path.suffix)}"
+    return WorkbenchError(f"dataset file {shown(text)} {found}. Allowed: {allowed()}.{left_out}")
+
+
+def _options(named: Named, reader: DatasetReader[Any]) -> dict[str, str]:
+    """Return what stands behind the question mark; raises WorkbenchError for an option that is given twice, or where none is taken."""
+    if named.query and not reader.params.model_fields:
+        takers = ", ".join(n for n, r in registry.datasets.all().items() if r.params.model_fields)
         raise WorkbenchError(
-            f"dataset {shown(text)} takes no options, but got {shown(query)}. A folder of images does, e.g. FOLDER?size=32x32, and a table, e.g. FILE.csv?label=class."
+            f"dataset {shown(named.text)} takes no options, but got {shown(named.query)}. Those of {takers} do, "
+            "e.g. FOLDER?size=32x32, FILE.csv?label=class."
         )
-    if text == "digits":
-        return _digits()
-    if kind == "nothing":
-        if path.suffix or "/" in text:
-            raise WorkbenchError(f"dataset file {shown(text)} does not exist. Allowed: {ALLOWED}.")
-        raise unknown("dataset", text, ["digits"], "Or give a .npz or .csv file, or a folder of images.")
-    if path.suffix == ".npz":
-        return from_arrays(read_npz(path), name_of(path.stem))
-    raise WorkbenchError(f"dataset file {shown(text)} ends in {shown(path.suffix)}. Allowed: {ALLOWED}.")
-
-
-def _options(text: str, query: str) -> dict[str, str]:
-    """Return what stands behind the question mark; raises WorkbenchError for an option that is given twice."""
-    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs = parse_qsl(named.query, keep_blank_values=True)
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise WorkbenchError(f"dataset {shown(text)} gets the option {shown(twice)} twice. Give it once.")
+        raise WorkbenchError(f"dataset {shown(named.text)} gets the option {shown(twice)} twice. Give it once.")
     return found
-
-
-def _digits() -> Dataset:
-    arrays = read_npz(bundled("digits.npz"))
-    for key in ("x_train", "x_test"):
-        # The bundled model was trained on 0 to 1.
-        arrays[key] = arrays[key].astype(np.float32) / np.float32(255)
-    return from_arrays(arrays, "digits")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from workbench.data.base import DatasetReader, InputShape, NoOptions
+from workbench.data.dataset import Dataset, from_arrays, name_of
 from workbench.data.room import check_room
 from workbench.errors import WorkbenchError, shown
 from workbench.files import open_regular
@@ -19,6 +21,19 @@ MOST_ARRAYS = 64
 # numpy and zipfile ask for less at a time, but for the table of contents.
 _MOST_AT_ONCE = 1 << 20
 _MOST_HEADER = 1 << 14
+
+
+class Npz(DatasetReader[NoOptions]):
+    """Arrays by name."""
+
+    name = "npz"
+    help = "arrays by name as numpy.savez writes them: x_train y_train x_test y_test, or x y"
+    takes = "a .npz file"
+    endings = (".npz",)
+
+    def read(self, text: str, params: NoOptions, input_shape: InputShape | None) -> Dataset:
+        """Return the arrays as they are."""
+        return from_arrays(read_npz(Path(text)), name_of(Path(text).stem))
 
 
 def read_npz(path: Path) -> dict[str, Any]:

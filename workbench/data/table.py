@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from workbench.data.base import DatasetReader, InputShape
 from workbench.data.dataset import Array, Dataset, check_class_names, from_arrays, name_of
 from workbench.data.room import check_room
 from workbench.errors import WorkbenchError, shown, unknown
@@ -42,6 +43,22 @@ class TableParams(Params):
         None, description="column that says train, calibration or test; default is the one named split, if any"
     )
     test: float = Field(0.25, gt=0, lt=1, description="share of rows for the test split where no column says it")
+
+
+class Table(DatasetReader[TableParams]):
+    """Numbers with a row per sample."""
+
+    name = "csv"
+    help = "a table with a row per sample, a column per feature and one of labels"
+    takes = "a .csv file"
+    options = "table"
+    params = TableParams
+    endings = (".csv",)
+    fits_shape = True
+
+    def read(self, text: str, params: TableParams, input_shape: InputShape | None) -> Dataset:
+        """Return the rows, shaped to the model's input."""
+        return read_table(Path(text), params, input_shape)
 
 
 def read_table(path: Path, params: TableParams, input_shape: tuple[int | None, ...] | None = None) -> Dataset:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from workbench.engine.plan import Stage, make_plan
 from workbench.engine.pool import available_cores, threads_per_worker
 from workbench.recipes.grid import Grid, expand
+from workbench.registry import datasets
 from workbench.sources.identify import identify
 from workbench.store.reader import Reader
 from workbench.values.source import DatasetInfo, ModelInfo
@@ -74,7 +75,8 @@ def forecast(
 
 def _dataset(model: ModelInfo, data: Any, store: Reader) -> tuple[DatasetInfo, dict[str, TaskSpec] | None]:
     """Return the dataset as a study of the same model knows it, with its tasks; else one that only serves to count, and None."""
-    name = Path(str(data).partition("?")[0]).stem if isinstance(data, (str, Path)) else getattr(data, "name", "")
+    path = isinstance(data, (str, Path))
+    name = Path(datasets.named(str(data).partition("?")[0])[1]).stem if path else getattr(data, "name", "")
     for record in reversed(store.studies()):
         if record.model.sha256 == model.sha256 and record.dataset.name == name:
             return record.dataset, record.tasks

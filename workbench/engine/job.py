@@ -41,6 +41,11 @@ class Job:
         """The model source."""
         return ModelInfo.model_validate(self.payload["source"])
 
+    @property
+    def source_path(self) -> Path:
+        """The file or folder of the source's kind: the source itself, or what a stage made of it."""
+        return self.path("source") if "source" in self.inputs else Path(self.source.path)
+
     def scratch(self) -> Path:
         """Return a new empty folder that goes when the stage ends, unless it was moved into the store."""
         self.temporary.append(self.artifacts.scratch())
@@ -78,7 +83,7 @@ class Job:
         """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
         if "keras" in self.inputs:
             return self.path("keras") if self.inputs["keras"].kind in ("h5", "keras") else None
-        return Path(self.source.path) if self.source.kind == "keras" else None
+        return self.source_path if self.source.kind == "keras" else None
 
     def scopes(self) -> list[Any]:
         """Return the scopes in which the Keras file of this stage loads."""

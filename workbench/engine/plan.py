@@ -15,6 +15,7 @@ from workbench import registry
 from workbench.measure.environment import versions
 from workbench.recipes import grammar
 from workbench.recipes.grid import Grid
+from workbench.sources.base import ConvertedSource
 from workbench.techniques.base import Finisher, KerasTechnique, Promise
 from workbench.values.base import digest
 from workbench.values.recipe import Recipe, Step
@@ -24,9 +25,8 @@ from workbench.values.trial import TrialSettings
 
 # Goes up when the same stage gives another result than before.
 VERSION = 5
-# What the stages are made with beside techniques, which name their own (`Technique.tools`).
+# What the stages are made with beside techniques and sources, which name their own (`Technique.tools`, `Source.tools`).
 TOOLS = {
-    "describe": ("tensorflow", "tf-keras"),
     "freeze": ("tensorflow", "tf-keras"),
     "convert": ("tensorflow", "tf-keras"),
     "import": (),
@@ -39,6 +39,7 @@ THREADED = frozenset({"train"})
 TRIAL_DIGITS = 12
 # Rough seconds by kind, to start the longest chains first; real times replace them in the ETA.
 COST = {
+    "open": 2.0,
     "describe": 1.0,
     "train": 15.0,
     "freeze": 1.0,
@@ -79,7 +80,7 @@ class Stage:
     @property
     def needs_tensorflow(self) -> bool:
         """Whether the stage imports TensorFlow."""
-        return self.kind in ("describe", "train", "freeze", "convert") or "saved_model" in self.parents
+        return self.kind == "train" or "tensorflow" in self.tools or "saved_model" in self.parents
 
 
 class Rank(NamedTuple):
@@ -193,7 +194,9 @@ class _Builder:
         ]
         packed = {o: k.pack(k.params.model_validate(tasks[o].options)) for o, k in kinds.items()}
         self.packed = {o: content for o, content in packed.items() if content is not None}
-        self.source = {"model": model.sha256, "kind": model.kind}
+        # Where a stage opens the source, the others know that stage instead.
+        self.opened = add_opening(self.plan, model)
+        self.source = {} if self.opened else _source(model)
 
     def add(self, recipe: Recipe) -> None:
         text = grammar.recipe_text(recipe)
@@ -270,7 +273,7 @@ class _Builder:
 
     def float_model(self, before: tuple[Step, ...]) -> str:
         if self.model.kind == "tflite":
-            return self.plan.add("import", f"import {self.model.name}", self.source, self.info())
+            return self.plan.add("import", f"import {self.model.name}", self.source, self.info(), self.opened)
         return self.from_keras("convert", before)
 
     def saved_model(self, before: tuple[Step, ...]) -> str:
@@ -285,8 +288,8 @@ class _Builder:
         return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self.info(), parents)
 
     def keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
-        """Return the trained stage that the steps end in, nothing where the source itself is meant."""
-        return {"keras": self.trained(before)} if before else {}
+        """Return the trained stage that the steps end in, else the one that opens the source, nothing where the source itself is meant."""
+        return {"keras": self.trained(before)} if before else self.opened
 
     def trained(self, before: tuple[Step, ...]) -> str:
         step, earlier = before[-1], before[:-1]
@@ -307,6 +310,26 @@ class _Builder:
 
     def info(self) -> dict[str, Any]:
         return {"source": self.model.to_json()}
+
+
+def add_opening(plan: Plan, model: ModelInfo) -> dict[str, str]:
+    """Add the stage that makes a source the kind that others start from, and return it by its role; nothing where it is one."""
+    source = registry.sources.get(model.opener)
+    if not isinstance(source, ConvertedSource):
+        return {}
+    identity = {**_source(model), "opener": source.name, "version": source.version}
+    return {"source": plan.add("open", f"open {model.name}", identity, {"source": model.to_json()}, tools=source.tools)}
+
+
+def add_describing(plan: Plan, model: ModelInfo) -> str:
+    """Add the stage that loads a model to tell its inputs and outputs, with what it needs, and return its key."""
+    tools = registry.sources.get(model.kind).tools
+    payload = {"source": model.to_json()}
+    return plan.add("describe", f"read {model.name}", _source(model), payload, add_opening(plan, model), tools)
+
+
+def _source(model: ModelInfo) -> dict[str, Any]:
+    return {"model": model.sha256, "kind": model.kind}
 
 
 def _aware(step: Step) -> bool:

@@ -16,7 +16,7 @@ from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.options import SweepOptions
-from workbench.engine.plan import Plan
+from workbench.engine.plan import Plan, add_describing
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError, shown
 from workbench.names import printable
@@ -145,9 +145,7 @@ def loaded(
 ) -> Signature:
     """Return a model's inputs and outputs as a worker finds them when it loads the model."""
     plan = Plan()
-    key = plan.add(
-        "describe", f"read {model.name}", {"model": model.sha256, "kind": model.kind}, {"source": model.to_json()}
-    )
+    key = add_describing(plan, model)
     builder = Builder(plan, request.store, pool, request.workers, request.grid.limits.stage_seconds, listener, cancel)
     result = builder.run([key], lambda _: None, lambda _, __: None)[key]
     if "error" in result:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench import registry
 from workbench.data.materialize import open_split
 from workbench.engine.job import Job
 from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
@@ -82,11 +83,26 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {said[:500]} ({Path(place.filename).name}:{place.lineno})"
 
 
+def _open(job: Job) -> dict[str, Any]:
+    from workbench.sources.opening import open_source
+
+    if job.source.kind != "tflite" or "tensorflow" in registry.sources.get(job.source.opener).tools:
+        # Before a stranger uses it: its threads cannot be set afterwards.
+        set_up_tensorflow(job.threads)
+    made = open_source(job.source, job.scratch())
+    if made.is_dir():
+        artifact = job.artifacts.put_folder(made, "savedmodel")
+    else:
+        artifact = job.artifacts.put_bytes(made.read_bytes(), made.suffix[1:])
+    return {"artifact": artifact.to_json(), "data": {}}
+
+
 def _describe(job: Job) -> dict[str, Any]:
     from workbench.sources.load import describe
 
-    set_up_tensorflow(job.threads)
-    return {"artifact": None, "data": describe(job.source).to_json()}
+    if job.source.kind != "tflite":
+        set_up_tensorflow(job.threads)
+    return {"artifact": None, "data": describe(job.source, job.source_path).to_json()}
 
 
 def _train(job: Job) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def _tracer(job: Job) -> Callable[[], Inference]:
 
     path = job.keras_path()
     if path is None:
-        return lambda: freeze.saved_model_inference(Path(job.source.path), job.source.allow_code)
+        return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code)
     model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
@@ -181,9 +197,9 @@ def _ordinary(job: Job) -> Path | None:
         load.save_ordinary(_load(job, path), folder)
     elif job.source.kind == "savedmodel":
         if job.source.allow_code:
-            shutil.copytree(job.source.path, folder, dirs_exist_ok=True)
+            shutil.copytree(job.source_path, folder, dirs_exist_ok=True)
         else:
-            checked_copy(Path(job.source.path), folder, whole=True)
+            checked_copy(job.source_path, folder, whole=True)
     else:
         return None
     return folder
@@ -212,7 +228,7 @@ def _convert(job: Job) -> dict[str, Any]:
 
 
 def _import(job: Job) -> dict[str, Any]:
-    content = readable(Path(job.source.path).read_bytes())
+    content = readable(job.source_path.read_bytes())
     return {"artifact": job.artifacts.put_bytes(content, "tflite").to_json(), "data": {}}
 
 
@@ -323,6 +339,7 @@ def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
 
 
 HANDLERS = {
+    "open": _open,
     "describe": _describe,
     "train": _train,
     "freeze": _freeze,

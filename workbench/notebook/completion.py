@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*(?:<<|=)\s*)?%{1,2}wb[ \t]+(?P<rest>.*)$")
 _SUFFIXES = {
-    "model": (".h5", ".keras", ".tflite"),
-    "data": (".npz", ".csv"),
     "file": (".tflite",),
     "grid_file": (".yaml", ".yml"),
     "source": (".yaml", ".yml"),
@@ -83,8 +81,9 @@ def values(
     texts, separators = known_values(session, command, parameter, given)
     # In a list or a chain only the last part is being typed.
     part = re.split(f"[{re.escape(separators)}]", fragment)[-1] if separators else fragment
-    if str(parameter.name) in (*_SUFFIXES, "out"):
-        texts = [*texts, *_paths(part, _SUFFIXES.get(str(parameter.name), ()))]
+    suffixes = _suffixes(str(parameter.name))
+    if suffixes is not None:
+        texts = [*texts, *_paths(part, suffixes)]
     return _matching(part, texts)
 
 
@@ -124,6 +123,16 @@ def known_values(
     if name == "grid_file":
         return _variables(session, lambda v: isinstance(v, dict)), ""
     return [], ""
+
+
+def _suffixes(name: str) -> tuple[str, ...] | None:
+    """Return the endings of the files that a parameter can be, none for any folder, None where it is no path."""
+    from workbench import registry
+
+    kinds: dict[str, registry.Registry[Any]] = {"model": registry.sources, "data": registry.datasets}
+    if name in kinds:
+        return tuple(ending for part in kinds[name].all().values() for ending in part.endings)
+    return () if name == "out" else _SUFFIXES.get(name)
 
 
 def _store(session: Session) -> Any:

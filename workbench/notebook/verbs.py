@@ -54,7 +54,7 @@ def model(session: Session, model: str, allow_code: bool, store: str | None) -> 
     named = session.named(model)
     info = identify(named, Store(store).root / "models" if not isinstance(named, (str, Path)) else Path(), allow_code)
     seen = glance(info)
-    facts = {"kind": info.kind, "SHA-256": info.sha256[:12]}
+    facts = {"kind": info.kind, "SHA-256": info.sha256[:12], **({"opened by": info.source} if info.source else {})}
     path = Path(info.path)
     if path.is_file():
         facts["file"] = f"{path.name}, {size_text(path.stat().st_size)}"

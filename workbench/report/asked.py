@@ -89,7 +89,7 @@ def again(record: StudyRecord, location: str) -> tuple[str, str]:
             f" `DATA` stands for the dataset {record.dataset.name!r}, which was handed over as arrays or by a path."
         )
     options = ["--data", data, "--grid", file, "--study", record.name, *elsewhere]
-    sweep = f"workbench {shell(command('sweep', [record.model.path], options))}"
+    sweep = f"workbench {shell(command('sweep', [record.model.told], options))}"
     return f"{sweep} \\\n  && {report}", words
 
 

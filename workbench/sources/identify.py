@@ -7,29 +7,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workbench import registry
 from workbench.compat.tf_keras import is_graph
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
-from workbench.files import file_sha256, tree_sha256
+from workbench.files import kind_of
 from workbench.names import printable
 from workbench.sources import trust
-from workbench.sources.keras_file import read_keras_file
 from workbench.store.kept import keep_file
-from workbench.values.source import ModelInfo, SourceKind
+from workbench.values.source import ModelInfo
 
-ALLOWED = "a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, or a float .tflite"
 # The names of the models that come with Workbench, trained on `digits`.
 BUNDLED = ("digits_cnn", "digits_small")
 
 
-def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
-    """Return what `model` is: a path, or a tf_keras model object, which is saved below `keep`.
+def allowed() -> str:
+    """Return what a model can be, as messages say it."""
+    *most, last = ("a tf_keras model object", *(source.takes for source in registry.sources.all().values()))
+    return f"{', '.join(most)}, or {last}"
 
-    Raises WorkbenchError for a missing file, an unknown kind, a Keras 3 model, or one that holds more than data and
+
+def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
+    """Return what `model` is: a path, `SOURCE:PATH`, or a tf_keras model object, which is saved below `keep`.
+
+    Raises WorkbenchError for a missing file, one that no source takes, a Keras 3 model, or one that holds more than data and
     tf_keras's own layers (Lambda layers and the like, which are code) unless `allow_code`.
     """
     if isinstance(model, (str, Path)):
-        return _from_path(Path(model), allow_code)
+        return _from_path(str(model), allow_code)
     kind = type(model)
     bases = {cls.__module__.split(".")[0] for cls in kind.__mro__}
     if "tf_keras" in bases:
@@ -39,66 +44,69 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
             f"{kind.__name__} {getattr(model, 'name', '')!r} is a Keras 3 model; trained techniques need tf_keras. "
             "Rebuild it with `import tf_keras`, or call `model.export(folder)` and pass that SavedModel folder for post-training schemes."
         )
-    raise WorkbenchError(f"a model cannot be made of {kind.__module__}.{kind.__name__}. Allowed: {ALLOWED}.")
+    raise WorkbenchError(f"a model cannot be made of {kind.__module__}.{kind.__name__}. Allowed: {allowed()}.")
 
 
-def _from_path(path: Path, allow_code: bool) -> ModelInfo:
-    if str(path) in BUNDLED and not path.exists():
-        path = bundled(f"{path}.h5")
-    if not path.exists():
-        near = (
-            sorted(p.name for p in path.parent.glob("*") if p.suffix in (".h5", ".keras", ".tflite"))[:5]
-            if path.parent.is_dir()
-            else []
-        )
+def _from_path(text: str, allow_code: bool) -> ModelInfo:
+    named, rest = registry.sources.named(text)
+    path = Path(rest)
+    if named is None and text in BUNDLED and not path.exists():
+        path = bundled(f"{text}.h5")
+    _check_there(path)
+    source = named or registry.sources.first(lambda s: s.matches(path), text)
+    if source is None:
+        raise _refusal(path)
+    with registry.sources.blamed(source.name, str(path)):
+        missing = source.available()
+        if missing:
+            raise WorkbenchError(
+                f"source {source.name!r} of {str(path)!r} cannot work here: {missing}. `workbench doctor` lists what does."
+            )
+        source.check(path, allow_code)
+        digest = source.sha256(path)
+    plain = named is None and source.name == source.gives
+    return ModelInfo(
+        name=printable(path.stem),
+        kind=source.gives,
+        path=str(path.resolve()),
+        sha256=digest,
+        allow_code=allow_code,
+        source="" if plain else source.name,
+    )
+
+
+def _check_there(path: Path) -> None:
+    """Raise WorkbenchError where nothing lies that a source may look at."""
+    kind = kind_of(path)
+    if kind == "nothing":
+        near: list[str] = []
+        if path.parent.is_dir():
+            sources = registry.sources.all().values()
+            near = sorted(p.name for p in path.parent.glob("*") if any(p.suffix in s.endings for s in sources))[:5]
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
         # Without an ending it may be meant as a name.
         hint = hint if path.suffix else f"{nearest(path.name, BUNDLED)}{hint}"
-        raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {ALLOWED}.")
-    kind = _kind(path)
-    if kind == "keras":
-        _refuse_unfit_keras(path, allow_code)
-    digest = tree_sha256(path) if path.is_dir() else file_sha256(path)
-    return ModelInfo(
-        name=printable(path.stem), kind=kind, path=str(path.resolve()), sha256=digest, allow_code=allow_code
-    )
+        raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {allowed()}.")
+    if kind == "other":
+        raise WorkbenchError(f"{str(path)!r} is no regular file. Allowed: {allowed()}.")
 
 
-def _kind(path: Path) -> SourceKind:
+def _refusal(path: Path) -> WorkbenchError:
+    """Return the error for a file or folder that no source takes."""
     if path.is_dir():
-        if (path / "saved_model.pb").exists():
-            return "savedmodel"
-        raise WorkbenchError(
-            f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel. Allowed: {ALLOWED}."
-        )
-    if not path.is_file():
-        raise WorkbenchError(f"{str(path)!r} is no regular file. Allowed: {ALLOWED}.")
-    if path.suffix in (".h5", ".hdf5", ".keras"):
-        return "keras"
-    if path.suffix == ".tflite":
-        return "tflite"
-    raise WorkbenchError(
-        f"model file {str(path)!r} ends in {path.suffix!r}, which is no known kind. Allowed: {ALLOWED}."
-    )
-
-
-def _refuse_unfit_keras(path: Path, allow_code: bool) -> None:
-    found = read_keras_file(path)
-    version = found.version
-    if version and not version.startswith("2."):
-        raise WorkbenchError(
-            f"{str(path)!r} was saved by Keras {version}; trained techniques need a model saved by tf_keras (2.x). "
-            "Save it again with tf_keras, or export a SavedModel (`model.export(folder)`) for post-training schemes."
-        )
-    if not allow_code:
-        trust.refuse(repr(str(path)), found.fault)
+        found = f"folder {str(path)!r} holds no saved_model.pb, so it is no SavedModel"
+    else:
+        found = f"model file {str(path)!r} ends in {path.suffix!r}, which is no known kind"
+    broken = registry.sources.broken()
+    left_out = f" {', '.join(broken)} could not be loaded; `workbench doctor` says why." if broken else ""
+    return WorkbenchError(f"{found}. Allowed: {allowed()}.{left_out}")
 
 
 def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
     """Save a model object under a name made of its configuration and weights, so that an equal one is found again."""
     if not hasattr(model, "save"):
         raise WorkbenchError(
-            f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {ALLOWED}."
+            f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {allowed()}."
         )
     if not is_graph(model):
         raise WorkbenchError(

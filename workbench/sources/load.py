@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench import registry
 from workbench.compat.tensorflow import flat, kept_with
 from workbench.compat.tf_keras import rename, safe_mode, unlisted_layers
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.signature import Names
 from workbench.names import printable
 from workbench.sources import trust
+from workbench.sources.base import NativeSource
 from workbench.sources.keras_file import parse_keras_file
 from workbench.sources.saved_model import checked_copy
 from workbench.values.source import ModelInfo, Signature, TensorInfo
@@ -99,23 +101,12 @@ def _checked_file(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def describe(info: ModelInfo) -> Signature:
-    """Return the inputs and outputs of a Keras model or SavedModel; raises WorkbenchError when it cannot be read."""
-    path = Path(info.path)
-    if info.kind == "keras":
-        model = load_keras(path, allow_code=info.allow_code)
-        if not model.built or not model.inputs:
-            raise WorkbenchError(f"{path.name!r} has no fixed input: build or call the model once before saving it.")
-        return Signature(
-            inputs=tuple(_tensor(n, t) for n, t in zip(model.input_names, model.inputs, strict=True)),
-            outputs=tuple(_tensor(n, t) for n, t in zip(model.output_names, model.outputs, strict=True)),
-            parameters=int(model.count_params()),
-        )
-    served = serving(path, info.allow_code)
-    return Signature(
-        inputs=tuple(_tensor(n, s) for n, s in served.inputs.items()),
-        outputs=tuple(_tensor(n, s) for n, s in served.outputs.items()),
-    )
+def describe(info: ModelInfo, path: Path | None = None) -> Signature:
+    """Return the inputs and outputs of a source by loading it; `path` is what it was converted to. Raises WorkbenchError when it cannot be read."""
+    native = registry.sources.get(info.kind)
+    if not isinstance(native, NativeSource):
+        raise TypeError(f"{info.kind!r} is no kind of source that loads")
+    return native.describe(path or Path(info.path), info.allow_code)
 
 
 def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = None) -> None:
@@ -220,6 +211,7 @@ def _scope(name: str) -> str:
     return named if re.match(r"[A-Za-z0-9.]", named) else f"model{named}"
 
 
-def _tensor(name: str, tensor: Any) -> TensorInfo:
+def tensor_info(name: str, tensor: Any) -> TensorInfo:
+    """Return the description of a symbolic tensor or its spec."""
     shape = tuple(None if d is None else int(d) for d in tensor.shape)
     return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)

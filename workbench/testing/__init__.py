@@ -17,18 +17,29 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.testing.datasets import DatasetConformance
     from workbench.testing.runtimes import RuntimeConformance
+    from workbench.testing.sources import SourceConformance
     from workbench.testing.targets import TargetConformance
     from workbench.testing.tasks import TaskConformance
     from workbench.testing.techniques import TechniqueConformance
 
 _WHERE = {
+    "DatasetConformance": "workbench.testing.datasets",
     "RuntimeConformance": "workbench.testing.runtimes",
+    "SourceConformance": "workbench.testing.sources",
     "TargetConformance": "workbench.testing.targets",
     "TaskConformance": "workbench.testing.tasks",
     "TechniqueConformance": "workbench.testing.techniques",
 }
-__all__ = ["RuntimeConformance", "TargetConformance", "TaskConformance", "TechniqueConformance"]
+__all__ = [
+    "DatasetConformance",
+    "RuntimeConformance",
+    "SourceConformance",
+    "TargetConformance",
+    "TaskConformance",
+    "TechniqueConformance",
+]
 
 
 def __getattr__(name: str) -> Any:

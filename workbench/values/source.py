@@ -10,13 +10,27 @@ SourceKind = Literal["keras", "savedmodel", "tflite"]
 
 
 class ModelInfo(Value):
-    """A model source: a file or folder, what it is, and the SHA-256 of its content."""
+    """A model source: a file or folder, the kind that stages start from, and the SHA-256 of its content.
+
+    `source` names who opens it where that is not the kind's own by the look of its path: a third party, or whom the user named.
+    """
 
     name: str
     kind: SourceKind
     path: str
     sha256: str
     allow_code: bool = False
+    source: str = ""
+
+    @property
+    def opener(self) -> str:
+        """The name of the source that opens it."""
+        return self.source or self.kind
+
+    @property
+    def told(self) -> str:
+        """How a user names it so that the same source opens it."""
+        return f"{self.source}:{self.path}" if self.source else self.path
 
 
 class TensorInfo(Value):

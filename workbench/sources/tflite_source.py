@@ -1,0 +1,50 @@
+"""Float `.tflite` files, read from their bytes alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import read_model
+from workbench.sources.base import NativeSource
+from workbench.values.source import Signature, TensorInfo
+
+
+class TFLite(NativeSource):
+    """A flatbuffer that is not quantized yet."""
+
+    name = "tflite"
+    help = "a float .tflite, for post-training schemes"
+    takes = "a float .tflite"
+    gives = "tflite"
+    endings = (".tflite",)
+
+    def glance(self, path: Path) -> Signature:
+        """Return what the file says, which is all; raises WorkbenchError for a damaged or quantized one."""
+        model = read_model(read_file(path), path.name)
+        named = model.signatures[0] if model.signatures else None
+        graph = model.graphs[named.graph if named else 0]
+
+        def tensors(indices: tuple[int, ...], names: dict[int, str]) -> tuple[TensorInfo, ...]:
+            found = []
+            for index in indices:
+                tensor = graph.tensors[index]
+                shape = tuple(None if d < 0 else d for d in (tensor.signature or tensor.shape))
+                found.append(TensorInfo(name=names.get(index, tensor.name), shape=shape, dtype=tensor.type))
+            return tuple(found)
+
+        for tensor in graph.tensors:
+            if tensor.scales:
+                raise WorkbenchError(
+                    f"{path.name!r} is already quantized (tensor {tensor.name!r} is {tensor.type}); "
+                    "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
+                )
+        return Signature(
+            inputs=tensors(graph.inputs, named.inputs if named else {}),
+            outputs=tensors(graph.outputs, named.outputs if named else {}),
+        )
+
+    def describe(self, path: Path, allow_code: bool) -> Signature:
+        """Return the same: there is nothing that loading could add."""
+        return self.glance(path)
