@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workbench.errors import WorkbenchError
+if TYPE_CHECKING:
+    from workbench.errors import WorkbenchError
 
 
 class Library(NamedTuple):
@@ -34,6 +34,11 @@ class Library(NamedTuple):
 
     def changed(self, what: str) -> WorkbenchError:
         """Return the error for what is gone: the library, the version that is here, the versions that are known, what to do."""
+        # A notebook that loads the extension waits for this file, and not for what an error takes.
+        from importlib.metadata import PackageNotFoundError, version
+
+        from workbench.errors import WorkbenchError
+
         try:
             found = version(self.name)
         except PackageNotFoundError:
