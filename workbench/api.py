@@ -19,6 +19,7 @@ from workbench.store.artifacts import check_name
 from workbench.store.reader import Reader
 from workbench.store.store import Store
 from workbench.study import Study, Work
+from workbench.study import open_study as open_study
 from workbench.values.base import build
 from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
@@ -91,12 +92,6 @@ def sweep(
     if wait:
         result.wait()
     return result
-
-
-def open_study(name: str, store: str | Path | Reader | None = None) -> Study:
-    """Return a stored study, which may lie where nothing can be written; raises WorkbenchError with the nearest names when there is none."""
-    opened = store if isinstance(store, Reader) else Reader(store)
-    return Study(opened, opened.study(name).name)
 
 
 def batch(

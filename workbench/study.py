@@ -241,6 +241,12 @@ class Study:
         return f"<Study {self.name!r}: {len(states)} trials, {states.count('ok')} ok, {states.count('failed')} failed>"
 
 
+def open_study(name: str, store: str | Path | Reader | None = None) -> Study:
+    """Return a stored study, which may lie where nothing can be written; raises WorkbenchError with the nearest names when there is none."""
+    opened = store if isinstance(store, Reader) else Reader(store)
+    return Study(opened, opened.study(name).name)
+
+
 class Work:
     """A sweep in a thread of its own; the caller stays free.
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 import workbench
-from workbench import api
 from workbench.cli.loading import loading
 from workbench.cli.output import print_table
 from workbench.cli.progress import Progress
@@ -46,6 +45,8 @@ class Terminal(Host):
 
     def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
         """Run to the end."""
+        from workbench import api
+
         with Progress() as progress:
             return api.sweep(model, data, grid, listener=progress, command=self.command, **options)
 

@@ -17,7 +17,7 @@ from workbench.errors import WorkbenchError, unknown
 from workbench.names import notebook
 from workbench.notebook.techniques import Tried
 from workbench.registry import tasks, techniques
-from workbench.study import Study
+from workbench.study import Study, open_study
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -185,7 +185,7 @@ class Session(Host):
         elif store in (None, self.store) and (running := self._started_as(name)):
             found = running
         else:
-            found = api.open_study(name, store or self.store)
+            found = open_study(name, store or self.store)
         self.look_at(found)
         return found
 

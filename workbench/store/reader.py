@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
@@ -23,6 +22,9 @@ from workbench.values.graph import Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, OpProfile, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
 
 V = TypeVar("V", bound=Value)
 CHUNK = 500
@@ -174,6 +176,8 @@ class Reader:
 
     def samples_ns(self, study: str, trial: str, runtime: str, machine: str | None = None) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it, `machine` by its id, else the last one."""
+        import numpy as np
+
         where = (MEASUREMENTS.c.study == study) & (MEASUREMENTS.c.trial == trial) & (MEASUREMENTS.c.runtime == runtime)
         if machine is not None:
             where &= MEASUREMENTS.c.machine == machine
