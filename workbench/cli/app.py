@@ -15,7 +15,7 @@ from workbench.cli.progress import Progress
 from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
-from workbench.commands.result import Result, Table, csv_text, json_text
+from workbench.commands.result import Result, Table, ascii_text, csv_text
 from workbench.names import printable, shell
 from workbench.study import Study
 
@@ -72,7 +72,10 @@ def run(arguments: Sequence[str]) -> int:
 def print_result(found: Result) -> int:
     """Print a result in the form asked for, its notes on stderr, and return the exit status."""
     if found.form == "json":
-        print(json_text(found.data(), ascii_only=not takes_unicode(sys.stdout)))
+        written = str if takes_unicode(sys.stdout) else ascii_text
+        for text in found.texts():
+            sys.stdout.write(written(text))
+        print()
     elif found.form == "csv":
         print(csv_text(found.rows()), end="")
     else:

@@ -14,7 +14,7 @@ from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.store.database import ReadDatabase
 from workbench.store.marks import mark_differences, mark_machines
 from workbench.store.place import Place, find_place
-from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, read_value
+from workbench.store.rows import Unreadable, files_of, read_stage, read_value, stays_inside
 from workbench.store.tables import EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.values.base import Value, canonical_json
 from workbench.values.bulk import fill, uncollected
@@ -303,7 +303,7 @@ def _trial(trial_id: str, text: Any) -> Trial:
     trial = read_value(Trial, text)
     if trial.id != trial_id:
         raise Unreadable(f"its row is that of {trial.id!r}")
-    if trial.artifact is not None and not is_artifact(trial.artifact.to_json()):
+    if trial.artifact is not None and not stays_inside(trial.artifact):
         raise Unreadable("artifact: its name is no SHA-256")
     return trial
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from workbench.errors import unknown
 from workbench.values.figure import Better
-from workbench.values.limits import Limits
+from workbench.values.limits import Limits, read_limits
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
-from workbench.views.holding import fitting
+from workbench.views.holding import Holder, fitting
 from workbench.views.metric import Metric
 
 
@@ -50,6 +51,17 @@ def best(trials: Sequence[Trial] | Columns, limits: Limits, runtime: str | None 
     columns = trials if isinstance(trials, Columns) else Columns(trials)
     found = smallest(columns, fitting(columns, limits, runtime), latency_of(columns, runtime))
     return None if found is None else columns.trials[found]
+
+
+def limits_asked(columns: Columns, given: Mapping[str, Any]) -> Limits:
+    """Return limits given by keyword (None: not given), as `best` takes them, their names checked against a study's figures.
+
+    Raises WorkbenchError for what is not known.
+    """
+    limits = read_limits({k: v for k, v in given.items() if v is not None}, "best")
+    latency_of(columns, limits.runtime)
+    Holder(columns, limits).refuse_unknown()
+    return limits
 
 
 def smallest(columns: Columns, fit: Sequence[int], latency: Metric | None) -> int | None:

@@ -113,11 +113,16 @@ def tradeoff_info(
     )
 
 
-def front_trials(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") -> list[Trial]:
-    """Return the trials that no other one beats in both metrics, by rising `x`."""
-    info = tradeoff_info(trials, x, y)
-    by_id = {t.id: t for t in trials}
-    return [by_id[info.points[i].id] for i in info.front]
+def front_trials(trials: Sequence[Trial] | Columns, x: str = "size", y: str = "accuracy") -> list[Trial]:
+    """Return the trials that no other one beats in both metrics, by rising `x`.
+
+    Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
+    """
+    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    x_metric, y_metric = columns.metric(x), columns.metric(y)
+    xs, ys = (columns.at(m, columns.ok) for m in (x_metric, y_metric))
+    front = pareto_front(list(zip(xs, ys, strict=True)), (x_metric.better, y_metric.better))
+    return [columns.trials[columns.ok[i]] for i in front]
 
 
 def default_axes(names: Sequence[str]) -> tuple[str, str]:
