@@ -62,7 +62,9 @@ class Study:
     def op_profiles(self) -> dict[tuple[str, str], OpProfile]:
         """Return the time of operators by trial id and runtime text, where `measure: {profile: true}` was asked for."""
         stored = self.store.op_profiles(self.name)
-        found = {}
+        found: dict[tuple[str, str], OpProfile] = {}
+        if not stored:
+            return found
         for trial in self.trials:
             for m in trial.measurements:
                 profile = stored.get((trial.id, runtime_key(m.runtime, m.options), m.machine))

@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Trial
+from workbench.views.columns import Columns
 from workbench.views.figure import axis, stair
 from workbench.views.metric import Metric
-from workbench.views.metrics import metrics_for
 from workbench.views.tradeoff import (
     default_axes,
     front_of,
     log_fits,
     log_possible,
     tradeoff_info,
-    values,
 )
 
 
-def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = None) -> dict[str, Any] | None:
+def chart_data(trials: Sequence[Trial] | Columns, x: str | None = None, y: str | None = None) -> dict[str, Any] | None:
     """Return the chart as JSON-shaped data, with these metrics on its axes at first, or None where no trial is `ok`.
 
     Raises WorkbenchError for an unknown metric.
@@ -32,16 +31,17 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
     """
     from workbench.views.drawing import draw
 
-    ok = [t for t in trials if t.state == "ok"]
-    if not ok:
+    columns = Columns.of(trials)
+    if not columns.ok:
         return None
     # Plain `latency` is the first runtime's under another name.
-    metrics = [m for m in metrics_for(trials).values() if m.name != "latency"]
-    figures = [values(m, ok, trials) for m in metrics]
+    metrics = [m for m in columns.metrics.values() if m.name != "latency"]
+    figures = [columns.at(m, columns.ok) for m in metrics]
     names = [m.name for m in metrics]
     across, up = default_axes(names)
-    info = tradeoff_info(trials, x or across, y or up)
+    info = tradeoff_info(columns, x or across, y or up)
     figure = json.loads(draw(info).to_json())
+    ok = [columns.trials[i] for i in columns.ok]
     return {
         "figure": figure,
         "ids": [t.id for t in ok],
@@ -52,7 +52,7 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
                 "name": m.name,
                 "label": m.label,
                 "values": [_finite(v) for v in vs],
-                "intervals": [m.interval(t) for t in ok],
+                "intervals": [columns.intervals(m)[i] for i in columns.ok],
                 "axis": axis(m, False, vs),
                 "log": log_fits(m, vs),
                 "log_possible": log_possible([v for v in vs if v is not None]),

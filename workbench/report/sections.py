@@ -81,7 +81,7 @@ class Report:
 
     def findings(self) -> Section:
         """What was found, in sentences."""
-        found = findings(self.record, self.trials)
+        found = findings(self.record, self._columns)
         counts = self._counts()
         return Section(rendered("findings", findings=found, note=PACKING_NOTE, counts=counts, total=len(self.trials)))
 
@@ -90,7 +90,7 @@ class Report:
         from workbench.views.still import still_png
         from workbench.views.tradeoff import default_axes, tradeoff_info
 
-        data = chart_data(self.trials, x, y)
+        data = chart_data(self._columns, x, y)
         if data is None:
             return nothing("No variant has run, so there is nothing to chart.")
         names = [m["name"] for m in data["metrics"]]
@@ -130,14 +130,14 @@ class Report:
 
     def runtimes(self) -> Section:
         """What each runtime is and did: operators taken, agreement with the reference kernels, problems."""
-        used = runtimes(self.trials)
+        used = runtimes(self._columns)
         if not used:
             return nothing("Nothing was measured.")
         return Section(rendered("runtimes", runtimes=used))
 
     def operators(self) -> Section:
         """Where the time of the variants that matter goes, operator by operator, where it was asked for."""
-        found = timed(self.trials, self._study.op_profiles())
+        found = timed(self._columns, self._study.op_profiles())
         if not found:
             return nothing("Operators were not timed; `measure: {profile: true}` in the grid asks for it.")
         return Section(rendered("operators", timed=found))
@@ -217,14 +217,14 @@ class Report:
         """Return what to ship by size, by time, by quality and balanced: of those that keep what was asked for, else of those good enough."""
         asked = asked_limits(self.record)
         found = picks_of(self._columns, asked) if asked is not None else []
-        return found or picks_of(self._columns, tolerance(self.trials)[0] or Limits())
+        return found or picks_of(self._columns, tolerance(self._columns)[0] or Limits())
 
     def choice(self) -> tuple[Trial | None, str, str]:
         """Return the variant to ship or None, why it is that one, and what it misses."""
-        limits, words = asked_limits(self.record), tolerance(self.trials)[1]
-        found = smallest_of(self.trials)
+        limits, words = asked_limits(self.record), tolerance(self._columns)[1]
+        found = smallest_of(self._columns)
         if limits is not None:
-            kept, asked = best_of(self.trials, limits), limits_text(limits)
+            kept, asked = best_of(self._columns, limits), limits_text(limits)
             if kept is not None:
                 return kept, f"the smallest that keeps {asked}", ""
             return found, f"the smallest {words}".strip(), f"No variant keeps the constraints asked for ({asked})."
@@ -233,7 +233,7 @@ class Report:
         return found, f"the smallest {words}".strip(), ""
 
     def _verdict(self, limits: Mapping[str, Any]) -> Verdict | None:
-        return verdict(self.trials, read_limits(limits, "gate")) if limits else None
+        return verdict(self._columns, read_limits(limits, "gate")) if limits else None
 
 
 def _check_name(name: str) -> str:

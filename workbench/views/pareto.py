@@ -48,7 +48,7 @@ def best(trials: Sequence[Trial] | Columns, limits: Limits, runtime: str | None 
 
     Raises WorkbenchError for a runtime on which nothing was measured.
     """
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     found = smallest(columns, fitting(columns, limits, runtime), latency_of(columns, runtime))
     return None if found is None else columns.trials[found]
 

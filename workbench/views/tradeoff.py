@@ -11,7 +11,7 @@ from workbench.values.figure import Unit
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metric import Interval, Kind, Metric, baseline_of
+from workbench.views.metric import Interval, Kind, Metric
 from workbench.views.pareto import pareto_front
 
 Colour = Literal["scheme", "techniques"]
@@ -83,7 +83,7 @@ def tradeoff_info(
 
     Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
     """
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     x_metric, y_metric = columns.metric(x), columns.metric(y)
     spread = shared_runtimes(columns, x_metric, y_metric) if symbol == "runtime" else []
     if symbol == "runtime" and not spread:
@@ -118,7 +118,7 @@ def front_trials(trials: Sequence[Trial] | Columns, x: str = "size", y: str = "a
 
     Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
     """
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     x_metric, y_metric = columns.metric(x), columns.metric(y)
     xs, ys = (columns.at(m, columns.ok) for m in (x_metric, y_metric))
     front = pareto_front(list(zip(xs, ys, strict=True)), (x_metric.better, y_metric.better))
@@ -154,12 +154,6 @@ def across(columns: Columns, metric: Metric) -> Metric:
     partly = "partly " if told and not all(m.note and not m.note.startswith("partly") for m in alike) else ""
     title = metric.title.removesuffix(f" on {metric.runtime}")
     return replace(metric, name=metric.family, title=title, note=partly + ", ".join(told))
-
-
-def values(metric: Metric, of: Sequence[Trial], trials: Sequence[Trial]) -> list[float | None]:
-    """Return one figure per trial in `of`, against the baseline among all `trials`."""
-    baseline = baseline_of(trials)
-    return [metric.value(t, baseline) for t in of]
 
 
 def front_of(
