@@ -160,15 +160,28 @@ def front_of(
     x: Metric, y: Metric, xs: Sequence[float | None], ys: Sequence[float | None], recipes: Sequence[str]
 ) -> Front:
     """Return the Pareto front of two metrics' figures; infinite ones count for it though no axis reaches them."""
-    pairs = list(zip(xs, ys, strict=True))
-    indices = pareto_front(pairs, (x.better, y.better))
-    missing = [r for r, (a, b) in zip(recipes, pairs, strict=True) if a is None or b is None]
-    endless = [
-        r for r, (a, b) in zip(recipes, pairs, strict=True) if a is not None and b is not None and not _finite(a, b)
-    ]
-    reasons = ((missing, "no figure for these axes"), (endless, "infinite value"))
-    notes = [f"Not drawn: {_named(names, len(pairs))} ({why})" for names, why in reasons if names]
-    return Front(tuple(indices), ". ".join(notes))
+    front = pareto_front(list(zip(xs, ys, strict=True)), (x.better, y.better))
+    return Front(tuple(front), undrawn(absent(xs), absent(ys), recipes))
+
+
+class Absent(NamedTuple):
+    """The positions of figures that no axis can show: those that are not known, and those that are endless."""
+
+    unknown: frozenset[int]
+    endless: frozenset[int]
+
+
+def absent(figures: Sequence[float | None]) -> Absent:
+    """Return which of some figures no axis can show."""
+    unknown = frozenset(i for i, v in enumerate(figures) if v is None)
+    return Absent(unknown, frozenset(i for i, v in enumerate(figures) if v is not None and not math.isfinite(v)))
+
+
+def undrawn(x: Absent, y: Absent, recipes: Sequence[str]) -> str:
+    """Return which recipes' points have no place on the chart of two metrics, in words, nothing where all have one."""
+    unknown = x.unknown | y.unknown
+    reasons = ((unknown, "no figure for these axes"), ((x.endless | y.endless) - unknown, "infinite value"))
+    return ". ".join(f"Not drawn: {_named(places, recipes)} ({why})" for places, why in reasons if places)
 
 
 def log_fits(metric: Metric, figures: Sequence[float | None]) -> bool:
@@ -281,9 +294,8 @@ def _figure(value: float, unit: Unit, interval: Interval | None) -> str:
     return f"{units.text(value, unit)}{span}"
 
 
-def _finite(a: float, b: float) -> bool:
-    return math.isfinite(a) and math.isfinite(b)
-
-
-def _named(recipes: Sequence[str], of: int) -> str:
-    return recipes[0] if len(recipes) == 1 else f"{len(recipes)} of {of} variants"
+def _named(places: frozenset[int], recipes: Sequence[str]) -> str:
+    if len(places) > 1:
+        return f"{len(places)} of {len(recipes)} variants"
+    (only,) = places
+    return recipes[only]
