@@ -16,7 +16,6 @@ from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
 from workbench.recipes.grid import Grid, load_grid, parse_runtimes
 from workbench.store.artifacts import check_name
-from workbench.store.reader import Reader
 from workbench.store.store import Store
 from workbench.study import Study, Work
 from workbench.study import open_study as open_study

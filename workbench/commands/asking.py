@@ -70,7 +70,7 @@ class Trials(Result):
             yield from super().texts()
             return
         about = json_text(self._about())
-        yield f"{about.removesuffix(CLOSED)},\n  \"trials\": ["
+        yield f'{about.removesuffix(CLOSED)},\n  "trials": ['
         between = "\n    "
         for trial in self._chosen():
             yield between + value_text(trial).replace("\n", "\n    ")

@@ -26,7 +26,8 @@ def table_data(table: Listing) -> dict[str, Any]:
         "baselines": [i for i, line in enumerate(lines) if line.baseline],
         "warnings": {i: line.warnings for i, line in enumerate(lines) if line.warnings},
         "columns": [
-            _column([line.cells[k] for line in lines], column.unit is not None) for k, column in enumerate(table.columns)
+            _column([line.cells[k] for line in lines], column.unit is not None)
+            for k, column in enumerate(table.columns)
         ],
     }
 
