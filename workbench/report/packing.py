@@ -29,6 +29,8 @@ def unpacked(text: str) -> Any:
         found = unpacker.decompress(base64.b64decode(text, validate=True), MOST_BYTES)
         if unpacker.unconsumed_tail:
             raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        if not unpacker.eof:
+            raise ValueError("it ends too early")
         return json.loads(found)
     except (ValueError, zlib.error, RecursionError) as error:
         raise WorkbenchError(f"packed results cannot be read: {str(error)[:200]}. Run the notebook again.") from None

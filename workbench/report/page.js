@@ -167,6 +167,8 @@
   // ---- charts: a figure comes ready from Python; only coordinates, titles, the front and the page's colours change here
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--page-${name}`).trim();
+  // Where there is no WebGL a crowd is drawn like all else, which takes a while.
+  const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   const lines = () => ({ gridcolor: css("grid"), linecolor: css("soft"), tickcolor: css("soft"), zerolinecolor: css("grid") });
   const coloured = (layout) => ({
@@ -211,7 +213,7 @@
       const pair = data.pairs[selects.x.value][selects.y.value];
       const traces = data.figure.data.map((trace) => {
         const { role, ids, ink, outlined } = trace.meta;
-        const changed = { ...trace };
+        const changed = { ...trace, type: trace.type === "scattergl" && !webgl ? "scatter" : trace.type };
         if (ids) {
           const places = role === "front" ? pair.front : ids.map((id) => position.get(id));
           changed.x = places.map((i) => x.values[i]);

@@ -18,6 +18,8 @@ from workbench.views.plotly_js import plotly_js
 NOTEBOOK_ONLY = "notebook-only"
 # Stands for the HTML of an output while nbconvert makes the page.
 _PART = '<div data-workbench-part="{}"></div>'
+# A chart of very many points.
+_CROWD = re.compile(r'id="chart-data[^"]*">\{"packed":')
 # The style that each part of a notebook carries; a page has it once.
 _STYLE = re.compile(r'(<div class="workbench-report">)<style>.*?</style>', re.S)
 
@@ -58,6 +60,8 @@ def page_html(notebook: Any, title: str, code: bool = False) -> str:
             error=error,
             links="papermill-error-cell" in body,
             plotly=plotly_js().decode() if charts else "",
+            # Plotly makes the programs that draw a crowd as it goes.
+            webgl=_CROWD.search(body) is not None,
             script=resource("page.js"),
         )
     )
