@@ -16,9 +16,10 @@ from workbench.values.figure import Unit
 from workbench.values.recipe import SCHEMES
 from workbench.values.warning import WarningKind, warning
 from workbench.views import marks, units
+from workbench.views.columns import Columns
 from workbench.views.drawing import draw
 from workbench.views.figure import stair
-from workbench.views.metrics import find_metric, metrics_for, places_of, runtimes_of
+from workbench.views.metrics import find_metric, metrics_for, places_of
 from workbench.views.table import columns, rows
 from workbench.views.tradeoff import front_trials, tradeoff_info
 
@@ -68,7 +69,7 @@ def test_options_make_another_runtime() -> None:
         "int8", measurements=[measured("xnnpack", 0.2, {"threads": 1}), measured("xnnpack", 0.1, {"threads": 2})]
     )
     metrics = metrics_for([trial])
-    assert runtimes_of([trial]) == ["xnnpack", "xnnpack[threads=2]"]
+    assert Columns([trial]).runtimes() == ["xnnpack", "xnnpack[threads=2]"]
     assert metrics["latency@xnnpack[threads=2]"].value(trial, None) == 0.1
     assert metrics["latency"].value(trial, None) == 0.2
 
@@ -82,7 +83,7 @@ def test_regression_has_errors_and_no_accuracy() -> None:
 
 def test_a_runtime_named_with_its_device_has_figures() -> None:
     trial = make_trial("int8", measurements=[measured("openvino", 0.2, {"device": "GPU"})])
-    (runtime,) = runtimes_of([trial])
+    (runtime,) = Columns([trial]).runtimes()
     assert metrics_for([trial])[f"latency@{runtime}"].value(trial, None) == 0.2
 
 
@@ -120,7 +121,7 @@ def test_memory_of_a_device_is_a_metric_beside_the_peak() -> None:
 
 
 def test_failed_measurements_are_no_runtime() -> None:
-    assert runtimes_of([make_trial("int8", measurements=[broken("gpu", "no adapter")])]) == []
+    assert Columns([make_trial("int8", measurements=[broken("gpu", "no adapter")])]).runtimes() == []
 
 
 def test_unknown_metric_names_the_nearest_and_the_allowed() -> None:

@@ -12,16 +12,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, open_study, sweep
+    from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.handle import RunningSweep
     from workbench.report.sections import Report
-    from workbench.study import Study
+    from workbench.study import Study, open_study
 
 _WHERE = {
     "sweep": "workbench.api",
-    "open_study": "workbench.api",
+    "open_study": "workbench.study",
     "load_model": "workbench.api",
     "load_dataset": "workbench.api",
     "inspect": "workbench.api",

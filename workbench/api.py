@@ -19,9 +19,8 @@ from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep, Work
 from workbench.recipes.grid import Grid, load_grid, parse_runtimes
 from workbench.store.artifacts import check_name
-from workbench.store.reader import Reader
 from workbench.store.store import Store
-from workbench.study import Study
+from workbench.study import open_study as open_study
 from workbench.values.base import build
 from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
@@ -104,12 +103,6 @@ def start_sweep(
     if wait:
         result.wait()
     return result
-
-
-def open_study(name: str, store: str | Path | Reader | None = None) -> Study:
-    """Return a stored study, which may lie where nothing can be written; raises WorkbenchError with the nearest names when there is none."""
-    opened = store if isinstance(store, Reader) else Reader(store)
-    return Study(opened, opened.study(name).name)
 
 
 def batch(

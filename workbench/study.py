@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from workbench.dashboard.widget import Dashboard
     from workbench.lineage.trace import Traced
-    from workbench.values.limits import Limits
     from workbench.views.columns import Columns
     from workbench.views.picks import Pick
 
@@ -59,7 +58,9 @@ class Study:
     def op_profiles(self) -> dict[tuple[str, str], OpProfile]:
         """Return the time of operators by trial id and runtime text, where `measure: {profile: true}` was asked for."""
         stored = self.store.op_profiles(self.name)
-        found = {}
+        found: dict[tuple[str, str], OpProfile] = {}
+        if not stored:
+            return found
         for trial in self.trials:
             for m in trial.measurements:
                 profile = stored.get((trial.id, runtime_key(m.runtime, m.options), m.machine))
@@ -71,6 +72,12 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials with their measurements."""
         return self.store.trials(self.name)
+
+    def columns(self) -> Columns:
+        """Return all trials with their metrics as columns, for whoever asks several things of the same moment."""
+        from workbench.views.columns import Columns
+
+        return Columns(self.trials)
 
     def notes(self) -> tuple[str, ...]:
         """Return what was left out of what was asked for last, since it cannot be read, and what to do about it."""
@@ -151,11 +158,11 @@ class Study:
         `min_delegated`, `figures` (`{"agreement": 0.99}`) and `strict=True`, which holds the ends of 95 % intervals.
         Raises WorkbenchError for what is not known.
         """
-        from workbench.views.pareto import best
+        from workbench.views.pareto import best, limits_asked
 
         given = {"max_size": max_size, "max_drop": max_drop, "max_latency_ms": max_latency_ms, "runtime": runtime}
-        columns, held = self._limited({**given, **limits})
-        return best(columns, held, runtime)
+        columns = self.columns()
+        return best(columns, limits_asked(columns, {**given, **limits}), runtime)
 
     def picks(self, **limits: Any) -> list[Pick]:
         """Return the smallest, the fastest, the most accurate and the balanced trial that keep limits, as `best` takes them.
@@ -163,21 +170,11 @@ class Study:
         Each has its `trial`, `why` it is that one, what it costs against the baseline (`cost`) and the trial's `warnings`. Fewer where
         there is nothing to tell by: no time, no quality, a front of size and quality that has no knee.
         """
+        from workbench.views.pareto import limits_asked
         from workbench.views.picks import picks
 
-        return picks(*self._limited(limits))
-
-    def _limited(self, given: Mapping[str, Any]) -> tuple[Columns, Limits]:
-        """Return the trials as columns with the limits given, whose names are checked against the study's figures."""
-        from workbench.values.limits import read_limits
-        from workbench.views.columns import Columns
-        from workbench.views.holding import Holder
-        from workbench.views.pareto import latency_of
-
-        limits, columns = read_limits({k: v for k, v in given.items() if v is not None}, "best"), Columns(self.trials)
-        latency_of(columns, limits.runtime)
-        Holder(columns, limits).refuse_unknown()
-        return columns, limits
+        columns = self.columns()
+        return picks(columns, limits_asked(columns, limits))
 
     def report(
         self,
@@ -214,3 +211,9 @@ class Study:
     def __repr__(self) -> str:
         states = [t.state for t in self.trials]
         return f"<Study {self.name!r}: {len(states)} trials, {states.count('ok')} ok, {states.count('failed')} failed>"
+
+
+def open_study(name: str, store: str | Path | Reader | None = None) -> Study:
+    """Return a stored study, which may lie where nothing can be written; raises WorkbenchError with the nearest names when there is none."""
+    opened = store if isinstance(store, Reader) else Reader(store)
+    return Study(opened, opened.study(name).name)

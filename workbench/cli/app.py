@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 import workbench
-from workbench import api
 from workbench.cli.loading import loading
 from workbench.cli.output import print_table
 from workbench.cli.progress import Progress
 from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
-from workbench.commands.result import Result, Table, csv_text, json_text
+from workbench.commands.result import Result, Table, ascii_text, csv_text
 from workbench.engine.options import SweepOptions
 from workbench.handle import RunningSweep
 from workbench.names import printable, shell, without_password
@@ -47,6 +46,8 @@ class Terminal(Host):
 
     def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
         """Run to the end."""
+        from workbench import api
+
         with Progress() as progress:
             return api.start_sweep(model, data, grid, options, listener=progress, command=self.command)
 
@@ -72,7 +73,10 @@ def run(arguments: Sequence[str]) -> int:
 def print_result(found: Result) -> int:
     """Print a result in the form asked for, its notes on stderr, and return the exit status."""
     if found.form == "json":
-        print(json_text(found.data(), ascii_only=not takes_unicode(sys.stdout)))
+        written = str if takes_unicode(sys.stdout) else ascii_text
+        for text in found.texts():
+            sys.stdout.write(written(text))
+        print()
     elif found.form == "csv":
         print(csv_text(found.rows()), end="")
     else:

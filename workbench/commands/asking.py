@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,14 +10,17 @@ import click
 
 from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
-from workbench.commands.result import Block, Result, Row, Table
+from workbench.commands.result import CLOSED, Block, Result, Row, Table, json_text, value_text
 from workbench.commands.tables import first_line, trials_table
 from workbench.store.reader import Reader
 from workbench.store.tagging import Written, read_written
 from workbench.study import Study
 from workbench.values.trial import Trial
-from workbench.views.picks import Pick, warned
-from workbench.views.table import rows
+from workbench.views.columns import Columns
+from workbench.views.pareto import limits_asked
+from workbench.views.picks import Pick, picks, warned
+from workbench.views.table import rows, rows_of
+from workbench.views.tradeoff import front_trials
 
 
 @dataclass
@@ -47,10 +50,10 @@ class Studies(Result):
 
 @dataclass
 class Trials(Result):
-    """Trials of a study; `whole` where they are all of it."""
+    """Trials of a study: all of it, or some of `columns`, from which they were chosen."""
 
     study: Study = field(kw_only=True)
-    whole: bool = False
+    columns: Columns | None = None
 
     def blocks(self) -> Iterable[Block]:
         """Return one table."""
@@ -59,8 +62,23 @@ class Trials(Result):
     def data(self) -> Any:
         """Return the trials, within what is known of the study where they are all of it."""
         trials = [t.to_json() for t in self._chosen()]
-        if not self.whole:
-            return trials
+        return trials if self.columns is not None else {**self._about(), "trials": trials}
+
+    def texts(self) -> Iterator[str]:
+        """Return the data as indented JSON, piece by piece: of all trials at once it takes several times their own room."""
+        if self.columns is not None:
+            yield from super().texts()
+            return
+        about = json_text(self._about())
+        yield f'{about.removesuffix(CLOSED)},\n  "trials": ['
+        between = "\n    "
+        for trial in self._chosen():
+            yield between + value_text(trial).replace("\n", "\n    ")
+            between = ",\n    "
+        yield "]\n}" if between == "\n    " else "\n  ]\n}"
+
+    def _about(self) -> dict[str, Any]:
+        """Return what is known of the study beside its trials."""
         record = self.study.record
         return {
             "study": record.name,
@@ -72,13 +90,14 @@ class Trials(Result):
             "grid": record.grid,
             "command": record.command,
             "started": record.started,
-            "trials": trials,
         }
 
     def rows(self) -> list[Row]:
         """Return flat rows; they have the columns of the whole study."""
+        if self.columns is None:
+            return rows(self._chosen())
         chosen = {t.id for t in self._chosen()}
-        return [r for r in rows(self.study.trials) if r["id"] in chosen]
+        return rows_of([t for t in self.columns.trials if t.id in chosen], self.columns)
 
     def said(self) -> tuple[str, ...]:
         """Return the notes, and what cannot be read of the study."""
@@ -143,7 +162,7 @@ def studies(tag: str | None, store: str | None, form: str) -> Studies:
 def show(host: Host, study: str, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY."""
     opened = host.study(study, store)
-    return Trials(opened, form, study=opened, whole=True)
+    return Trials(opened, form, study=opened)
 
 
 @click.command()
@@ -161,7 +180,8 @@ def show(host: Host, study: str, store: str | None, form: str) -> Trials:
 def pareto(host: Host, study: str, x: str, y: str | None, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY that no other beats in both metrics."""
     opened = host.study(study, store)
-    return Trials(opened.pareto(x, y), form, study=opened)
+    columns = opened.columns()
+    return Trials(front_trials(columns, x, y), form, study=opened, columns=columns)
 
 
 @dataclass
@@ -199,8 +219,9 @@ def best(host: Host, study: str, store: str | None, form: str, **values: Any) ->
     With it come the fastest, the most accurate and the balanced one (the knee of the front of size and quality), and what each costs.
     """
     opened = host.study(study, store)
-    found = opened.picks(**flags.limits_given(values))
+    columns = opened.columns()
+    found = picks(columns, limits_asked(columns, flags.limits_given(values)))
     if found:
-        return Best(found[0].trial, form, study=opened, picks=found)
+        return Best(found[0].trial, form, study=opened, columns=columns, picks=found)
     note = "no trial keeps these constraints; loosen one, or sweep more recipes"
-    return NoTrial(None, form, (note,), 1, study=opened)
+    return NoTrial(None, form, (note,), 1, study=opened, columns=columns)

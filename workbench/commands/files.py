@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from workbench import api
 from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
@@ -56,6 +55,7 @@ class Inspection(Result):
 @flags.format_option
 def inspect(file: str, form: str) -> Inspection:
     """Show operators, weight tensors, types, sparsity, unique weights and sizes of FILE (.tflite)."""
+    from workbench import api
     from workbench.flatbuffer.census import read_sizes
 
     return Inspection(api.inspect(file), form, file=file, size=read_sizes(Path(file)))

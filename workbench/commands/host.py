@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from workbench import api
 from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep
-from workbench.study import Study
+from workbench.study import Study, open_study
 
 
 class Host(ABC):
@@ -36,7 +35,7 @@ class Host(ABC):
 
     def study(self, name: str, store: str | None) -> Study:
         """Return a stored study; raises WorkbenchError with the nearest names."""
-        return api.open_study(name, store)
+        return open_study(name, store)
 
     def confirm(self, question: str) -> bool:
         """Return whether a person says yes; raises WorkbenchError where nobody can be asked."""

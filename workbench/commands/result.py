@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydantic_core import PydanticSerializationError
+
 from workbench import names
+from workbench.values.base import Value
 
 Row = dict[str, Any]
 
@@ -45,6 +49,10 @@ class Result:
     def data(self) -> Any:
         """Return JSON-shaped data; a verb without `--format` has no need of it."""
         raise NotImplementedError
+
+    def texts(self) -> Iterator[str]:
+        """Return the data as indented JSON, in pieces that are written one after another."""
+        yield json_text(self.data())
 
     def rows(self) -> Sequence[Row]:
         """Return flat rows, for CSV; a verb without `--format` has no need of them."""
@@ -96,9 +104,27 @@ def csv_text(rows: Sequence[Row]) -> str:
     return names.printable(text.getvalue())
 
 
-def json_text(data: Any, ascii_only: bool = False) -> str:
-    """Return data as indented JSON, what is no text in it (a file's name that is no UTF-8) as escapes.
+# How an object of indented JSON ends.
+CLOSED = "\n}"
 
-    With `ascii_only` all other characters are escaped, and the data stays the same.
-    """
-    return names.printable(json.dumps(data, indent=2, ensure_ascii=ascii_only))
+
+def json_text(data: Any) -> str:
+    """Return data as indented JSON, what is no text in it (a file's name that is no UTF-8) as escapes."""
+    return names.printable(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def value_text(value: Value) -> str:
+    """Return a value as `json_text` has it, without its data being made first."""
+    try:
+        return value.model_dump_json(indent=2)
+    except PydanticSerializationError:  # of what is no text in it
+        return json_text(value.to_json())
+
+
+def ascii_text(text: str) -> str:
+    """Return JSON with all other characters escaped; the data stays the same."""
+    return text if text.isascii() else _BEYOND.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+# They stand in JSON only within texts.
+_BEYOND = re.compile(r"[^\x00-\x7f]+")

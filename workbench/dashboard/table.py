@@ -60,7 +60,7 @@ class Table:
         pages = max(1, math.ceil(len(found) / PAGE))
         page = min(self.page, pages - 1)
         shown = [columns.trials[i] for i in found[page * PAGE : (page + 1) * PAGE]]
-        lines = listing_lines(shown, self._columns, rows_of(shown, columns))
+        lines = listing_lines(columns, shown, self._columns, rows_of(shown, columns))
         heads = [{"key": "recipe", "label": "Recipe", "numeric": False}]
         heads += [
             {

@@ -42,7 +42,7 @@ def show_study(study: Study) -> None:
 
 def bundle(result: Result) -> dict[str, str]:
     """Return a result as HTML and plain text: JSON or CSV as asked for, cards of tried recipes, else its tables."""
-    from workbench.commands.result import csv_text, json_text
+    from workbench.commands.result import csv_text
     from workbench.commands.sweeping import Swept
     from workbench.notebook.cards import cards_html
     from workbench.notebook.html import blocks_html, blocks_text
@@ -50,7 +50,7 @@ def bundle(result: Result) -> dict[str, str]:
     from workbench.notebook.techniques import Tried
 
     if result.form != "table":
-        return {"text/plain": json_text(result.data()) if result.form == "json" else csv_text(result.rows())}
+        return {"text/plain": "".join(result.texts()) if result.form == "json" else csv_text(result.rows())}
     blocks = list(study_blocks(result.value)) if isinstance(result, Swept) else [*result.blocks(), *result.said()]
     page = cards_html(result) if isinstance(result, Tried) else blocks_html(blocks)
     return {"text/html": page, "text/plain": blocks_text(blocks)}

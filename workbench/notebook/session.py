@@ -20,7 +20,7 @@ from workbench.handle import RunningSweep
 from workbench.names import notebook, without_password
 from workbench.notebook.techniques import Tried
 from workbench.registry import tasks, techniques
-from workbench.study import Study
+from workbench.study import Study, open_study
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -183,7 +183,7 @@ class Session(Host):
         elif store in (None, self.store) and (running := self._started_as(name)):
             found = running
         else:
-            found = api.open_study(name, store or self.store)
+            found = open_study(name, store or self.store)
         self.look_at(found)
         return found
 

@@ -13,11 +13,9 @@ from workbench.views import units
 from workbench.views.bounds import limits_text
 from workbench.views.columns import Columns
 from workbench.views.holding import fitting
-from workbench.views.metric import baseline_of
-from workbench.views.metrics import metrics_for, runtimes_of
+from workbench.views.metric import Metric
 from workbench.views.pareto import best
 from workbench.views.picks import cost_text, picks, warned
-from workbench.views.quality import primary_of
 
 WITHIN = 0.01
 PACKING_NOTE = (
@@ -33,26 +31,25 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(record: StudyRecord, trials: Sequence[Trial]) -> list[Finding]:
+def findings(record: StudyRecord, trials: Sequence[Trial] | Columns) -> list[Finding]:
     """Return the findings, the most important first; each one holds for the trials as they are."""
-    ok = [t for t in trials if t.state == "ok" and t.size is not None]
-    if not ok:
+    columns = Columns.of(trials)
+    if all(columns.trials[i].size is None for i in columns.ok):
         return []
     found = [
-        _baseline(trials),
-        _smallest(trials),
-        _fastest(trials),
-        *_others(trials),
-        _compressed(trials),
-        _kept(record, trials),
-        _slower(trials, ok),
+        _baseline(columns),
+        _smallest(columns),
+        _fastest(columns),
+        *_others(columns),
+        _compressed(columns),
+        _kept(record, columns),
+        _slower(columns),
     ]
     return [f for f in found if f is not None]
 
 
-def describe(trial: Trial, trials: Sequence[Trial]) -> str:
+def describe(trial: Trial, columns: Columns) -> str:
     """Return a variant in one line: recipe, size, quality, and what it costs against the baseline."""
-    columns = Columns(trials)
     parts = [trial.recipe, *([units.size_text(trial.size.file)] if trial.size else []), *_quality_words(trial, columns)]
     words = ", ".join(parts)
     if trial.baseline or columns.baseline is None:
@@ -70,79 +67,80 @@ def _quality_words(trial: Trial, columns: Columns) -> list[str]:
     return []
 
 
-def _baseline(trials: Sequence[Trial]) -> Finding | None:
-    baseline = baseline_of(trials)
+def _baseline(columns: Columns) -> Finding | None:
+    baseline = columns.baseline
     if baseline is None or baseline.state != "ok":
         return Finding("No baseline", "the float32 baseline did not run, so nothing can be compared with it")
-    parts = [describe(baseline, trials)]
-    latency = metrics_for(trials).get("latency")
+    parts = [describe(baseline, columns)]
+    latency = columns.metrics.get("latency")
     value = latency.value(baseline, baseline) if latency else None
     if latency and value is not None:
-        parts.append(f"{units.text(value, 'ms')} on {_where(trials)}")
+        parts.append(f"{units.text(value, 'ms')} on {_where(latency)}")
     return Finding("Baseline", ", ".join(parts))
 
 
-def good_enough(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the good trials with a file that lose next to nothing, as `tolerance` has it; all of them where nothing tells quality."""
-    columns = Columns(trials)
-    return [columns.trials[i] for i in fitting(columns, tolerance(trials)[0] or Limits())]
+def good_enough(columns: Columns) -> list[int]:
+    """Return the positions of the good trials with a file that lose next to nothing, as `tolerance` has it; all of them where nothing tells quality."""
+    return fitting(columns, tolerance(columns)[0] or Limits())
 
 
-def smallest_of(trials: Sequence[Trial]) -> Trial | None:
+def smallest_of(columns: Columns) -> Trial | None:
     """Return the smallest trial that is good enough, or None."""
-    columns = Columns(trials)
-    return best(columns, tolerance(trials)[0] or Limits())
+    return best(columns, tolerance(columns)[0] or Limits())
 
 
-def fastest_of(trials: Sequence[Trial]) -> tuple[float, Trial] | None:
+def fastest_of(columns: Columns) -> tuple[float, Trial] | None:
     """Return the fastest trial that is good enough, on the first runtime, with its ms, or None."""
-    latency = metrics_for(trials).get("latency")
-    timed = [(value, t) for t in good_enough(trials) if latency and (value := latency.value(t, None)) is not None]
+    latency = columns.metrics.get("latency")
+    if latency is None:
+        return None
+    fit, trials = good_enough(columns), columns.trials
+    timed = [(ms, trials[i]) for i, ms in zip(fit, columns.at(latency, fit), strict=True) if ms is not None]
     return min(timed, key=lambda pair: (pair[0], _size(pair[1])), default=None)
 
 
-def _smallest(trials: Sequence[Trial]) -> Finding | None:
-    limits, words = tolerance(trials)
+def _smallest(columns: Columns) -> Finding | None:
+    limits, words = tolerance(columns)
     if limits is None:
         return None
-    smallest = smallest_of(trials)
+    smallest = smallest_of(columns)
     if smallest is None:
         return Finding(f"Smallest {words}", "none")
     if smallest.baseline:
         return Finding(f"Smallest {words}", "the baseline itself; no variant is smaller")
-    return Finding(f"Smallest {words}", describe(smallest, trials))
+    return Finding(f"Smallest {words}", describe(smallest, columns))
 
 
-def _fastest(trials: Sequence[Trial]) -> Finding | None:
-    limits, words = tolerance(trials)
-    found = fastest_of(trials) if limits else None
-    if found is None:
+def _fastest(columns: Columns) -> Finding | None:
+    limits, words = tolerance(columns)
+    found, latency = fastest_of(columns) if limits else None, columns.metrics.get("latency")
+    if found is None or latency is None:
         return None
     time, fastest = found
-    title = f"Fastest {words} on {_where(trials)}"
+    title = f"Fastest {words} on {_where(latency)}"
     if fastest.baseline:
         return Finding(title, "the baseline itself; no variant is faster")
-    return Finding(title, f"{describe(fastest, trials)}, {units.text(time, 'ms')}")
+    return Finding(title, f"{describe(fastest, columns)}, {units.text(time, 'ms')}")
 
 
-def _others(trials: Sequence[Trial]) -> list[Finding]:
+def _others(columns: Columns) -> list[Finding]:
     """Return the most accurate and the balanced pick of those that are good enough, where they are others than the smallest."""
-    limits, words = tolerance(trials)
-    picked = picks(Columns(trials), limits) if limits else []
+    limits, words = tolerance(columns)
+    picked = picks(columns, limits) if limits else []
     found = [p for p in picked if p.name in ("most accurate", "balanced") and p.trial.id != picked[0].trial.id]
-    return [Finding(f"{p.name.capitalize()} {words}", describe(p.trial, trials)) for p in found]
+    return [Finding(f"{p.name.capitalize()} {words}", describe(p.trial, columns)) for p in found]
 
 
-def _compressed(trials: Sequence[Trial]) -> Finding | None:
-    words, fit = tolerance(trials)[1], good_enough(trials)
-    baseline = baseline_of(trials)
+def _compressed(columns: Columns) -> Finding | None:
+    words, fit = tolerance(columns)[1], [columns.trials[i] for i in good_enough(columns)]
+    baseline = columns.baseline
     if not fit or baseline is None or baseline.size is None:
         return None
     least = min(fit, key=lambda t: t.size.gzip if t.size else 0)
     if least.baseline or least.size is None:
         return None
     ratio = units.text(least.size.gzip / baseline.size.gzip, "ratio")
-    words_of = "".join(f", {w}" for w in _quality_words(least, Columns(trials)))
+    words_of = "".join(f", {w}" for w in _quality_words(least, columns))
     title = f"Smallest when compressed, {words}" if words else "Smallest when compressed"
     return Finding(
         title, f"{least.recipe}, {units.size_text(least.size.gzip)} gzip, {ratio} the compressed baseline{words_of}"
@@ -160,45 +158,46 @@ def asked_limits(record: StudyRecord) -> Limits | None:
         return None
 
 
-def _kept(record: StudyRecord, trials: Sequence[Trial]) -> Finding | None:
+def _kept(record: StudyRecord, columns: Columns) -> Finding | None:
     limits = asked_limits(record)
     if limits is None:
         return None
     words = limits_text(limits)
-    found = best(trials, limits)
+    found = best(columns, limits)
     return Finding(
         f"Smallest that keeps the constraints asked for ({words})",
-        "none does" if found is None else describe(found, trials),
+        "none does" if found is None else describe(found, columns),
     )
 
 
-def _slower(trials: Sequence[Trial], ok: Sequence[Trial]) -> Finding | None:
-    for runtime in runtimes_of(trials)[:1]:
-        ratio = metrics_for(trials).get(f"ratio@{runtime}")
-        if ratio is None:
-            return None
-        low = [i[0] for t in ok if not t.baseline and (i := ratio.interval(t)) is not None]
-        slower = sum(v > 1 for v in low)
-        if slower:
-            return Finding(
-                "Slower than the baseline",
-                f"{slower} of {len(low)} measured variants on {_where(trials)}: their whole 95 % interval lies above 1x",
-            )
-    return None
+def _slower(columns: Columns) -> Finding | None:
+    latency = columns.metrics.get("latency")
+    ratio = columns.metrics.get(f"ratio@{latency.runtime}") if latency else None
+    if latency is None or ratio is None:
+        return None
+    intervals, trials = columns.intervals(ratio), columns.trials
+    compared = (i for i in columns.ok if trials[i].size is not None and not trials[i].baseline)
+    low = [span[0] for i in compared if (span := intervals[i]) is not None]
+    slower = sum(v > 1 for v in low)
+    if not slower:
+        return None
+    return Finding(
+        "Slower than the baseline",
+        f"{slower} of {len(low)} measured variants on {_where(latency)}: their whole 95 % interval lies above 1x",
+    )
 
 
-def _where(trials: Sequence[Trial]) -> str:
-    """Return the first runtime, as the findings name it: with what its times are where no device took them."""
-    latency = metrics_for(trials).get("latency")
-    return runtimes_of(trials)[0] + (f" ({latency.note})" if latency and latency.note else "")
+def _where(latency: Metric) -> str:
+    """Return the runtime of a latency, as the findings name it: with what its times are where no device took them."""
+    return latency.runtime + (f" ({latency.note})" if latency.note else "")
 
 
-def tolerance(trials: Sequence[Trial]) -> tuple[Limits | None, str]:
+def tolerance(columns: Columns) -> tuple[Limits | None, str]:
     """Return what counts as good enough for this task, and its words; None where nothing tells quality."""
-    metrics, baseline = metrics_for(trials), baseline_of(trials)
+    baseline = columns.baseline
     if baseline is None or baseline.quality is None:
         return None, ""
-    metric = metrics.get(primary_of(trials) or "")
+    metric = columns.metrics.get(columns.primary or "")
     before = metric.value(baseline, baseline) if metric else None
     if metric and before is not None and metric.unit == "share":
         return Limits(drop={"": WITHIN}), f"within 1 point of {metric.title[0].lower()}{metric.title[1:]}"

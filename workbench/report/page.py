@@ -19,6 +19,8 @@ from workbench.report.section import ERROR_TAG, MIME, resource
 NOTEBOOK_ONLY = "notebook-only"
 # Stands for the HTML of an output while nbconvert makes the page.
 _PART = '<div data-workbench-part="{}"></div>'
+# A chart of very many points.
+_CROWD = re.compile(r'id="chart-data[^"]*">\{"packed":')
 # The style that each part of a notebook carries; a page has it once.
 _STYLE = re.compile(r'(<div class="workbench-report">)<style>.*?</style>', re.S)
 
@@ -59,6 +61,8 @@ def page_html(notebook: Any, title: str, code: bool = False) -> str:
             error=error,
             links="papermill-error-cell" in body,
             plotly=plotly_js().decode() if charts else "",
+            # Plotly makes the programs that draw a crowd as it goes.
+            webgl=_CROWD.search(body) is not None,
             script=resource("page.js"),
         )
     )
@@ -90,9 +94,12 @@ def _without_empty(cells: list[Any], code: bool) -> list[Any]:
 
 
 def _enliven(output: Any, before: int) -> int:
-    """Make a chart's picture one that can be worked with; return how many were made."""
+    """Make a chart's picture one that can be worked with, and a table of which the first rows stand there whole; return how many charts were made."""
     data = output.get("data", {})
     found = data.pop(MIME, None)
+    if isinstance(found, dict) and "table" in found and "text/html" in data:
+        rows = script_json(found["table"])
+        data["text/html"] = f'{"".join(data["text/html"])}<script type="application/json" id="rows">{rows}</script>'
     if not isinstance(found, dict) or not ({"chart", "figure"} & set(found)) or "text/html" not in data:
         return 0
     suffix = f"-{before + 1}" if before else ""
@@ -105,12 +112,17 @@ def _enliven(output: Any, before: int) -> int:
         suffix=suffix,
         chart=chart,
         label=html.unescape(alt[1]) if alt else "Chart",
-        json=script_json(chart if chart else {"plain": found["figure"]}),
+        json=script_json(_of_chart(chart) if chart else {"plain": found["figure"]}),
         still=picture[0] if picture else "",
     )
     note = "".join(re.findall(r'<p class="note">.*?</p>', still, re.S))
     data["text/html"] = f'<div class="workbench-report">{live}{note}</div>'
     return 1
+
+
+def _of_chart(chart: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page's script reads of a chart, which may be packed."""
+    return {"packed": chart["packed"]} if "packed" in chart else chart
 
 
 def script_json(data: Any) -> str:

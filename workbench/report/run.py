@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError, unknown
 from workbench.files import write_atomic
 from workbench.report import templates
 from workbench.report.execution import Execution, Listener
+from workbench.report.packing import unpacked
 from workbench.report.section import ERROR_TAG, MIME
 
 
@@ -93,12 +94,14 @@ def _check_folder(path: Path) -> None:
 
 
 def results_of(notebook: Any) -> dict[str, Any] | None:
-    """Return what a notebook displayed as its results, or None."""
+    """Return what a notebook displayed as its results, or None; rows that were packed are rows again."""
     for cell in reversed(notebook["cells"]):
         for output in cell.get("outputs", ()):
             shown = output.get("data", {}).get(MIME)
             if isinstance(shown, dict) and "results" in shown:
-                found: dict[str, Any] = shown["results"]
+                found: dict[str, Any] = dict(shown["results"])
+                if "packed_rows" in found:
+                    found["rows"] = unpacked(found.pop("packed_rows"))
                 return found
     return None
 

@@ -6,12 +6,16 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
+from workbench.names import shell
 from workbench.report.asked import again, asked, grid_file, grid_text
-from workbench.report.chart import chart_data
+from workbench.report.chart import chart_data, chart_info
 from workbench.report.findings import PACKING_NOTE, asked_limits, findings, smallest_of, tolerance
 from workbench.report.layers import LayerTable, layer_table
+from workbench.report.many import PAGE, table_data
+from workbench.report.packing import MANY, packed
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.timing import timed
 from workbench.values.limits import Limits, read_limits
@@ -81,20 +85,22 @@ class Report:
 
     def findings(self) -> Section:
         """What was found, in sentences."""
-        found = findings(self.record, self.trials)
+        found = findings(self.record, self._columns)
         counts = self._counts()
         return Section(rendered("findings", findings=found, note=PACKING_NOTE, counts=counts, total=len(self.trials)))
 
     def chart(self, x: str | None = None, y: str | None = None) -> Section:
         """The trade-off of two metrics (size and accuracy where nothing else is said): a picture here, alive in the page."""
         from workbench.views.still import still_png
-        from workbench.views.tradeoff import default_axes, tradeoff_info
 
-        data = chart_data(self.trials, x, y)
-        if data is None:
+        info = chart_info(self._columns, x, y)
+        data = chart_data(self._columns, x, y, info) if info else None
+        if info is None or data is None:
             return nothing("No variant has run, so there is nothing to chart.")
-        across, up = default_axes(self._columns)
-        info = tradeoff_info(self._columns, x or across, y or up)
+        if len(data["ids"]) > MANY:
+            # What the page's own HTML needs of it stays.
+            labels = [{"label": m["label"]} for m in data["metrics"]]
+            data = {"x": data["x"], "y": data["y"], "metrics": labels, "packed": packed(data)}
         still = base64.b64encode(still_png(info, *STILL_PX)).decode()
         return Section(rendered("chart", still=still, count=len(info.points)), {"chart": data})
 
@@ -102,7 +108,12 @@ class Report:
         """All variants with their figures."""
         if not self.trials:
             return nothing("This study has no trials yet.")
-        return Section(rendered("table", table=listing(self.trials)))
+        table, total = listing(self._columns, self._rows), len(self.trials)
+        if total <= MANY:
+            return Section(rendered("table", table=table, total=total, study=""))
+        first = table._replace(lines=table.lines[:PAGE])
+        body = rendered("table", table=first, total=total, study=shell(["show", self.record.name]))
+        return Section(body, {"table": {"packed": packed(table_data(table))}})
 
     def best(self) -> Section:
         """The variant to ship beside the baseline: the smallest that keeps what was asked for, or that loses next to nothing."""
@@ -129,14 +140,14 @@ class Report:
 
     def runtimes(self) -> Section:
         """What each runtime is and did: operators taken, agreement with the reference kernels, problems."""
-        used = runtimes(self.trials)
+        used = runtimes(self._columns)
         if not used:
             return nothing("Nothing was measured.")
         return Section(rendered("runtimes", runtimes=used))
 
     def operators(self) -> Section:
         """Where the time of the variants that matter goes, operator by operator, where it was asked for."""
-        found = timed(self.trials, self._study.op_profiles())
+        found = timed(self._columns, self._study.op_profiles())
         if not found:
             return nothing("Operators were not timed; `measure: {profile: true}` in the grid asks for it.")
         return Section(rendered("operators", timed=found))
@@ -184,11 +195,18 @@ class Report:
         return Section(rendered("environment", environment=found))
 
     def results(self) -> Section:
-        """All rows as data, for whoever runs many notebooks: `application/vnd.workbench+json` under the key `results`."""
+        """All rows as data, for whoever runs many notebooks: `application/vnd.workbench+json` under the key `results`.
+
+        Of more than 1,000 variants `packed_rows` stands in the place of `rows`: their JSON, gzip, base64.
+        """
+        return results_section(self.results_data())
+
+    def results_data(self) -> dict[str, Any]:
+        """Return what `results` shows, as data."""
         trial, _, _ = self.choice()
         held = self._verdict(self._gate)
         record = self.record
-        results = {
+        return {
             "study": record.name,
             "model": record.model.name,
             "model_sha256": record.model.sha256,
@@ -200,10 +218,12 @@ class Report:
             "picks": [p.row() for p in self.picks()],
             "baseline": None if self._columns.baseline is None else self._columns.baseline.id,
             "gate": None if held is None else _gate_json(held),
-            "rows": rows(self.trials),
+            "rows": self._rows,
         }
-        words = f"{len(self.trials)} rows of results are kept in this notebook as data."
-        return Section(rendered("nothing", words=words), {"results": results}, empty=True)
+
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        return rows(self._columns)
 
     def _counts(self) -> dict[str, int]:
         found: Counter[str] = Counter(t.state for t in self.trials)
@@ -216,14 +236,14 @@ class Report:
         """Return what to ship by size, by time, by quality and balanced: of those that keep what was asked for, else of those good enough."""
         asked = asked_limits(self.record)
         found = picks_of(self._columns, asked) if asked is not None else []
-        return found or picks_of(self._columns, tolerance(self.trials)[0] or Limits())
+        return found or picks_of(self._columns, tolerance(self._columns)[0] or Limits())
 
     def choice(self) -> tuple[Trial | None, str, str]:
         """Return the variant to ship or None, why it is that one, and what it misses."""
-        limits, words = asked_limits(self.record), tolerance(self.trials)[1]
-        found = smallest_of(self.trials)
+        limits, words = asked_limits(self.record), tolerance(self._columns)[1]
+        found = smallest_of(self._columns)
         if limits is not None:
-            kept, asked = best_of(self.trials, limits), limits_text(limits)
+            kept, asked = best_of(self._columns, limits), limits_text(limits)
             if kept is not None:
                 return kept, f"the smallest that keeps {asked}", ""
             return found, f"the smallest {words}".strip(), f"No variant keeps the constraints asked for ({asked})."
@@ -232,7 +252,16 @@ class Report:
         return found, f"the smallest {words}".strip(), ""
 
     def _verdict(self, limits: Mapping[str, Any]) -> Verdict | None:
-        return verdict(self.trials, read_limits(limits, "gate")) if limits else None
+        return verdict(self._columns, read_limits(limits, "gate")) if limits else None
+
+
+def results_section(results: dict[str, Any]) -> Section:
+    """Return results as a section that only programs read; very many rows are packed, which `report.run` undoes."""
+    count = len(results["rows"])
+    words = f"{count} rows of results are kept in this notebook as data."
+    if count > MANY:
+        results = {**{k: v for k, v in results.items() if k != "rows"}, "packed_rows": packed(results["rows"])}
+    return Section(rendered("nothing", words=words), {"results": results}, empty=True)
 
 
 def _check_name(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from workbench.report.picture import COLOURS, canvas, log_across, shown
 from workbench.report.section import Section, nothing, rendered
-from workbench.report.sections import Report
+from workbench.report.sections import Report, results_section
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
@@ -84,15 +84,14 @@ def table(reports: Sequence[Report]) -> Section:
 
 def results(reports: Sequence[Report]) -> Section:
     """All rows of all studies as data; each row names its study, model and dataset."""
-    each = [(r.results().data or {})["results"] for r in reports]
+    each = [r.results_data() for r in reports]
     rows = [
         {"study": one["study"], "model": one["model"], "dataset": one["dataset"], **row}
         for one in each
         for row in one["rows"]
     ]
-    words = f"{len(rows)} rows of results are kept in this notebook as data."
     studies = [{k: v for k, v in one.items() if k != "rows"} for one in each]
-    return Section(rendered("nothing", words=words), {"results": {"studies": studies, "rows": rows}}, empty=True)
+    return results_section({"studies": studies, "rows": rows})
 
 
 def each(reports: Sequence[Report], part: Callable[[Report], Section]) -> Section:

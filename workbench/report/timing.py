@@ -9,8 +9,8 @@ from typing import NamedTuple
 from workbench.report.findings import fastest_of, smallest_of, tolerance
 from workbench.values.trial import OpProfile, Trial
 from workbench.views import units
-from workbench.views.metric import baseline_of
-from workbench.views.metrics import outcome_of, places_of
+from workbench.views.columns import Columns
+from workbench.views.metrics import outcome_of
 from workbench.views.runtimes import Row, profile_rows
 
 LONGEST = 10
@@ -37,26 +37,29 @@ class Timed(NamedTuple):
     timings: tuple[Timing, ...]
 
 
-def timed(trials: Sequence[Trial], profiles: Profiles) -> list[Timed]:
+def timed(trials: Sequence[Trial] | Columns, profiles: Profiles) -> list[Timed]:
     """Return the baseline, the smallest and the fastest good enough trial, each once and only where it has profiles."""
-    words = tolerance(trials)[1]
-    baseline, smallest, fastest = baseline_of(trials), smallest_of(trials), fastest_of(trials)
+    if not profiles:
+        return []
+    columns = Columns.of(trials)
+    words = tolerance(columns)[1]
+    baseline, smallest, fastest = columns.baseline, smallest_of(columns), fastest_of(columns)
     chosen: dict[str, tuple[Trial, list[str]]] = {}
     for why, trial in (("baseline", baseline), ("smallest", smallest), ("fastest", fastest and fastest[1])):
         if trial:
             chosen.setdefault(trial.id, (trial, []))[1].append(why)
     found = []
     for trial, whys in chosen.values():
-        timings = _timings(trial, trials, profiles)
+        timings = _timings(trial, columns, profiles)
         if timings:
             within = f" {words}" if words and whys != ["baseline"] else ""
             found.append(Timed(trial.recipe, " and ".join(whys) + within, timings))
     return found
 
 
-def _timings(trial: Trial, trials: Sequence[Trial], profiles: Profiles) -> tuple[Timing, ...]:
+def _timings(trial: Trial, columns: Columns, profiles: Profiles) -> tuple[Timing, ...]:
     found = []
-    for place in places_of(trials):
+    for place in columns.places:
         profile, ran = profiles.get((trial.id, place.runtime)), outcome_of(trial, place)
         if profile and profile.operators and ran and ran.state == "ok" and ran.kind == profile.kind:
             found.append(_timing(place.text, profile))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from workbench.store.reader import Reader
-from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, read_value
+from workbench.store.rows import Unreadable, files_of, read_stage, read_value, stays_inside
 from workbench.store.tables import EXECUTIONS, STUDIES, TRIALS
 from workbench.values.graph import Execution
 
@@ -138,7 +138,7 @@ def _node(kind: str, text: Any) -> Node:
         found.kind,
         frozenset(found.inputs.values()),
         frozenset(found.sources.values()),
-        frozenset(f"{a.sha256}.{a.kind}" for a in found.outputs if is_artifact(a.to_json())),
+        frozenset(f"{a.sha256}.{a.kind}" for a in found.outputs if stays_inside(a)),
         _ended(found),
     )
 

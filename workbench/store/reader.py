@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
@@ -15,7 +14,7 @@ from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.store.database import ReadDatabase
 from workbench.store.marks import mark_differences, mark_machines
 from workbench.store.place import Place, find_place
-from workbench.store.rows import Unreadable, files_of, is_artifact, read_stage, read_value
+from workbench.store.rows import Unreadable, files_of, read_stage, read_value, stays_inside
 from workbench.store.tables import EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.values.base import Value, canonical_json
 from workbench.values.bulk import fill, uncollected
@@ -23,6 +22,9 @@ from workbench.values.graph import Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, OpProfile, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
 
 V = TypeVar("V", bound=Value)
 CHUNK = 500
@@ -174,6 +176,8 @@ class Reader:
 
     def samples_ns(self, study: str, trial: str, runtime: str, machine: str | None = None) -> np.ndarray[Any, Any]:
         """Return the raw samples of a measurement in nanoseconds; `runtime` as `runtime_key` names it, `machine` by its id, else the last one."""
+        import numpy as np
+
         where = (MEASUREMENTS.c.study == study) & (MEASUREMENTS.c.trial == trial) & (MEASUREMENTS.c.runtime == runtime)
         if machine is not None:
             where &= MEASUREMENTS.c.machine == machine
@@ -299,7 +303,7 @@ def _trial(trial_id: str, text: Any) -> Trial:
     trial = read_value(Trial, text)
     if trial.id != trial_id:
         raise Unreadable(f"its row is that of {trial.id!r}")
-    if trial.artifact is not None and not is_artifact(trial.artifact.to_json()):
+    if trial.artifact is not None and not stays_inside(trial.artifact):
         raise Unreadable("artifact: its name is no SHA-256")
     return trial
 

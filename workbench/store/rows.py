@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from workbench.values.graph import Artifact
 
 V = TypeVar("V", bound=Value)
 MOST_LETTERS = 200
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # How JSON writes what Python makes of a byte of a file's name that is no UTF-8; pydantic's own reader does not take it.
 _STAND_IN = "\\udc"
 
@@ -58,15 +60,19 @@ def files_of(result: dict[str, Any]) -> list[Any]:
 def is_artifact(data: Any) -> bool:
     """Whether data is an artifact whose name cannot lead out of the store."""
     try:
-        found = Artifact.model_validate(data)
+        return stays_inside(Artifact.model_validate(data))
     except ValidationError:
         return False
-    return is_name(found.sha256) and bool(found.kind) and not set(found.kind) & {"/", "\\", "\0"}
+
+
+def stays_inside(artifact: Artifact) -> bool:
+    """Whether an artifact's name cannot lead out of the store."""
+    return is_name(artifact.sha256) and bool(artifact.kind) and not set(artifact.kind) & {"/", "\\", "\0"}
 
 
 def is_name(text: str) -> bool:
     """Whether a text is a SHA-256 in hexadecimal, which names what is in the store."""
-    return len(text) == 64 and not set(text) - set("0123456789abcdef")
+    return _SHA256.fullmatch(text) is not None
 
 
 def _told(error: ValidationError) -> str:

@@ -6,9 +6,8 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
@@ -25,6 +24,9 @@ from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Store", "runtime_key"]
 
@@ -113,6 +115,8 @@ class Store(Reader):
         samples_ns: np.ndarray[Any, Any] | None,
     ) -> None:
         """Write a measurement with its raw samples (rounds x invocations, nanoseconds) and the time of its operators."""
+        import numpy as np
+
         raw = None if samples_ns is None else np.asarray(samples_ns, dtype="<i8").tobytes()
         name = runtime_key(measurement.runtime, measurement.options)
         values = {

@@ -12,14 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from workbench.values.params import Params
 from workbench.values.recipe import Step
 from workbench.values.settings import Train
 from workbench.values.source import SourceKind
+
+if TYPE_CHECKING:
+    import numpy as np
 
 P = TypeVar("P", bound=Params)
 

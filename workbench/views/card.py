@@ -127,7 +127,7 @@ class Comparison(NamedTuple):
 
 def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRecord) -> Card:
     """Return the card of a trial among all of its study; figures that it has not are left out."""
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     baseline = columns.baseline
     figures = []
     for metric in card_metrics(columns):
@@ -170,7 +170,7 @@ def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRec
 
 def compare(chosen: Sequence[Trial], trials: Sequence[Trial] | Columns) -> Comparison:
     """Return trials side by side: the baseline first where it is among them, and eight at most."""
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     ordered = sorted(chosen, key=lambda t: not t.baseline)
     shown = ordered[:MOST_COMPARED]
     first = shown[0]

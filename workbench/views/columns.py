@@ -36,6 +36,19 @@ class Columns:
         self._intervals: dict[tuple[str, str], list[Interval | None]] = {}
         self._outcomes: dict[Place, dict[int, Measurement]] = {}
 
+    @classmethod
+    def of(cls, trials: Sequence[Trial] | Columns) -> Columns:
+        """Return trials as columns; those that are columns already keep what was worked out."""
+        return trials if isinstance(trials, Columns) else cls(trials)
+
+    def position(self, trial: Trial) -> int:
+        """Return where one of these very trials stands among them."""
+        return self._positions[id(trial)]
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {id(t): i for i, t in enumerate(self.trials)}
+
     @cached_property
     def baseline(self) -> Trial | None:
         """The float baseline, or None."""

@@ -27,7 +27,7 @@ class Verdict(Value):
     why: str = ""
 
 
-def verdict(trials: Sequence[Trial], limits: Limits, trial: Trial | None = None) -> Verdict:
+def verdict(trials: Sequence[Trial] | Columns, limits: Limits, trial: Trial | None = None) -> Verdict:
     """Hold a trial against limits; without a trial the smallest variant that keeps all of them is looked for.
 
     A figure that is missing is a check of state `missing`, which is not passed. Where no variant passes, the one with
@@ -39,7 +39,7 @@ def verdict(trials: Sequence[Trial], limits: Limits, trial: Trial | None = None)
             "the gate has no limits. Give at least one of max_size, max_compressed, max_drop, max_latency_ms, max_memory, min_delegated, figures."
         )
     limits.check_runtimes(parse_runtime)
-    columns = Columns(trials)
+    columns = Columns.of(trials)
     holder = Holder(columns, limits)
     if trial is not None:
         return _verdict(holder, trial)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workbench.values.figure import Unit
@@ -13,7 +13,6 @@ from workbench.values.warning import Level
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.metric import Kind, Place
-from workbench.views.metrics import outcome_of, places_of
 from workbench.views.quality import figure_names
 from workbench.views.runtimes import agreement_text
 from workbench.views.table import rows
@@ -78,10 +77,11 @@ _WARNINGS = Column("warnings", "Warnings", None)
 _NOTES = Column("notes", "Notes", None)
 
 
-def listing(trials: Sequence[Trial]) -> Listing:
-    """Return the table of all trials; columns of which no trial has a figure are left out."""
-    columns = listing_columns(trials)
-    table = listing_lines(trials, columns, rows(trials))
+def listing(trials: Sequence[Trial] | Columns, data: Sequence[dict[str, Any]] | None = None) -> Listing:
+    """Return the table of all trials, of which `data` are the rows where they are known; columns of which no trial has a figure are left out."""
+    study = Columns.of(trials)
+    columns = listing_columns(study)
+    table = listing_lines(study, study.trials, columns, rows(study) if data is None else data)
     kept = [
         i
         for i, column in enumerate(columns)
@@ -91,9 +91,8 @@ def listing(trials: Sequence[Trial]) -> Listing:
     return Listing(tuple(columns[i] for i in kept), tuple(lines))
 
 
-def listing_columns(trials: Sequence[Trial] | Columns) -> list[Column]:
+def listing_columns(columns: Columns) -> list[Column]:
     """Return all columns that the table of these trials can have."""
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
     noted = [_NOTES] if any(w.level == "note" for t in columns.trials for w in t.warnings) else []
     own = _own(columns)
     first = [c for c in own if c.key == columns.primary]
@@ -109,11 +108,14 @@ def _own(columns: Columns) -> list[Column]:
     return [Column(m.name, m.title, m.unit) for m in found if m]
 
 
-def listing_lines(trials: Sequence[Trial], columns: Sequence[Column], data: Sequence[dict[str, Any]]) -> list[Line]:
-    """Return the lines of some trials, of which `data` holds the rows."""
+def listing_lines(
+    study: Columns, some: Sequence[Trial], columns: Sequence[Column], data: Sequence[dict[str, Any]]
+) -> list[Line]:
+    """Return the lines of some of a study's trials, of which `data` holds the rows."""
+    writers = [_writer(study, c) for c in columns]
     return [
-        Line(t.id, t.recipe, t.state, t.baseline, len(t.warned), tuple(_cell(t, row, c) for c in columns))
-        for t, row in zip(trials, data, strict=True)
+        Line(t.id, t.recipe, t.state, t.baseline, len(t.warned), tuple(write(i, row) for write in writers))
+        for t, i, row in zip(some, map(study.position, some), data, strict=True)
     ]
 
 
@@ -134,26 +136,38 @@ def _at_places(columns: Sequence[Column], study: Columns) -> list[Column]:
     return found
 
 
-def _cell(trial: Trial, row: dict[str, Any], column: Column) -> Cell:
-    value, place = row[column.key], column.place
-    if column.unit is None:
-        return Cell(str(value or ""), "", str(value or ""))
-    figure, _, runtime = column.key.partition("@")
+_NO_CELL = Cell("–", "", "")
+
+
+def _writer(study: Columns, column: Column) -> Callable[[int, dict[str, Any]], Cell]:
+    """Return what writes the cells of a column, from a trial's position and its row."""
+    key, unit, place = column.key, column.unit, column.place
+    if unit is None:
+        return lambda i, row: Cell(str(row[key] or ""), "", str(row[key] or ""))
+    figure, _, runtime = key.partition("@")
     is_latency = figure.endswith("latency_ms")
-    if place:
-        found = outcome_of(trial, place)
-        if found and found.state != "ok" and is_latency:
-            return Cell(found.state, "", "", found.error or "no reason recorded")
-        value = value if found else None
-    if value is None:
-        return Cell("–", "", "")
-    detail = ""
-    if is_latency and place and place.kind == "measured":
-        low, high = row[f"latency_low_ms@{runtime}"], row[f"latency_high_ms@{runtime}"]
-        detail = f"{units.digits(low)} to {units.digits(high)}"
-    number = float(value)
-    text = units.text(number, column.unit)
-    return Cell(text, detail, "Infinity" if math.isinf(number) else repr(number))
+    outcomes = study.outcomes(place) if place else {}
+    interval = (
+        (f"latency_low_ms@{runtime}", f"latency_high_ms@{runtime}")
+        if is_latency and place and place.kind == "measured"
+        else None
+    )
+
+    def write(i: int, row: dict[str, Any]) -> Cell:
+        value = row[key]
+        if place:
+            found = outcomes.get(i)
+            if found is None:
+                return _NO_CELL
+            if is_latency and found.state != "ok":
+                return Cell(found.state, "", "", found.error or "no reason recorded")
+        if value is None:
+            return _NO_CELL
+        number = float(value)
+        detail = " to ".join(units.digits(row[end]) for end in interval) if interval else ""
+        return Cell(units.text(number, unit), detail, "Infinity" if math.isinf(number) else repr(number))
+
+    return write
 
 
 class Failure(NamedTuple):
@@ -168,7 +182,7 @@ class Failure(NamedTuple):
 
 def failures(trials: Sequence[Trial] | Columns) -> list[Failure]:
     """Return failed and skipped trials, and runtimes that could not run a good one; recipes of one reason together."""
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     found = [
         Failure((t.recipe,), f"variant {t.state}", t.state, t.error or "no reason recorded")
         for t in columns.trials
@@ -233,14 +247,15 @@ _MEASURES: tuple[tuple[str, Unit, str], ...] = (
 )
 
 
-def runtimes(trials: Sequence[Trial]) -> list[RuntimeUse]:
+def runtimes(trials: Sequence[Trial] | Columns) -> list[RuntimeUse]:
     """Return what each runtime really did, measured ones first."""
-    problems = failures(trials)
-    return [_use(place, trials, [f for f in problems if f.place == place]) for place in places_of(trials)]
+    columns = Columns.of(trials)
+    problems = failures(columns)
+    return [_use(place, columns, [f for f in problems if f.place == place]) for place in columns.places]
 
 
-def _use(place: Place, trials: Sequence[Trial], problems: Sequence[Failure]) -> RuntimeUse:
-    good = [(t, m) for t in trials if (m := outcome_of(t, place)) and m.state == "ok"]
+def _use(place: Place, columns: Columns, problems: Sequence[Failure]) -> RuntimeUse:
+    good = [(columns.trials[i], m) for i, m in sorted(columns.outcomes(place).items()) if m.state == "ok"]
     missed = {state: sum(len(f.recipes) for f in problems if f.state == state) for state in ("skipped", "failed")}
     return RuntimeUse(
         place.runtime,

@@ -64,11 +64,6 @@ def known_metric(name: str, found: Mapping[str, Metric]) -> Metric:
     raise unknown("metric", name, found)
 
 
-def runtimes_of(trials: Sequence[Trial], kind: Kind = "measured") -> list[str]:
-    """Return the runtimes (with their options) that gave figures of that kind, in order of appearance."""
-    return [runtime for runtime, k in _runtimes(_seen(trials)) if k == kind]
-
-
 def measurement_of(trial: Trial, runtime: str, kind: Kind = "measured") -> Measurement | None:
     """Return the trial's last good measurement on a runtime given as text, or None."""
     return next((m for m in _newest_of(trial, runtime, kind) if m.state == "ok"), None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from workbench.errors import unknown
 from workbench.values.figure import Better
-from workbench.values.limits import Limits
+from workbench.values.limits import Limits, read_limits
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
-from workbench.views.holding import fitting
+from workbench.views.holding import Holder, fitting
 from workbench.views.metric import Metric
 
 
@@ -21,21 +23,39 @@ def pareto_front(points: Sequence[tuple[float | None, float | None]], better: tu
     together. A point with a None or NaN is never on the front. Ordered by the first coordinate, rising,
     then by index.
     """
-    signs = [1.0 if b == "low" else -1.0 for b in better]
-    costs = [
-        (signs[0] * x, signs[1] * y, i)
-        for i, (x, y) in enumerate(points)
-        if not (x is None or y is None or math.isnan(x) or math.isnan(y))
-    ]
+    xs, ys = ([point[side] for point in points] for side in (0, 1))
+    return front_over(by_cost(xs, better[0]), xs, ys, better[1])
+
+
+def by_cost(figures: Sequence[float | None], better: Better) -> list[list[int]]:
+    """Return the indices of those that are known, by rising cost, equal ones in a group; made once for many fronts over them."""
+    sign = 1.0 if better == "low" else -1.0
+    known = sorted((sign * v, i) for i, v in enumerate(figures) if v is not None and not math.isnan(v))
+    return [[i for _, i in group] for _, group in itertools.groupby(known, key=lambda pair: pair[0])]
+
+
+def front_over(
+    groups: Sequence[Sequence[int]], xs: Sequence[float | None], ys: Sequence[float | None], better: Better
+) -> list[int]:
+    """Return the front as `pareto_front` does, of first coordinates in groups by rising cost and second ones, of which `better` is so."""
+    sign = 1.0 if better == "low" else -1.0
     front: list[int] = []
-    lowest = math.inf
-    cost_at_lowest: float | None = None
-    for x, y, i in sorted(costs):
+    lowest: float | None = None
+    for group in groups:
+        if len(group) == 1:
+            # Nearly all are, and there are many: nothing is made for one.
+            y = ys[group[0]]
+            if y is not None and not math.isnan(y) and (lowest is None or sign * y < lowest):
+                front.append(group[0])
+                lowest = sign * y
+            continue
+        costs = [(sign * y, i) for i in group if (y := ys[i]) is not None and not math.isnan(y)]
+        least = min(costs)[0] if costs else None
         # With nothing before it, even a point of infinite cost is unbeaten.
-        if y < lowest or cost_at_lowest is None or (y == lowest and x == cost_at_lowest):
-            front.append(i)
-            lowest, cost_at_lowest = y, x
-    return sorted(front, key=lambda i: (points[i][0], i))
+        if least is not None and (lowest is None or least < lowest):
+            front += [i for cost, i in costs if cost == least]
+            lowest = least
+    return sorted(front, key=lambda i: (xs[i], i))
 
 
 def best(trials: Sequence[Trial] | Columns, limits: Limits, runtime: str | None = None) -> Trial | None:
@@ -47,9 +67,20 @@ def best(trials: Sequence[Trial] | Columns, limits: Limits, runtime: str | None 
 
     Raises WorkbenchError for a runtime on which nothing was measured.
     """
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     found = smallest(columns, fitting(columns, limits, runtime), latency_of(columns, runtime))
     return None if found is None else columns.trials[found]
+
+
+def limits_asked(columns: Columns, given: Mapping[str, Any]) -> Limits:
+    """Return limits given by keyword (None: not given), as `best` takes them, their names checked against a study's figures.
+
+    Raises WorkbenchError for what is not known.
+    """
+    limits = read_limits({k: v for k, v in given.items() if v is not None}, "best")
+    latency_of(columns, limits.runtime)
+    Holder(columns, limits).refuse_unknown()
+    return limits
 
 
 def smallest(columns: Columns, fit: Sequence[int], latency: Metric | None) -> int | None:

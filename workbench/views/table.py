@@ -8,7 +8,7 @@ from typing import Any
 from workbench.values.trial import Measurement, Trial
 from workbench.views.columns import Columns
 from workbench.views.metric import Place
-from workbench.views.metrics import outcome_of, places_of
+from workbench.views.metrics import places_of
 from workbench.views.runtimes import memory_bytes, memory_part
 from workbench.views.tradeoff import scheme_of, techniques_of
 
@@ -42,21 +42,26 @@ def columns(trials: Sequence[Trial]) -> list[str]:
     return _columns(_places(places_of(trials)), _more(trials))
 
 
-def rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def rows(trials: Sequence[Trial] | Columns) -> list[dict[str, Any]]:
     """Return one flat row per trial, in the order given; what is not known is None.
 
     Sizes are in bytes, latencies in ms, shares are fractions. `warnings` holds the kinds, parted by `; `, `notes` those of notes;
     `error` the reason of a failed trial and of each runtime that could not run it.
     """
-    return rows_of(trials, Columns(trials))
+    columns = Columns.of(trials)
+    return rows_of(columns.trials, columns)
 
 
 def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
-    """Return the rows of some of a study's trials, with the columns of them all."""
+    """Return the rows of some of a study's trials, which are the very ones that it holds, with the columns of them all."""
     baseline = study.baseline
     drop = study.metric("accuracy_drop")
     places, more = _places(study.places), _more(study.trials)
     blank = dict.fromkeys(_columns(places, more))
+    outcomes = [
+        (study.outcomes(place), {name: f"{prefix}{name}@{place.runtime}" for name in PER_RUNTIME})
+        for prefix, place in places
+    ]
     result = []
     for trial in some:
         row: dict[str, Any] = dict(blank)
@@ -79,10 +84,10 @@ def rows_of(some: Sequence[Trial], study: Columns) -> list[dict[str, Any]]:
             row.update({f.key: f.value for f in trial.quality.figures})
         if trial.census:
             row.update(sparsity=trial.census.sparsity, unique_weights=trial.census.unique_weights)
-        for prefix, place in places:
-            found = outcome_of(trial, place)
-            if found:
-                row.update({f"{prefix}{figure}@{place.runtime}": value for figure, value in _figures(found).items()})
+        position = study.position(trial)
+        for found, keys in outcomes:
+            if position in found:
+                row.update({keys[figure]: value for figure, value in _figures(found[position]).items()})
         result.append(row)
     return result
 

@@ -11,7 +11,7 @@ from workbench.values.figure import Unit
 from workbench.values.trial import Trial
 from workbench.views import units
 from workbench.views.columns import Columns
-from workbench.views.metric import Interval, Kind, Metric, baseline_of
+from workbench.views.metric import Interval, Kind, Metric
 from workbench.views.pareto import pareto_front
 
 Colour = Literal["scheme", "techniques"]
@@ -83,7 +83,7 @@ def tradeoff_info(
 
     Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
     """
-    columns = trials if isinstance(trials, Columns) else Columns(trials)
+    columns = Columns.of(trials)
     x_metric, y_metric = columns.metric(x), columns.metric(y)
     spread = shared_runtimes(columns, x_metric, y_metric) if symbol == "runtime" else []
     if symbol == "runtime" and not spread:
@@ -113,12 +113,16 @@ def tradeoff_info(
     )
 
 
-def front_trials(trials: Sequence[Trial], x: str = "size", y: str | None = None) -> list[Trial]:
-    """Return the trials that no other one beats in both metrics, by rising `x`; `y` is the primary figure unless another is named."""
-    columns = Columns(trials)
-    info = tradeoff_info(columns, x, y or columns.primary or "agreement")
-    by_id = {t.id: t for t in trials}
-    return [by_id[info.points[i].id] for i in info.front]
+def front_trials(trials: Sequence[Trial] | Columns, x: str = "size", y: str | None = None) -> list[Trial]:
+    """Return the trials that no other one beats in both metrics, by rising `x`; `y` is the primary figure unless another is named.
+
+    Raises WorkbenchError for an unknown metric, with the nearest and the allowed names.
+    """
+    columns = Columns.of(trials)
+    x_metric, y_metric = columns.metric(x), columns.metric(y or columns.primary or "agreement")
+    xs, ys = (columns.at(m, columns.ok) for m in (x_metric, y_metric))
+    front = pareto_front(list(zip(xs, ys, strict=True)), (x_metric.better, y_metric.better))
+    return [columns.trials[columns.ok[i]] for i in front]
 
 
 def default_axes(columns: Columns) -> tuple[str, str]:
@@ -153,25 +157,32 @@ def across(columns: Columns, metric: Metric) -> Metric:
     return replace(metric, name=metric.family, title=title, note=partly + ", ".join(told))
 
 
-def values(metric: Metric, of: Sequence[Trial], trials: Sequence[Trial]) -> list[float | None]:
-    """Return one figure per trial in `of`, against the baseline among all `trials`."""
-    baseline = baseline_of(trials)
-    return [metric.value(t, baseline) for t in of]
-
-
 def front_of(
     x: Metric, y: Metric, xs: Sequence[float | None], ys: Sequence[float | None], recipes: Sequence[str]
 ) -> Front:
     """Return the Pareto front of two metrics' figures; infinite ones count for it though no axis reaches them."""
-    pairs = list(zip(xs, ys, strict=True))
-    indices = pareto_front(pairs, (x.better, y.better))
-    missing = [r for r, (a, b) in zip(recipes, pairs, strict=True) if a is None or b is None]
-    endless = [
-        r for r, (a, b) in zip(recipes, pairs, strict=True) if a is not None and b is not None and not _finite(a, b)
-    ]
-    reasons = ((missing, "no figure for these axes"), (endless, "infinite value"))
-    notes = [f"Not drawn: {_named(names, len(pairs))} ({why})" for names, why in reasons if names]
-    return Front(tuple(indices), ". ".join(notes))
+    front = pareto_front(list(zip(xs, ys, strict=True)), (x.better, y.better))
+    return Front(tuple(front), undrawn(absent(xs), absent(ys), recipes))
+
+
+class Absent(NamedTuple):
+    """The positions of figures that no axis can show: those that are not known, and those that are endless."""
+
+    unknown: frozenset[int]
+    endless: frozenset[int]
+
+
+def absent(figures: Sequence[float | None]) -> Absent:
+    """Return which of some figures no axis can show."""
+    unknown = frozenset(i for i, v in enumerate(figures) if v is None)
+    return Absent(unknown, frozenset(i for i, v in enumerate(figures) if v is not None and not math.isfinite(v)))
+
+
+def undrawn(x: Absent, y: Absent, recipes: Sequence[str]) -> str:
+    """Return which recipes' points have no place on the chart of two metrics, in words, nothing where all have one."""
+    unknown = x.unknown | y.unknown
+    reasons = ((unknown, "no figure for these axes"), ((x.endless | y.endless) - unknown, "infinite value"))
+    return ". ".join(f"Not drawn: {_named(places, recipes)} ({why})" for places, why in reasons if places)
 
 
 def log_fits(metric: Metric, figures: Sequence[float | None]) -> bool:
@@ -285,9 +296,8 @@ def _figure(value: float, unit: Unit, interval: Interval | None) -> str:
     return f"{units.text(value, unit)}{span}"
 
 
-def _finite(a: float, b: float) -> bool:
-    return math.isfinite(a) and math.isfinite(b)
-
-
-def _named(recipes: Sequence[str], of: int) -> str:
-    return recipes[0] if len(recipes) == 1 else f"{len(recipes)} of {of} variants"
+def _named(places: frozenset[int], recipes: Sequence[str]) -> str:
+    if len(places) > 1:
+        return f"{len(places)} of {len(recipes)} variants"
+    (only,) = places
+    return recipes[only]
