@@ -47,6 +47,7 @@ class Margin(Task[MarginParams]):
     name = "margin"
     help = "how far the right class is ahead of the best wrong one"
     primary = "margin"
+    classes = True
     params = MarginParams
 
     def misfit(self, labels, output):

@@ -115,11 +115,10 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
 
 def kind_of_labels(tasks: Mapping[str, TaskSpec]) -> Literal["class", "value", "none"]:
     """Return what labels of the first output that has any are, in the words of layout 1."""
-    kinds: dict[str, Literal["class", "value"]] = dict.fromkeys(
-        ("classification", "multi-label", "segmentation"), "class"
-    )
     first = next((t.name for t in tasks.values() if t.name != "none"), None)
-    return "none" if first is None else kinds.get(first, "value")
+    if first is None:
+        return "none"
+    return "class" if registry.tasks.get(first).classes else "value"
 
 
 def check_runtimes(runtimes: tuple[RuntimeSpec, ...]) -> None:

@@ -29,12 +29,14 @@ class NoParams(Params):
 class BaseTask(ABC, Generic[P]):
     """What labels mean, for outputs as many as it says that it reads.
 
-    `primary` names the figure that is charted, searched by and limited first. `version` goes up when the same outputs give other figures.
+    `primary` names the figure that is charted, searched by and limited first. `classes` says that a dataset's class names are those of the numbers
+    along the labelled output's last axis. `version` goes up when the same outputs give other figures.
     """
 
     name: ClassVar[str]
     help: ClassVar[str]
     primary: ClassVar[str]
+    classes: ClassVar[bool] = False
     version: ClassVar[int] = 1
     params: ClassVar[type[Params]] = NoParams
 

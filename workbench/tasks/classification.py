@@ -19,6 +19,7 @@ class Classification(Task[NoParams]):
     name = "classification"
     help = "one class per sample: whole numbers from 0, or 0 and 1 beside an output of one number"
     primary = "accuracy"
+    classes = True
 
     def misfit(self, labels: LabelInfo, output: Shape) -> str | None:
         """Refuse labels that are no classes of the output."""

@@ -19,6 +19,7 @@ class MultiLabel(Task[NoParams]):
     name = "multi-label"
     help = "several labels per sample: a row of 0 and 1, one for each number of the output"
     primary = "accuracy"
+    classes = True
 
     def misfit(self, labels: LabelInfo, output: Shape) -> str | None:
         """Refuse labels that are no rows of 0 and 1 as long as the output."""

@@ -18,6 +18,7 @@ class Segmentation(Task[NoParams]):
     name = "segmentation"
     help = "a class for every pixel (or place): masks of whole numbers from 0"
     primary = "accuracy"
+    classes = True
 
     def misfit(self, labels: LabelInfo, output: Shape) -> str | None:
         """Refuse masks that are no classes of the output's places."""

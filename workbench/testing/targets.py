@@ -32,7 +32,7 @@ CLASSES = (
         "${four}",
         "../five",
         "<six>",
-        "",
+        "\tseven",
         "acht ü",
         "9%s",
     ),
