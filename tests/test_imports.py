@@ -131,7 +131,7 @@ LEAVES = {
 # What is imported of the leaves only within functions.
 LATE = ("report", "export", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes")}
+HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry", "engine")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {

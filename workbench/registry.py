@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
+    from workbench.engine.proposers.base import Proposer
     from workbench.runtimes.base import Backend
     from workbench.tasks.base import BaseTask
     from workbench.techniques.base import Technique
@@ -54,6 +55,13 @@ BUILTIN_TASKS = {
     "detection": "workbench.tasks.detection:Detection",
     "function": "workbench.tasks.function:Function",
     "none": "workbench.tasks.none:Nothing",
+}
+
+BUILTIN_PROPOSERS = {
+    "grid": "workbench.engine.proposers.grid:Grid",
+    "random": "workbench.engine.proposers.optuna_search:Random",
+    "tpe": "workbench.engine.proposers.optuna_search:Tpe",
+    "nsga2": "workbench.engine.proposers.optuna_search:Nsga2",
 }
 
 
@@ -145,3 +153,6 @@ runtimes: Registry[Backend[Any]] = Registry(
     "runtime", "workbench.runtimes", "workbench.runtimes.base:Backend", BUILTIN_RUNTIMES
 )
 tasks: Registry[BaseTask[Any]] = Registry("task", "workbench.tasks", "workbench.tasks.base:BaseTask", BUILTIN_TASKS)
+proposers: Registry[Proposer[Any]] = Registry(
+    "proposer", "workbench.proposers", "workbench.engine.proposers.base:Proposer", BUILTIN_PROPOSERS
+)

@@ -154,11 +154,16 @@ def compare(
 @click.command()
 @flags.format_option
 def doctor(form: str) -> Parts:
-    """List techniques, tasks and runtimes, and what is missing and how to get it."""
+    """List techniques, tasks, runtimes and proposers, and what is missing and how to get it."""
     from workbench.measure.environment import environment
 
     found = []
-    kinds = (("technique", registry.techniques), ("task", registry.tasks), ("runtime", registry.runtimes))
+    kinds = (
+        ("technique", registry.techniques),
+        ("task", registry.tasks),
+        ("runtime", registry.runtimes),
+        ("proposer", registry.proposers),
+    )
     for what, names in kinds:
         broken = names.broken()
         for name, thing in names.all().items():

@@ -6,13 +6,13 @@ import queue
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine.damage import check_data, stands, usable
-from workbench.engine.events import Event, EventKind, Listener
-from workbench.engine.plan import COST, Plan, Stage
+from workbench.engine.events import Event, Listener
+from workbench.engine.plan import COST, Plan, Rank, Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
 from workbench.errors import Cancelled, WorkbenchError
@@ -27,6 +27,19 @@ STARTUP_SECONDS = 120.0
 # A stage whose inputs were damaged while it ran is done again so often.
 MOST_AGAIN = 3
 OnEnd = Callable[[str, dict[str, Any]], None]
+
+
+class Growth:
+    """How a plan grows while it is run; this one does not."""
+
+    @property
+    def left(self) -> int:
+        """How many more recipes may come."""
+        return 0
+
+    def more(self) -> list[str]:
+        """Return the keys of further stages, which are in the plan by now; none where results have to come first, or nothing comes."""
+        return []
 
 
 @dataclass
@@ -70,39 +83,69 @@ class Builder:
         self.found: set[str] = set()
         self.again: Counter[str] = Counter()
         self.machines: set[str] = set()
+        # Stages by what they still wait for, those that run, and all that had to run or have to.
+        self.waiting: dict[str, set[str]] = {}
+        self.flights: dict[str, _Flight] = {}
+        self.todo: set[str] = set()
+        self.wanted = 0
+        self.failed = 0
+        self.ranks: dict[str, Rank] = {}
 
-    def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
-        """Run what the wanted stages need and return every result by stage key.
+    def run(
+        self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd, growth: Growth | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Run what the wanted stages need, and what comes to them meanwhile, and return every result by stage key.
 
         Raises Cancelled when asked to stop, WorkbenchError when no worker comes up.
         """
-        stored = self.store.stages(self.plan.stages)
-        self.results.update({k: r for k, r in stored.items() if usable(self.plan.stages[k], r)})
-        todo = self._missing(wanted)
-        self.found = self._needed(wanted) - todo
-        for key in wanted:
-            if key in self.results:
-                on_end(key, self.results[key])
-        if not todo:
+        growth = growth or Growth()
+        self._want(wanted, on_end)
+        self._grow(growth, on_end)
+        if not self.waiting:
             return self.results
-        pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in todo))
-        flights: dict[str, _Flight] = {}
+        pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in self.waiting))
         try:
-            self._loop(pool, flights, todo, on_start, on_end)
+            self._loop(pool, growth, on_start, on_end)
         finally:
             # Empty unless the sweep was stopped; the workers may belong to an engine, whose next sweep needs them.
-            for flight in flights.values():
+            for flight in self.flights.values():
                 flight.future.release()
                 pool.kill(flight.worker)
         return self.results
 
-    def _loop(
-        self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd
-    ) -> None:
+    def _grow(self, growth: Growth, on_end: OnEnd) -> None:
+        """Take what has come to the plan; what of it the store has may bring more at once."""
+        while keys := growth.more():
+            self._want(keys, on_end)
+
+    def _want(self, keys: list[str], on_end: OnEnd) -> None:
+        """Take stages, with all that they need, among those that are to be run, but what is in the store or was taken before."""
+        needed = [s.key for s in self.plan.chain(*keys)]
+        stored = self.store.stages([k for k in needed if k not in self.results and k not in self.todo])
+        self.results.update({k: r for k, r in stored.items() if usable(self.plan.stages[k], r)})
+        new = self._missing(keys) - self.todo
+        self.todo |= new
+        self.found |= set(needed) - self.todo
+        self.wanted += len(keys)
+        for key in new:
+            self.waiting[key] = set()
+        for key in new:
+            parents = self.plan.stages[key].parents.values()
+            self.waiting[key] |= {p for p in parents if p in self.waiting or p in self.flights}
+        if new:
+            self.ranks = self.plan.ranks()
+        ended = [key for key in keys if key in self.results]
+        for parent in {
+            p for k in new for p in self.plan.stages[k].parents.values() if "error" in self.results.get(p, {})
+        }:
+            ended += self._fail(parent)
+        self.failed += sum(k in new for k in ended)
+        for key in ended:
+            on_end(key, self.results[key])
+
+    def _loop(self, pool: Pool, growth: Growth, on_start: Callable[[str], None], on_end: OnEnd) -> None:
         """Keep every worker busy with the ready stage that comes first (`Rank.place`), until none is left."""
-        waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
-        ranks = self.plan.ranks()
-        failed = 0
+        waiting, flights = self.waiting, self.flights
         deadline = time.monotonic() + STARTUP_SECONDS
         while waiting or flights:
             if self.cancel.is_set():
@@ -116,8 +159,10 @@ class Builder:
                 )
             busy = {f.worker for f in flights.values()}
             free = [w for w in workers if w not in busy]
-            many = sum(ranks[k].training for k in waiting) > 2 * len(workers)
-            ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: ranks[k].place(many))
+            many = sum(self.ranks[k].training for k in waiting) > 2 * len(workers)
+            ready = sorted(
+                (k for k, parents in waiting.items() if not parents), key=lambda k: self.ranks[k].place(many)
+            )
             for key in ready:
                 self.ready_at.setdefault(key, time.monotonic())
             for worker, key in zip(free, ready, strict=False):
@@ -126,25 +171,30 @@ class Builder:
                 on_start(key)
             for key, result in self._collect(pool, flights, set(workers)):
                 self._clock(flights.pop(key), result)
-                if self._spoilt(key, todo, waiting, flights):
+                if self._spoilt(key):
                     continue
-                ended = self._end(key, result, waiting)
-                failed += sum("error" in self.results[k] for k in ended)
+                ended = self._end(key, result)
+                self.failed += sum("error" in self.results[k] for k in ended)
                 for ended_key in ended:
                     on_end(ended_key, self.results[ended_key])
-                left = [*waiting, *flights]
-                kind: EventKind = "stage-failed" if "error" in self.results[key] else "stage-done"
-                self.listener(
-                    Event(
-                        kind,
-                        "build",
-                        self.plan.stages[key].label,
-                        len(todo) - len(left),
-                        len(todo),
-                        failed,
-                        self._eta(left),
-                    )
-                )
+                self._grow(growth, on_end)
+                self._tell(key, growth.left)
+
+    def _tell(self, key: str, more: int) -> None:
+        """Tell that a stage has ended, and how many are left where so many more recipes need as much each as those so far."""
+        left = [*self.waiting, *self.flights]
+        each = len(self.todo) / max(1, self.wanted)
+        self.listener(
+            Event(
+                "stage-failed" if "error" in self.results[key] else "stage-done",
+                "build",
+                self.plan.stages[key].label,
+                len(self.todo) - len(left),
+                len(self.todo) + round(more * each),
+                self.failed,
+                self._eta(left, more),
+            )
+        )
 
     def _clock(self, flight: _Flight, result: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -173,11 +223,7 @@ class Builder:
                 stack.extend(p for p in self.plan.stages[key].parents.values() if p not in self.results)
         return found
 
-    def _needed(self, wanted: list[str]) -> set[str]:
-        """Return the wanted stages with all that they were made from."""
-        return {stage.key for stage in self.plan.chain(*wanted)}
-
-    def _spoilt(self, key: str, todo: set[str], waiting: dict[str, set[str]], flights: dict[str, _Flight]) -> bool:
+    def _spoilt(self, key: str) -> bool:
         """Whether something that an ended stage was made from is damaged; that and the stage itself are then waiting again.
 
         Raises WorkbenchError where it is the dataset, and where it does not end.
@@ -196,15 +242,16 @@ class Builder:
         stack = [key]
         while stack:
             child = stack.pop()
-            todo.add(child)
+            self.todo.add(child)
             lost = self._lost(child)
-            waiting[child] = set(lost)
+            self.waiting[child] = set(lost)
             for parent in lost:
                 self.results.pop(parent, None)
-                if parent not in waiting and parent not in flights:
+                if parent not in self.waiting and parent not in self.flights:
                     stack.append(parent)
-        for child, parents in waiting.items():
-            parents.update(p for p in self.plan.stages[child].parents.values() if p in waiting or p in flights)
+        for child, parents in self.waiting.items():
+            before = self.plan.stages[child].parents.values()
+            parents.update(p for p in before if p in self.waiting or p in self.flights)
         return True
 
     def _lost(self, key: str) -> list[str]:
@@ -269,7 +316,7 @@ class Builder:
                 found.append((key, {"error": _crash(flight.stage.label)}))
         return found
 
-    def _end(self, key: str, result: dict[str, Any], waiting: dict[str, set[str]]) -> list[str]:
+    def _end(self, key: str, result: dict[str, Any]) -> list[str]:
         """Record a result; a failure ends all stages that start from it. Returns the keys that ended."""
         stage = self.plan.stages[key]
         if "crash" in result:
@@ -278,13 +325,18 @@ class Builder:
         if "error" not in result:
             self.seconds[stage.kind].append(float(result["seconds"]))
             self._record(stage, result)
-            for parents in waiting.values():
+            for parents in self.waiting.values():
                 parents.discard(key)
             return [key]
-        ended = [key]
-        for child in [k for k in waiting if key in self.plan.stages[k].parents.values()]:
-            if waiting.pop(child, None) is not None:
-                ended += self._end(child, {"error": result["error"], "seconds": 0.0}, waiting)
+        return [key, *self._fail(key)]
+
+    def _fail(self, key: str) -> list[str]:
+        """End all stages that start from one that failed, at any distance, for its reason. Returns their keys."""
+        ended: list[str] = []
+        for child in [k for k in self.waiting if key in self.plan.stages[k].parents.values()]:
+            if self.waiting.pop(child, None) is not None:
+                self.results[child] = {"error": self.results[key]["error"], "seconds": 0.0}
+                ended += [child, *self._fail(child)]
         return ended
 
     def _record(self, stage: Stage, result: dict[str, Any]) -> None:
@@ -310,14 +362,19 @@ class Builder:
             result,
         )
 
-    def _eta(self, left: list[str]) -> float | None:
+    def _eta(self, left: list[str], more: int) -> float | None:
+        """Return the seconds until stages have run, and so many more recipes that each need as much as those so far."""
         if not any(self.seconds.values()):
             return None
         scale = sum(sum(s) for s in self.seconds.values()) / max(
             1e-9, sum(COST[k] * len(s) for k, s in self.seconds.items())
         )
         mean = {k: sum(s) / len(s) for k, s in self.seconds.items() if s}
-        return sum(mean.get(self.plan.stages[k].kind, COST[self.plan.stages[k].kind] * scale) for k in left) / self.jobs
+
+        def seconds(keys: Iterable[str]) -> float:
+            return sum(mean.get(k, COST[k] * scale) for k in (self.plan.stages[key].kind for key in keys))
+
+        return (seconds(left) + seconds(self.todo) * more / max(1, self.wanted)) / self.jobs
 
 
 def _outcome(future: Any) -> dict[str, Any]:
