@@ -55,7 +55,7 @@ class Proposals(ABC):
         come first, while trials are out; else that the search has ended.
         """
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: Trial) -> None:  # noqa: B027  # one that goes by no results needs none
         """Take a trial that has ended, `ok` or `failed`: the float baseline first, then each in the order in which it was asked for.
 
         Nothing is measured yet: it has sizes and quality, and no latency.

@@ -37,7 +37,9 @@ class Search(Proposals):
         points = {i: _point(r, names) for i, r in recipes.items()}
         axes = {n: sorted({dict(points[r.id])[n] for r in space.recipes}) for n in names}
         self._recipes, self._points = recipes, points
-        self._space = {n: optuna.distributions.CategoricalDistribution(values) for n, values in axes.items()}
+        self._space: dict[str, Any] = {
+            n: optuna.distributions.CategoricalDistribution(values) for n, values in axes.items()
+        }
         self._ids = {point: i for i, point in points.items()}
         self._limits = space.limits
         self._left = {r.id: None for r in space.recipes}
