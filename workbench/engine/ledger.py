@@ -45,9 +45,8 @@ class Ledger:
                 self._positions[trial_id] = len(self._positions)
                 self.ids_by_stage[self.plan.ends[trial_id]].append(trial_id)
                 self.trials[trial_id] = self._known(trial_id) or self._new(trial_id)
-        others = [t for i, t in self._before.items() if i not in self.plan.ends]
+        others = self._others()
         if self._first is None:
-            # What is swept now comes last, so that of two that are alike it is the one that its recipe names.
             self._first = len(others)
         alike = {t.steps for t in others}
         found = [self.trials[i] for i in added]
@@ -55,6 +54,13 @@ class Ledger:
             self._write(t for t in found if t.state != "pending")
         self._write(t for t in found if t.state == "pending")
         return [t.id for t in found if t.state == "pending"]
+
+    def settle(self) -> None:
+        """Write trials in their places once no more come: some of those that were there before may have been added late."""
+        first = len(self._others())
+        if first != self._first:
+            self._first = first
+            self._write(self.trials.values())
 
     def renew(self, ids: Sequence[str]) -> None:
         """Forget what is known of trials, which are to be built once more."""
@@ -73,6 +79,13 @@ class Ledger:
     def chain(self, trial_id: str) -> list[str]:
         """Return the keys of all stages that a trial's file goes through."""
         return [s.key for s in self.plan.chain(self.plan.stages[self.plan.ends[trial_id]].parents["file"])]
+
+    def _others(self) -> list[Trial]:
+        """Return the trials of earlier sweeps that are none of this one.
+
+        What is swept now comes after them, so that of two that are alike it is the one that its recipe names.
+        """
+        return [t for i, t in self._before.items() if i not in self.plan.ends]
 
     def _write(self, trials: Iterable[Trial]) -> None:
         first = self._first or 0

@@ -52,6 +52,7 @@ class Run:
         growth = _Chosen(chooser, self.ledger)
         # With the first ones, so that no worker waits for the baseline alone.
         self._build(pool, self.ledger.add([float_baseline(), *growth.recipes()]), growth)
+        self.ledger.settle()
         lost = [t.id for t in self.ledger.trials.values() if t.state == "ok" and not self.store.intact(t.artifact)]
         if lost:
             self.ledger.renew(lost)
