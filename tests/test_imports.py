@@ -115,7 +115,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("batches",),
     ("api",),
     ("commands",),
-    ("cli", "notebook"),
+    ("cli", "notebook", "testing"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -126,7 +126,8 @@ LEAVES = {
     "report": {"study", "commands", "batches"},
     "export": {"study"},
     "dashboard": {"study", "notebook"},
-    "api": {"commands", "cli", "notebook"},
+    "testing": set(),
+    "api": {"commands", "cli", "notebook", "testing"},
 }
 # What is imported of the leaves only within functions.
 LATE = ("report", "export", "dashboard", "notebook")
