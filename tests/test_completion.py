@@ -52,6 +52,7 @@ def known(shell: Shell) -> Shell:  # noqa: F811
         ("qua", "qua", {"quantize"}, {"qat"}),
         ("show ", "", {"kept"}, {"digits"}),
         ("export kept ", "", {"float32", "prune:0.5+int8"}, set()),
+        ("export kept int8 --target ", "", {"python", "c"}, set()),
         ("pareto kept --x ", "", {"size", "accuracy", "latency@xnnpack"}, set()),
         ("model ", "", {"net.h5", "net.tflite", "models/"}, {"notes.txt", ".hidden.h5", "arrays.npz"}),
         ("model models/", "models/", {"models/other.keras"}, {"net.h5"}),

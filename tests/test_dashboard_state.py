@@ -445,6 +445,24 @@ def test_what_is_out_is_shaded_on_the_axis_that_shows_it() -> None:
     assert state.limits()["shade"][0] == {"axis": "x", "beyond": 6.0, "side": "above"}
 
 
+def test_a_limit_that_nothing_has_a_figure_for_is_said_not_to_be_held() -> None:
+    asked = {"size": 150_000, "latency_ms": {"gpu": 2.0}, "figures": {"iou": 0.5}}
+    state = dashboard(make_study(), grid={"constraints": asked})
+    alone = dashboard(make_study(), grid={"constraints": {"size": 150_000}})
+    assert state.limits()["fit"] == alone.limits()["fit"]
+    said = " Not held, since no variant has such a figure: at most 2 ms on gpu, iou no worse than 0.5."
+    assert state.limits()["words"] == alone.limits()["words"] + said
+    state.limit({"latency_ms@gpu": None, "iou": None})
+    assert "Not held" not in state.limits()["words"]
+    waiting = [make_trial(), make_trial("int8", state="pending")]
+    assert (
+        "Not held"
+        not in dashboard(
+            [t.model_copy(update={"state": "pending"}) for t in waiting], grid={"constraints": asked}
+        ).limits()["words"]
+    )
+
+
 def test_a_grid_with_constraints_of_another_version_is_no_hindrance() -> None:
     state = dashboard(make_study(), grid={"constraints": {"energy": 3}})
     assert state.limits()["fit"] == 33

@@ -16,7 +16,7 @@ import pytest
 from trials import make_record, make_trial
 
 from workbench.errors import WorkbenchError
-from workbench.export import export_trial
+from workbench.targets.export import export_trial
 from workbench.values.graph import Artifact
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
@@ -251,9 +251,9 @@ def test_predict_without_its_model_says_so(models: dict[str, Path], tmp_path: Pa
 
 
 def test_predict_needs_nothing_of_workbench() -> None:
-    import workbench.export as export
+    import workbench.targets as targets
 
-    source = (Path(export.__file__).parent / "predict_template.py").read_text()
+    source = (Path(targets.__file__).parent / "predict_template.py").read_text()
     modules = {
         line.split()[1].partition(".")[0]
         for line in source.splitlines()

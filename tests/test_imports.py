@@ -102,16 +102,17 @@ def test_other_names_are_not_there() -> None:
 # Each part imports only from parts above it; parts of one line know nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("files", "names", "values"),
+    ("compat", "files", "markup", "names", "quiet", "values"),
     ("tasks",),
     ("registry", "data", "flatbuffer", "store"),
     ("evaluate",),
-    ("techniques", "runtimes", "sources"),
+    ("techniques", "runtimes", "sources", "targets"),
     ("recipes", "measure"),
     ("lineage", "views"),
     ("engine",),
-    ("report", "export", "dashboard"),
+    ("report", "dashboard"),
     ("study",),
+    ("handle",),
     ("batches",),
     ("api",),
     ("commands",),
@@ -124,19 +125,18 @@ LEAVES = {
     "cli": {"__main__"},
     "notebook": {"workbench"},
     "report": {"study", "commands", "batches"},
-    "export": {"study"},
     "dashboard": {"study", "notebook"},
     "testing": set(),
     "api": {"commands", "cli", "notebook", "testing"},
 }
 # What is imported of the leaves only within functions.
-LATE = ("report", "export", "dashboard", "notebook")
+LATE = ("report", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry", "engine")}
+HINTS_ONLY = {("registry", "techniques"), ("registry", "runtimes"), ("registry", "targets"), ("registry", "engine")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {
-    "workbench.engine.servers": {"distributed"},
+    "workbench.compat.distributed_servers": {"dask", "distributed"},
     DRAWS: {"plotly"},
     "workbench.notebook.magics": {"IPython"},
     "workbench.notebook.forms.controls": {"ipywidgets"},
@@ -243,6 +243,7 @@ def test_the_table_of_layers_is_complete() -> None:
     ("part", "source"),
     [
         ("values", "from workbench.recipes import grammar"),
+        ("compat", "from workbench.files import open_private"),
         ("values", "def f():\n    from workbench.store.store import Store"),
         ("techniques", "from workbench.runtimes.base import Runtime"),
         ("measure", "import workbench.recipes.grammar"),
@@ -322,3 +323,67 @@ def test_the_check_of_heavy_imports_can_fail() -> None:
     assert heavy_at_the_top("try:\n    import dask.distributed\nexcept ImportError:\n    pass") == {"dask"}
     assert heavy_at_the_top("def f():\n    import tensorflow") == set()
     assert heavy_at_the_top("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas") == set()
+
+
+# ---- what libraries keep to themselves
+
+
+# Words of a module's name that say so, and modules that nothing documents.
+PRIVATE = ("src", "python")
+UNPROMISED = ("tensorflow.core", "distributed.deploy.", "litert_quantizer.recipe_manager", "litert_quantizer.utils")
+
+
+def is_private(module: str) -> bool:
+    words = [w for w in module.split(".") if not w.startswith("__")]
+    return module.startswith(UNPROMISED) or any(w.startswith("_") or w in PRIVATE for w in words)
+
+
+def private_uses(source: str) -> list[str]:
+    """Private modules that are imported, private attributes that are asked for by text, and layouts of foreign memory."""
+    found = [target for target, _ in all_imports(source) if not target.startswith("workbench.") and is_private(target)]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            if called in ("getattr", "hasattr", "setattr", "delattr"):
+                # `_repr_html_` and its like are how a notebook asks.
+                found += [t for t in texts if t.startswith("_") and not t.endswith("_")]
+            elif called.rpartition(".")[2] in ("import_module", "find_spec") or called == "sys.modules.get":
+                found += [t for t in texts if is_private(t)]
+        elif isinstance(node, ast.ClassDef):
+            found += [f"class {node.name}({b})" for b in map(ast.unparse, node.bases) if b.endswith("Structure")]
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.part != "compat"], ids=lambda m: m.name)
+def test_only_compat_asks_libraries_for_what_they_keep_to_themselves(module: Module) -> None:
+    """Attributes as such (`model._name`) are ruff's SLF001."""
+    assert private_uses(module.source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    from tf_keras.src.engine import training",
+        "from tensorflow.python.framework import ops",
+        "import tensorflow_model_optimization.python.core.sparsity.keras.prune_registry",
+        "from tensorflow.core.protobuf import saved_model_pb2",
+        "from distributed.deploy.subprocess import Subprocess",
+        "from numpy import _core",
+        "getattr(model, '_is_graph_network', False)",
+        "sys.modules.get('tensorflow.python.framework.ops')",
+        "import importlib\nimportlib.import_module('tf_keras.src.backend')",
+        "import ctypes\nclass Event(ctypes.Structure):\n    pass",
+    ],
+)
+def test_the_check_of_what_is_private_can_fail(source: str) -> None:
+    assert len(private_uses(source)) == 1
+
+
+def test_the_check_of_what_is_private_can_pass() -> None:
+    source = "from __future__ import annotations\nfrom workbench.views import _own\nhasattr(x, '_repr_html_')"
+    assert private_uses(source) == []
+
+
+def test_compat_is_where_that_is_found() -> None:
+    assert sum(len(private_uses(m.source)) for m in modules() if m.part == "compat") >= 10

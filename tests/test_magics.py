@@ -16,6 +16,7 @@ from notebook import Shell, shell  # noqa: F401  # the fixture
 
 import workbench
 from workbench.errors import Cancelled, WorkbenchError
+from workbench.handle import RunningSweep
 from workbench.notebook.ahead import NEEDED
 from workbench.notebook.keeping import transform
 from workbench.notebook.magics import split
@@ -265,13 +266,13 @@ def test_a_sweep_returns_while_it_runs_and_cancel_keeps_what_is_finished_and_the
 ) -> None:
     # Longer than any test may take, so that what ends it is the cancelling.
     line = "%wb sweep --prune 0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32,dynamic --epochs 1000 --study long"
-    study: Study = ready.run(line).value
+    study: RunningSweep = ready.run(line).value
     assert study.running
     deadline = time.monotonic() + 300
     while not any(t.state == "ok" for t in study.trials):
         assert time.monotonic() < deadline, study.trials
         time.sleep(0.1)
-    behind: Study = ready.run("%wb sweep --quantize float32,int8 --study behind --measure-budget 1").value
+    behind: RunningSweep = ready.run("%wb sweep --quantize float32,int8 --study behind --measure-budget 1").value
     assert behind.running
     study.cancel()
     with pytest.raises(Cancelled):

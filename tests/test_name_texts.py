@@ -21,6 +21,7 @@ from workbench import names
 from workbench.batches.matrix import read_matrix
 from workbench.cli.app import app, run
 from workbench.cli.output import print_table
+from workbench.engine.options import SweepOptions
 from workbench.engine.request import Request, _study_name, make_grid
 from workbench.errors import WorkbenchError
 from workbench.evaluate.interpreter import describe_ends
@@ -183,7 +184,9 @@ def test_progress_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def request(study: str | None) -> Request:
-    return Request(None, None, make_grid(None, None, None), Store(Path(os.environ["ODD_STORE"])), study)
+    return Request(
+        None, None, make_grid(None, None, None), Store(Path(os.environ["ODD_STORE"])), SweepOptions(study=study)
+    )
 
 
 @pytest.fixture

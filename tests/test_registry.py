@@ -173,8 +173,14 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     assert done.returncode == 0, done.stderr
     parts = {(p["kind"], p["name"]): p for p in json.loads(done.stdout)["parts"]}
     states = {name: part["state"] for (_, name), part in parts.items()}
-    built_in = [names for names in vars(registry).values() if isinstance(names, registry.Registry)]
-    for name in [*(n for names in built_in for n in names.builtins), "shrink"]:
+    for name in [
+        *registry.BUILTIN_TECHNIQUES,
+        *registry.BUILTIN_RUNTIMES,
+        *registry.BUILTIN_TASKS,
+        *registry.BUILTIN_TARGETS,
+        *registry.BUILTIN_PROPOSERS,
+        "shrink",
+    ]:
         assert states.pop(name) in (("ok", "missing") if name in ("gpu", "npu") else ("ok",))
     broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind", "broken-syntax"]
     assert states == {"abacus": "missing", **dict.fromkeys(broken, "broken")}

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reproduction import compare
 from trials import make_trial
 
 import workbench
 from workbench.values.graph import Artifact
 from workbench.values.trial import Trial
-from workbench.views.reproduction import compare
 
 RECIPES = (
     "float32",

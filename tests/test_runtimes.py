@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from conformance import RuntimeConformance
 from models import to_tflite
 
 from workbench import registry
@@ -26,6 +25,7 @@ from workbench.measure.session import Asked, Measured, Subject, measure
 from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.runtimes.npu import SDKS
+from workbench.testing import RuntimeConformance
 from workbench.values.settings import Measure
 from workbench.values.trial import RuntimeSpec
 

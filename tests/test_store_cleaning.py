@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def save(
     """An execution that made a file of its key's bytes; returns the file."""
     content = more.pop("content", key.encode() * 100)
     artifact = store.artifacts.put_bytes(content, more.pop("suffix", "tflite"))
-    started = datetime.fromtimestamp(when, timezone.utc).isoformat()
+    started = datetime.fromtimestamp(when, UTC).isoformat()
     done = Execution(key=key, kind=kind, label=key, inputs=inputs or {}, started=started, outputs=(artifact,), **more)
     store.save_execution(done, {"artifact": artifact.to_json(), "data": {}})
     os.utime(artifact.path, (when, when))
@@ -111,7 +111,7 @@ def age(folder: Path, seconds: float = 2 * ABANDONED_SECONDS) -> None:
     for path in folder.rglob("*"):
         if path.name != "store.db" and path.parent != folder:
             os.utime(path, (time.time() - seconds,) * 2)
-    started = datetime.fromtimestamp(time.time() - seconds, timezone.utc).isoformat()
+    started = datetime.fromtimestamp(time.time() - seconds, UTC).isoformat()
     db = sqlite3.connect(folder / "store.db")
     db.execute("UPDATE executions SET execution = json_set(execution, '$.started', ?)", (started,))
     db.commit()

@@ -224,7 +224,7 @@ def test_hover_text_is_escaped() -> None:
 
 
 def test_views_do_not_load_plotly_before_a_chart_is_drawn() -> None:
-    check = "import sys, workbench.views.tradeoff, workbench.views.table, workbench.report, workbench.export; sys.exit('plotly' in sys.modules)"
+    check = "import sys, workbench.views.tradeoff, workbench.views.table, workbench.report, workbench.targets.export; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
     assert (
         subprocess.run(

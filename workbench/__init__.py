@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, open_study, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
+    from workbench.handle import RunningSweep
     from workbench.report.sections import Report
     from workbench.study import Study
 
@@ -29,12 +30,14 @@ _WHERE = {
     "compare": "workbench.api",
     "Engine": "workbench.engine.engine",
     "Report": "workbench.report.sections",
+    "RunningSweep": "workbench.handle",
     "Study": "workbench.study",
     "WorkbenchError": "workbench.errors",
 }
 __all__ = [
     "Engine",
     "Report",
+    "RunningSweep",
     "Study",
     "WorkbenchError",
     "batch",

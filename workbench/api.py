@@ -11,14 +11,16 @@ from workbench.batches.run import Batch, Step, run_batch
 from workbench.data.dataset import Dataset
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener, silent
+from workbench.engine.options import SweepOptions
 from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
+from workbench.handle import RunningSweep, Work
 from workbench.recipes.grid import Grid, load_grid, parse_runtimes
 from workbench.store.artifacts import check_name
 from workbench.store.reader import Reader
 from workbench.store.store import Store
-from workbench.study import Study, Work
+from workbench.study import Study
 from workbench.values.base import build
 from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
@@ -45,11 +47,11 @@ def sweep(
     engine: Engine | None = None,
     task: Any = None,
     cluster_security: Any = None,
-) -> Study:
-    """Try every recipe of a grid on a model and return the study.
+) -> RunningSweep:
+    """Try every recipe of a grid on a model and return the study, as the handle of the sweep.
 
     `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
-    YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.trials`, `.dashboard()`.
+    YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.done`, and all of a study, such as `.trials` and `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
     sweep. What labels mean follows from labels and outputs, unless `task` says it: `regression`, a function of outputs and labels
     that returns figures by name, or a dict by output.
@@ -59,26 +61,36 @@ def sweep(
 
     >>> study = workbench.sweep("model.h5", "digits", {"quantize": ["float32", "int8"]})  # doctest: +SKIP
     """
-    parsed = load_grid(grid) if isinstance(grid, (str, Path)) else grid
-    checked = make_grid(parsed, runtimes, seed)
-    if jobs is not None and jobs < 1:
-        raise WorkbenchError(f"jobs {jobs} is too small. Allowed: 1 and up.")
-    opened = store if isinstance(store, Store) else Store(store)
-    request = Request(
-        model,
-        data,
-        checked,
-        opened,
-        study,
-        jobs,
-        cluster_address,
-        cluster_security,
-        allow_code,
-        retry_failed,
-        command,
-        engine,
-        task,
+    options = SweepOptions(
+        runtimes=runtimes,
+        study=study,
+        store=store,
+        jobs=jobs,
+        cluster_address=cluster_address,
+        cluster_security=cluster_security,
+        allow_code=allow_code,
+        retry_failed=retry_failed,
+        task=task,
+        seed=seed,
     )
+    return start_sweep(model, data, grid, options, wait, listener, command, engine)
+
+
+def start_sweep(
+    model: Any,
+    data: Any,
+    grid: Grid | dict[str, Any] | str | Path | None,
+    options: SweepOptions,
+    wait: bool = True,
+    listener: Listener = silent,
+    command: str = "",
+    engine: Engine | None = None,
+) -> RunningSweep:
+    """Do what `sweep` does, its options as one value."""
+    parsed = load_grid(grid) if isinstance(grid, (str, Path)) else grid
+    checked = make_grid(parsed, options.runtimes, options.seed)
+    opened = options.store if isinstance(options.store, Store) else Store(options.store)
+    request = Request(model, data, checked, opened, options, command, engine)
 
     def run(cancel: threading.Event, found: Callable[[str], None], tell: Listener) -> None:
         def everyone(event: Event) -> None:
@@ -87,7 +99,7 @@ def sweep(
 
         run_sweep(request, everyone, cancel, found)
 
-    result = Study(opened, study or "", Work(run))
+    result = RunningSweep(opened, Work(run))
     if wait:
         result.wait()
     return result
@@ -128,7 +140,7 @@ def load_model(path: str | Path, allow_code: bool = False) -> Any:
         raise WorkbenchError(
             f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep."
         )
-    return load_keras(Path(info.path), allow_code=allow_code)
+    return load_keras(Path(info.path), allow_code=allow_code, beside=True)
 
 
 def load_dataset(data: Any) -> Dataset:

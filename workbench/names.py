@@ -18,6 +18,14 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def without_password(word: str) -> str:
+    """Return a URL, or a word that holds one, with its passwords starred out: before the host, and among what follows `?`."""
+    if "://" not in word:
+        return word
+    word = re.sub(r"(://[^:/@?]*):.*@", r"\1:***@", word, flags=re.DOTALL)
+    return re.sub(r"([?&][^=&]*pass[^=&]*=)[^&]*", r"\1***", word, flags=re.IGNORECASE)
+
+
 def shell(words: Iterable[str]) -> str:
     """Return words as one line for a shell, each quoted where it has to be; `split` takes it apart again.
 

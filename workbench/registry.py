@@ -1,4 +1,4 @@
-"""One registry: techniques, runtimes and tasks by name, built-ins and entry points through the same door.
+"""One registry: techniques, runtimes, tasks and targets by name, built-ins and entry points through the same door.
 
 Built-ins are listed like entry points, as `module:attribute`, and loaded on first use. An entry
 point that fails to load is kept with its reason, so that `workbench doctor` can show it; it never
@@ -18,6 +18,7 @@ from workbench.errors import WorkbenchError, unknown
 if TYPE_CHECKING:
     from workbench.engine.proposers.base import Proposer
     from workbench.runtimes.base import Backend
+    from workbench.targets.base import Target
     from workbench.tasks.base import BaseTask
     from workbench.techniques.base import Technique
 
@@ -55,6 +56,11 @@ BUILTIN_TASKS = {
     "detection": "workbench.tasks.detection:Detection",
     "function": "workbench.tasks.function:Function",
     "none": "workbench.tasks.none:Nothing",
+}
+
+BUILTIN_TARGETS = {
+    "python": "workbench.targets.python:Python",
+    "c": "workbench.targets.c:CArray",
 }
 
 BUILTIN_PROPOSERS = {
@@ -153,6 +159,9 @@ runtimes: Registry[Backend[Any]] = Registry(
     "runtime", "workbench.runtimes", "workbench.runtimes.base:Backend", BUILTIN_RUNTIMES
 )
 tasks: Registry[BaseTask[Any]] = Registry("task", "workbench.tasks", "workbench.tasks.base:BaseTask", BUILTIN_TASKS)
+targets: Registry[Target[Any]] = Registry(
+    "target", "workbench.targets", "workbench.targets.base:Target", BUILTIN_TARGETS
+)
 proposers: Registry[Proposer[Any]] = Registry(
     "proposer", "workbench.proposers", "workbench.engine.proposers.base:Proposer", BUILTIN_PROPOSERS
 )

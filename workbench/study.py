@@ -1,15 +1,12 @@
-"""`Study`: a sweep's trials, read from the store at each call, and what can be asked of them."""
+"""`Study`: a sweep's trials, read from the store at each call, and what can be asked of them; `handle.py` has one that runs."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.events import Event, Listener
-from workbench.errors import Cancelled, WorkbenchError, unknown
+from workbench.errors import unknown
 from workbench.recipes.grammar import measured_text
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.tagging import Written, read_written
@@ -30,15 +27,14 @@ if TYPE_CHECKING:
 class Study:
     """A named sweep on one model and one dataset; what it shows is what the store holds at that moment."""
 
-    def __init__(self, store: Reader, name: str, work: Work | None = None) -> None:
+    def __init__(self, store: Reader, name: str) -> None:
         self.store = store
         self._name = name
-        self._work = work
 
     @property
     def name(self) -> str:
-        """The study's name; waits until a sweep in the background has found it."""
-        return self._work.name() if self._work else self._name
+        """The study's name."""
+        return self._name
 
     @property
     def record(self) -> StudyRecord:
@@ -80,42 +76,15 @@ class Study:
         """Return what was left out of what was asked for last, since it cannot be read, and what to do about it."""
         return self.store.notes()
 
-    def wait(self) -> Study:
-        """Wait for a sweep in the background; raises what it raised."""
-        if self._work:
-            self._work.wait()
-        return self
-
-    result = wait
-
-    def begun(self, seconds: float) -> bool:
-        """Wait at most so many seconds for a sweep in the background to pass its checks; raises what it raised before that."""
-        return self._work is None or self._work.begun(seconds)
-
-    def cancel(self) -> None:
-        """Stop a sweep in the background; finished trials stay."""
-        if self._work:
-            self._work.cancel.set()
-
     @property
     def running(self) -> bool:
-        """Whether a sweep of this process works on the study."""
-        return bool(self._work and self._work.running)
+        """Whether a sweep of this process works on the study; one that is only read knows of none."""
+        return False
 
     @property
     def error(self) -> str | None:
-        """What ended a sweep of this process before its time, in words; None where nothing did."""
-        error = self._work.error if self._work else None
-        if error is None or isinstance(error, WorkbenchError):
-            return str(error) if error else None
-        return "cancelled" if isinstance(error, (Cancelled, KeyboardInterrupt)) else f"{type(error).__name__}: {error}"
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have a sweep's events passed on, from its thread; returns what ends that.
-
-        The last event is of phase `done`, however the sweep ends. Nothing comes where no sweep of this process works on the study.
-        """
-        return self._work.subscribe(listener) if self._work else lambda: None
+        """What ended a sweep of this process before its time, in words; one that is only read knows of none."""
+        return None
 
     def dashboard(self) -> Dashboard:
         """Return the live trade-off dashboard, to be shown in a notebook."""
@@ -161,8 +130,8 @@ class Study:
             ) from None
         return pandas.DataFrame(self.rows())
 
-    def pareto(self, x: str = "size", y: str = "accuracy") -> list[Trial]:
-        """Return the trials that no other beats in both metrics, in the order of `x`."""
+    def pareto(self, x: str = "size", y: str | None = None) -> list[Trial]:
+        """Return the trials that no other beats in both metrics, in the order of `x`; `y` is the primary figure unless another is named."""
         from workbench.views.tradeoff import front_trials
 
         return front_trials(self.trials, x, y)
@@ -226,12 +195,18 @@ class Study:
 
         return write_report(self.name, self.store, Path(path), pdf, code, gate)
 
-    def export(self, trial: str | Trial, path: str | Path) -> Path:
-        """Write a trial's `.tflite`, labels, card and `predict.py` into a folder, and return it."""
-        from workbench.export import export_trial
+    def export(self, trial: str | Trial, path: str | Path, target: str = "python") -> Path:
+        """Write a trial's `.tflite`, labels, card and what it takes to run it on a target, such as `"c[align=32]"`, into a folder, and return that.
 
+        `workbench doctor` lists the targets. An earlier export there is replaced file by file. Raises WorkbenchError for an unknown target or
+        option, and for a trial that did not run or does not fit the target.
+        """
+        from workbench.recipes.target import parse_target
+        from workbench.targets.export import export_trial
+
+        spec = parse_target(target)
         chosen = trial if isinstance(trial, Trial) else self.trial(trial)
-        return export_trial(self.record, chosen, Path(path))
+        return export_trial(self.record, chosen, Path(path), spec)
 
     def _written(self) -> Written:
         return read_written(self.store).get(self.name, Written())
@@ -239,88 +214,3 @@ class Study:
     def __repr__(self) -> str:
         states = [t.state for t in self.trials]
         return f"<Study {self.name!r}: {len(states)} trials, {states.count('ok')} ok, {states.count('failed')} failed>"
-
-
-class Work:
-    """A sweep in a thread of its own; the caller stays free.
-
-    Whoever subscribes hears every event from that thread, and a last one of phase `done` however the sweep ended, when
-    `running` is no longer true and before `wait` returns.
-    """
-
-    def __init__(self, run: Callable[[threading.Event, Callable[[str], None], Listener], Any]) -> None:
-        self.cancel = threading.Event()
-        self.running = True
-        self.error: BaseException | None = None
-        self._named = threading.Event()
-        # Not `Thread.join`: in CPython 3.11 an interrupted join takes a running thread for ended.
-        self._ended = threading.Event()
-        self._name: str | None = None
-        self._listeners: list[Listener] = []
-        self._last = Event("phase", "done", "")
-
-        def work() -> None:
-            try:
-                run(self.cancel, self._found, self._tell)
-            except BaseException as error:  # handed to whoever waits
-                self.error = error
-            finally:
-                self.running = False
-                self._named.set()
-                self._pass_on(self._last)
-                self._ended.set()
-
-        self.thread = threading.Thread(target=work, name="workbench-sweep", daemon=True)
-        self.thread.start()
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have every further event passed on; returns what ends that. Where the sweep has ended, nothing comes any more."""
-        self._listeners.append(listener)
-
-        def leave() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return leave
-
-    def name(self) -> str:
-        """Return the study's name once it is known; raises what the sweep raised before it was."""
-        self._named.wait()
-        if self._name is None:
-            raise self.error or WorkbenchError("the sweep ended before it began")
-        return self._name
-
-    def begun(self, seconds: float) -> bool:
-        """Wait at most so long until the study is known, and say whether it is; raises what the sweep raised before."""
-        if self._named.wait(seconds):
-            self.name()
-        return self._named.is_set()
-
-    def wait(self) -> None:
-        """Wait to the end; an interrupt (Ctrl-C) stops the sweep cleanly and is passed on."""
-        try:
-            while not self._ended.wait(0.2):
-                pass
-        except KeyboardInterrupt:
-            self.cancel.set()
-            self._ended.wait(30)
-            raise
-        if self.error:
-            raise self.error
-
-    def _found(self, name: str) -> None:
-        self._name = name
-        self._named.set()
-
-    def _tell(self, event: Event) -> None:
-        if event.phase == "done":
-            self._last = event
-        else:
-            self._pass_on(event)
-
-    def _pass_on(self, event: Event) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(event)
-            except Exception:  # who looks on does not stop the work
-                logging.getLogger(__name__).exception("a listener of the sweep failed")

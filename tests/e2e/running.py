@@ -83,14 +83,14 @@ def artifact_times(store: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in (store / "artifacts").iterdir() if not p.name.startswith("partial-")}
 
 
-def install(folder: Path, name: str, source: str, techniques: dict[str, str]) -> Path:
-    """Lay out a third party's package as pip installs it: one module, and techniques by name as its entry points."""
+def install(folder: Path, name: str, source: str, plug_ins: dict[str, str], kind: str = "techniques") -> Path:
+    """Lay out a third party's package as pip installs it: one module, and plug-ins of a kind by name as its entry points."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / f"{name}.py").write_text(source)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    points = "".join(f"{technique} = {name}:{attribute}\n" for technique, attribute in techniques.items())
-    (info / "entry_points.txt").write_text(f"[workbench.techniques]\n{points}")
+    points = "".join(f"{plug_in} = {name}:{attribute}\n" for plug_in, attribute in plug_ins.items())
+    (info / "entry_points.txt").write_text(f"[workbench.{kind}]\n{points}")
     return folder
 
 

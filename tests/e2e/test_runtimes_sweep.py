@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from running import MODEL, ROOT, Json, environment, run, show, succeed
+from running import MODEL, Json, environment, install, run, show, succeed
 
 from workbench import registry
 from workbench.store.store import Store, runtime_key
@@ -223,44 +223,24 @@ class Deadly(Plain):
         return DeadlySession(super().open(path, params).interpreter)
 """
 CONFORMS = """
-from pathlib import Path
-
-import pytest
-from conformance import RuntimeConformance
+from workbench.testing import RuntimeConformance
 
 
 class TestPlain(RuntimeConformance):
     text = "plain[threads=2]"
-
-    @pytest.fixture(scope="class")
-    def files(self):
-        return {{"float32": Path({float32!r}), "int8": Path({int8!r})}}
 """
-
-
-def install(folder: Path, name: str, source: str, runtimes: dict[str, str]) -> Path:
-    """Lay out a third party's package as pip installs it: one module, and runtimes by name as its entry points."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / f"{name}.py").write_text(source)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    points = "".join(f"{runtime} = {name}:{attribute}\n" for runtime, attribute in runtimes.items())
-    (info / "entry_points.txt").write_text(f"[workbench.runtimes]\n{points}")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two packages that bring the runtimes `plain` and `deadly`."""
-    folder = install(tmp_path_factory.mktemp("site"), "stranger", FINE, {"plain": "Plain"})
-    return install(folder, "killer", DEADLY, {"deadly": "Deadly"})
+    folder = install(tmp_path_factory.mktemp("site"), "stranger", FINE, {"plain": "Plain"}, "runtimes")
+    return install(folder, "killer", DEADLY, {"deadly": "Deadly"}, "runtimes")
 
 
-def test_a_strangers_runtime_keeps_the_common_rules(
-    site: Path, small_tflite: Path, small_int8_tflite: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "test_plain.py").write_text(CONFORMS.format(float32=str(small_tflite), int8=str(small_int8_tflite)))
-    env = environment(site, ROOT / "tests")
+def test_a_strangers_runtime_keeps_the_common_rules(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_plain.py").write_text(CONFORMS)
+    env = environment(site)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_plain.py"],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600, check=False,

@@ -205,16 +205,23 @@ def test_the_tries_can_succeed(tmp_path: Path) -> None:
             "unix": [str(tmp_path / "s")],
             "processes": [os.getpid()],
         }
-        got = {name for name, answer in refusals(targets, None).items() if answer}
-    ends = ["{}:{}".format(*p) for p in (scheduler, worker, web)]
-    for one in ends[:2]:
-        assert {f"{what} at {one}" for what in ("silence", "call in clear")} <= got
-    assert f"client in clear at {ends[0]}" in got
-    assert {f"HTTP {page} at {ends[2]}" for page in ("/", "/health", "/metrics")} <= got
+        ends = ["{}:{}".format(*p) for p in (scheduler, worker, web)]
+        wanted = {f"{what} at {one}" for one in ends[:2] for what in ("silence", "call in clear")}
+        wanted |= {f"client in clear at {ends[0]}"}
+        wanted |= {f"HTTP {page} at {ends[2]}" for page in ("/", "/health", "/metrics")}
+        wanted |= {f"{what} {file}" for what in ("read", "write")} | {
+            f"{what} {tmp_path}" for what in ("plant in", "list")
+        }
+        wanted |= {f"database {database}", f"connect {tmp_path / 's'}"}
+        wanted |= {f"environ of {os.getpid()}", f"signal to {os.getpid()}"}
+        got: set[str] = set()
+        for _ in range(5):
+            got |= {name for name, answer in refusals(targets, None).items() if answer}
+            # Each try waits for two seconds only, in which a busy machine may not answer.
+            if wanted <= got:
+                break
+    assert wanted <= got
     assert marker.exists(), "code ran"
-    for what in (f"read {file}", f"write {file}", f"database {database}", f"plant in {tmp_path}", f"list {tmp_path}"):
-        assert what in got
-    assert {f"connect {tmp_path / 's'}", f"environ of {os.getpid()}", f"signal to {os.getpid()}"} <= got
 
 
 def crash() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench.batches.outcome import BatchRun
 from workbench.files import write_atomic
+from workbench.markup import template
 from workbench.views.gate import Suite, junit_xml
 from workbench.views.holding import Check
 from workbench.views.units import duration, text
@@ -263,7 +264,7 @@ def _shown(body: str, more: Row | None = None) -> Any:
 def _parts() -> Any:
     from markupsafe import Markup
 
-    from workbench.report.section import code, template
+    from workbench.report.section import code
 
     def breaks(recipe: str) -> Markup:
         """A recipe may break after its plus signs only."""

@@ -99,7 +99,9 @@ class _Work:
         self.notebook_sha256 = file_sha256(Path(self.template))
         self.store = matrix.store or str(folder / STORE)
         # Made before the first kernel, so that no two of them create its tables.
-        Store(self.store).close()
+        made = Store(self.store)
+        made.close()
+        self.artifacts = str(made.root)
         self.token = uuid.uuid4().hex
         self.found: dict[str, BatchRun] = {}
         self.lock = threading.Lock()
@@ -151,10 +153,10 @@ class _Work:
         begin = time.monotonic()
         target = self.folder / RUNS / plan.id
         parameters = {**plan.parameters, "study": plan.id}
-        environment = {}
+        environment: dict[str, str] = {}
         if "://" in self.store:
             # A URL can hold a password, which belongs in no file.
-            environment["WORKBENCH_STORE"] = self.store
+            environment |= {"WORKBENCH_STORE": self.store, "WORKBENCH_ARTIFACTS": self.artifacts}
         else:
             parameters["store"] = self.store
         self.manifest(plan).unlink(missing_ok=True)

@@ -17,8 +17,9 @@ from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.commands.result import Result, Table, csv_text, json_text
-from workbench.names import printable, shell
-from workbench.study import Study
+from workbench.engine.options import SweepOptions
+from workbench.handle import RunningSweep
+from workbench.names import printable, shell, without_password
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
 
@@ -35,8 +36,8 @@ class Terminal(Host):
 
     @property
     def command(self) -> str:
-        """The line as it was typed."""
-        return shell(["workbench", *self.arguments])
+        """The line as it was typed, but for passwords: it is kept with what it makes."""
+        return shell(["workbench", *map(without_password, self.arguments)])
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal, where there is one."""
@@ -44,10 +45,10 @@ class Terminal(Host):
             return super().confirm(question)
         return click.confirm(printable(question), err=True)
 
-    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
         """Run to the end."""
         with Progress() as progress:
-            return api.sweep(model, data, grid, listener=progress, command=self.command, **options)
+            return api.start_sweep(model, data, grid, options, listener=progress, command=self.command)
 
 
 app = click.version_option(workbench.__version__, prog_name="workbench")(

@@ -153,14 +153,12 @@ def show(host: Host, study: str, store: str | None, form: str) -> Trials:
 )
 @click.option(
     "--y",
-    default="accuracy",
-    show_default=True,
-    help="metric of the second axis, e.g. accuracy, accuracy_drop, agreement",
+    help="metric of the second axis, e.g. accuracy, accuracy_drop, agreement  [default: the task's primary figure]",
 )
 @flags.store_option
 @flags.format_option
 @pass_host
-def pareto(host: Host, study: str, x: str, y: str, store: str | None, form: str) -> Trials:
+def pareto(host: Host, study: str, x: str, y: str | None, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY that no other beats in both metrics."""
     opened = host.study(study, store)
     return Trials(opened.pareto(x, y), form, study=opened)

@@ -14,6 +14,7 @@ from workbench.commands import flags
 from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.names import file_stem
+from workbench.targets.export import files_of
 from workbench.values.limits import read_limits
 from workbench.values.trial import Census, Size
 from workbench.views.units import size_text
@@ -64,13 +65,14 @@ def inspect(file: str, form: str) -> Inspection:
 @click.argument("study")
 @click.argument("trial")
 @click.option("--out", required=True, metavar="DIR", help="folder to write")
+@flags.target_option
 @flags.store_option
 @pass_host
-def export(host: Host, study: str, trial: str, out: str, store: str | None) -> Said:
-    """Write TRIAL (id or recipe) of STUDY: model.tflite, labels, card.json and a runnable predict.py."""
+def export(host: Host, study: str, trial: str, out: str, target: str, store: str | None) -> Said:
+    """Write TRIAL (id or recipe) of STUDY: model.tflite, labels, card.json and what runs it on a target."""
     opened = host.study(study, store)
-    folder = opened.export(trial, out)
-    lines = (f"wrote {', '.join(sorted(p.name for p in folder.iterdir()))} into {folder}",)
+    folder = opened.export(trial, out, target)
+    lines = (f"wrote {', '.join(files_of(folder))} into {folder}",)
     return Said(folder, notes=opened.notes(), lines=lines)
 
 

@@ -71,8 +71,8 @@ def cluster_options(help: str) -> Callable[[F], F]:
 
 
 def cluster_security(values: dict[str, Any]) -> dict[str, str] | None:
-    """Take the files of `cluster_options` out of a command's values."""
-    given = {name: values.pop(f"cluster_{name}") for name in ("ca", "cert", "key")}
+    """Return the files of `cluster_options` among a command's values; None where none is given."""
+    given = {name: values.get(f"cluster_{name}") for name in ("ca", "cert", "key")}
     return {name: path for name, path in given.items() if path is not None} or None
 
 
@@ -143,6 +143,31 @@ def runtime_options(function: F) -> F:
     for spec in reversed(seen.values()):
         function = param_option(spec, f"runtime__{spec.name}", "")(function)
     return function
+
+
+class TargetOption(click.Option):
+    """`--target`; targets are asked for what they say of themselves when help is wanted, and not before."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the help with every target's own, and its options with their defaults."""
+        found = super().get_help_record(ctx)
+        said = []
+        for name, target in registry.targets.all().items():
+            options = ",".join(f"{spec.name}={spec.default}" for spec in describe(target.params))
+            said.append(f"{name}{f'[{options}]' if options else ''}: {target.help}")
+        return found and (found[0], f"{found[1]}; {'; '.join(said)}")
+
+
+def target_option(function: F) -> F:
+    """Add `--target`."""
+    return click.option(
+        "--target",
+        cls=TargetOption,
+        default="python",
+        show_default=True,
+        metavar="NAME[KEY=VALUE]",
+        help="where it is to run, such as c",
+    )(function)
 
 
 def param_option(spec: ParamSpec, target: str, prefix: str, kind: BoundsType | None = None) -> Callable[[F], F]:

@@ -22,7 +22,7 @@ COMMANDS = {
     "inspect": ("workbench.commands.files:inspect", "Show what a .tflite file holds."),
     "bench": ("workbench.commands.running:bench", "Measure one .tflite file."),
     "compare": ("workbench.commands.running:compare", "Measure one .tflite file on many runtimes side by side."),
-    "export": ("workbench.commands.files:export", "Write a trial's file with labels, card and predict.py."),
+    "export": ("workbench.commands.files:export", "Write a trial's file with labels, card and what runs it."),
     "report": ("workbench.commands.files:report", "Write a study as one HTML file, its notebook beside it."),
     "notebook": ("workbench.commands.files:notebook", "Copy out a notebook that comes along: reports, comparisons, a tour."),
     "batch": ("workbench.commands.batching:batch", "Run a notebook over many models, datasets, grids and seeds."),

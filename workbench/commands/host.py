@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from workbench import api
+from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
+from workbench.handle import RunningSweep
 from workbench.study import Study
 
 
@@ -45,7 +47,7 @@ class Host(ABC):
         print(text, file=sys.stderr, flush=True)
 
     @abstractmethod
-    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
         """Run `workbench.sweep` as fits the place, showing progress."""
 
 

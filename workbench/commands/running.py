@@ -154,7 +154,7 @@ def compare(
 @click.command()
 @flags.format_option
 def doctor(form: str) -> Parts:
-    """List techniques, tasks, runtimes and proposers, and what is missing and how to get it."""
+    """List techniques, tasks, runtimes, targets and proposers, and what is missing and how to get it."""
     from workbench.measure.environment import environment
 
     found = []
@@ -162,6 +162,7 @@ def doctor(form: str) -> Parts:
         ("technique", registry.techniques),
         ("task", registry.tasks),
         ("runtime", registry.runtimes),
+        ("target", registry.targets),
         ("proposer", registry.proposers),
     )
     for what, names in kinds:

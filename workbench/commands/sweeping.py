@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from workbench.commands.host import Host, pass_host
 from workbench.commands.result import Block, Result, Table
 from workbench.commands.tables import trials_table
 from workbench.data.load import bundled
+from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
 from workbench.names import shell
 from workbench.recipes.grammar import split_list
@@ -84,45 +85,16 @@ class Swept(Result):
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"
 )
 @pass_host
-def sweep(
-    host: Host,
-    model: str,
-    data: str,
-    grid_file: str | None,
-    runtime: str | None,
-    study: str | None,
-    store: str | None,
-    jobs: int | None,
-    cluster_address: str | None,
-    allow_code: bool,
-    retry_failed: bool,
-    profile: bool,
-    task: str | None,
-    **values: Any,
-) -> Swept:
+def sweep(host: Host, model: str, data: str, grid_file: str | None, profile: bool, **values: Any) -> Swept:
     """Try every recipe of a grid on MODEL (.keras, .h5, SavedModel folder, float .tflite).
 
     Finished work of an earlier call is found in the store and not done again.
     """
-    security = flags.cluster_security(values)
-    grid = make_grid(host, grid_file, values)
-    if cluster_address and jobs:
+    options, grid = sweep_options(host, values), make_grid(host, grid_file, values)
+    if options.cluster_address and options.jobs:
         raise WorkbenchError("--jobs and --cluster-address exclude each other: a cluster has its own number of workers")
     begin = time.monotonic()
-    found = host.sweep(
-        host.named(model),
-        host.named(data),
-        grid,
-        runtimes=split_list(runtime) if runtime else None,
-        study=study,
-        store=store,
-        jobs=jobs,
-        cluster_address=cluster_address,
-        cluster_security=security,
-        allow_code=allow_code,
-        retry_failed=retry_failed,
-        task=host.task(task) if task else None,
-    )
+    found = host.sweep(host.named(model), host.named(data), grid, options)
     return swept(found, time.monotonic() - begin, profile)
 
 
@@ -133,22 +105,15 @@ def sweep(
 @click.option("--runtime", metavar="A,B,...", help="where to measure  [default: xnnpack,builtin]")
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
 @pass_host
-def demo(host: Host, out: str, runtime: str | None, jobs: int | None) -> Swept:
+def demo(host: Host, out: str, **values: Any) -> Swept:
     """Sweep the bundled model on the bundled digits, and write a report.
 
     The model is a small residual network for the UCI handwritten digits; a sweep of 36 recipes takes two to three minutes on 2 cores.
     """
     folder = Path(out)
     begin = time.monotonic()
-    study = host.sweep(
-        bundled("digits_cnn.h5"),
-        "digits",
-        bundled("demo_grid.yaml"),
-        runtimes=split_list(runtime) if runtime else None,
-        study="demo",
-        store=folder / "store",
-        jobs=jobs,
-    )
+    options = sweep_options(host, {**values, "study": "demo", "store": folder / "store"})
+    study = host.sweep(bundled("digits_cnn.h5"), "digits", bundled("demo_grid.yaml"), options)
     report = study.report(folder / "report.html")
     store = shell([str(folder / "store")])
     more = (
@@ -166,6 +131,18 @@ def swept(study: Study, seconds: float, profile: bool = False, more: tuple[str, 
     code = int(ended and any(t.state == "failed" for t in study.trials))
     return Swept(
         study, code=code, seconds=seconds, profile=study.profiles[-1] if ended and profile else None, more=more
+    )
+
+
+def sweep_options(host: Host, values: dict[str, Any]) -> SweepOptions:
+    """Return what a verb's flags say of how its sweep is run; what it has no flag for is as it is by default."""
+    runtime, task = values.get("runtime"), values.get("task")
+    same = {f.name: values[f.name] for f in fields(SweepOptions) if f.name in values and f.name != "task"}
+    return SweepOptions(
+        runtimes=split_list(runtime) if runtime else None,
+        task=host.task(task) if task else None,
+        cluster_security=flags.cluster_security(values),
+        **same,
     )
 
 

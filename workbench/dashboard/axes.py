@@ -106,8 +106,7 @@ class Axes:
 
     def _names(self, columns: Columns, x: str | None = None, y: str | None = None) -> tuple[str, str]:
         """Return the axes; one that is not chosen, or of which no trial has a figure any more, is the usual one."""
-        names = [m.name for m in columns.metrics.values() if m.name != "latency"]
-        usual_x, usual_y = default_axes(names)
+        usual_x, usual_y = default_axes(columns)
         x, y = x or self.x, y or self.y
         return x if x in columns.metrics else usual_x, y if y in columns.metrics else usual_y
 

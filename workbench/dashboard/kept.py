@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from workbench.dashboard.standing import Standing
 from workbench.dashboard.state import DashboardState
+from workbench.markup import macros
 from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.metric import Metric
@@ -62,26 +62,29 @@ def kept_html(snapshot: Snapshot, key: str, picture: bool = True) -> str:
     The picture is within it as a data: URI, so that it needs no file and no network.
     """
     header, limits, columns, info = snapshot
-    parts = [f"<p>{html.escape(_summary(header))}</p>"]
+    lines = [_summary(header)]
     if header["error"] and header["error"] != "cancelled":
-        parts.append(f"<p>{html.escape(header['error'])}</p>")
+        lines.append(header["error"])
     if header["state"] == "running":
-        parts.append("<p>Chart and table are kept here when the sweep ends.</p>")
-    elif columns.ok:
-        words = html.escape(limits["words"])
-        if picture:
-            parts.append(_picture(header["study"], info, words))
-        parts.append(f"<p><b>{words}</b></p>")
-        parts.append(_table(columns, info, limits["best"]["id"] if limits["best"] else ""))
-    return f'<div class="workbench-static workbench-static-{html.escape(key)}">\n{chr(10).join(parts)}\n</div>'
+        lines.append("Chart and table are kept here when the sweep ends.")
+    over = header["state"] != "running" and bool(columns.ok)
+    return str(
+        macros("workbench.dashboard", "kept.html.j2").kept(
+            key,
+            lines,
+            limits["words"] if over else "",
+            _picture(header["study"], info) if over and picture else None,
+            _table(columns, info, limits["best"]["id"] if limits["best"] else "") if over else None,
+        )
+    )
 
 
-def _picture(study: str, info: TradeoffInfo, words: str) -> str:
+def _picture(study: str, info: TradeoffInfo) -> dict[str, str]:
     from workbench.views.still import still_png
 
     data = base64.b64encode(still_png(info)).decode()
     alt = f"Trade-off chart of study {study}: {info.x.label} across, {info.y.label} up, {len(info.points)} variants."
-    return f'<img alt="{html.escape(alt)} {words}" src="data:image/png;base64,{data}" style="max-width: 100%">'
+    return {"alt": alt, "data": data}
 
 
 def _summary(header: dict[str, Any]) -> str:
@@ -95,12 +98,11 @@ def _summary(header: dict[str, Any]) -> str:
     return f"Study {header['study']} ({about}): {state}; {variants}{f' ({told})' if told else ''}."
 
 
-def _table(columns: Columns, info: TradeoffInfo, best: str) -> str:
-    """Return a table of the baseline, the best and the Pareto front, and of the others as far as there is room."""
+def _table(columns: Columns, info: TradeoffInfo, best: str) -> dict[str, Any]:
+    """Return head, rows and note of a table of the baseline, the best and the Pareto front, and of the others as far as there is room."""
     front = {info.points[i].id for i in info.front}
     kept = _chosen(columns, front, best, columns.values(info.x))
     metrics = _metrics(columns, info)
-    heads = _cells("th", ["Recipe", *(m.marked_title for m in metrics), ""])
     rows = []
     for i in kept:
         trial = columns.trials[i]
@@ -111,12 +113,14 @@ def _table(columns: Columns, info: TradeoffInfo, best: str) -> str:
             ("best", trial.id == best),
             (trial.state, trial.state != "ok"),
         )
-        cells.append(", ".join(name for name, holds in marks if holds))
-        rows.append(f"<tr>{_cells('td', cells)}</tr>")
+        rows.append([*cells, ", ".join(name for name, holds in marks if holds)])
     left_out = len(columns.trials) - len(kept)
     more = "1 more variant is" if left_out == 1 else f"{left_out:,} more variants are"
-    note = f"<p>{more} left out here: the dashboard shows all where a kernel runs.</p>"
-    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{chr(10).join(rows)}\n</tbody>\n</table>\n{note if left_out else ''}"
+    return {
+        "head": ["Recipe", *(m.marked_title for m in metrics), ""],
+        "rows": rows,
+        "note": f"{more} left out here: the dashboard shows all where a kernel runs." if left_out else "",
+    }
 
 
 def _chosen(columns: Columns, front: set[str], best: str, xs: Sequence[float | None]) -> list[int]:
@@ -138,16 +142,9 @@ def _chosen(columns: Columns, front: set[str], best: str, xs: Sequence[float | N
     return [i for i in every if i in kept]
 
 
-def _cells(tag: str, texts: Sequence[str]) -> str:
-    # Pages that show notebooks set cells to the right, which suits figures but neither name nor marks.
-    last = len(texts) - 1
-    style = ' style="text-align: left"'
-    return "".join(f"<{tag}{style if i in (0, last) else ''}>{html.escape(t)}</{tag}>" for i, t in enumerate(texts))
-
-
 def _metrics(columns: Columns, info: TradeoffInfo) -> list[Metric]:
     known = columns.metrics
-    quality = next((n for n in _QUALITY if n in known), "")
+    quality = next((n for n in (columns.primary or "", *_QUALITY) if n in known), "")
     latencies = [m.name for m in known.values() if m.family == "latency" and m.name != "latency"][:MOST_RUNTIMES]
-    names = ["size", "compressed", quality, "accuracy_drop", *latencies, info.x.name, info.y.name]
+    names = ["size", "compressed", quality, f"{quality}_drop", *latencies, info.x.name, info.y.name]
     return [known[n] for n in dict.fromkeys(names) if n in known and n != "latency"]

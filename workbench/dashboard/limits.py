@@ -12,6 +12,7 @@ from workbench.values.figure import Unit
 from workbench.values.limits import Kind, Limits, read_limits
 from workbench.values.trial import Trial
 from workbench.views import units
+from workbench.views.bounds import limits_text
 from workbench.views.columns import Columns
 from workbench.views.holding import Held, Holder
 from workbench.views.metric import Metric
@@ -67,7 +68,7 @@ class Sliders:
 
     def to_json(self, columns: Columns, x: Metric, y: Metric) -> dict[str, Any]:
         """Return sliders, what is out, the best that is in, and what to shade of a chart with these axes."""
-        holder = self._holder(columns)
+        holder, left_out = self._holder(columns)
         fit = holder.fitting()
         inside = set(fit)
         picked = picks_of(holder, fit)
@@ -97,7 +98,7 @@ class Sliders:
             "best": {"id": found.id, "recipe": found.recipe, "text": self._described(found, columns)}
             if found
             else None,
-            "words": self._words(picked, len(fit), holder, columns),
+            "words": self._words(picked, len(fit), holder, columns) + _not_held(left_out, columns),
             "picks": [{**p.row(), "text": self._described(p.trial, columns)} for p in picked],
             "shade": _shade(holder, x, y),
         }
@@ -112,12 +113,13 @@ class Sliders:
         primary = columns.primary or ""
         return {(b.kind, b.of or primary if b.kind == "drop" else b.of): b.value for b in self.kept.bounds}
 
-    def _holder(self, columns: Columns) -> Holder:
-        """Return the limits that can be held against something; what has no figure cannot shut everything out."""
+    def _holder(self, columns: Columns) -> tuple[Holder, list[Held]]:
+        """Return the limits that can be held against something, and the others: what has no figure cannot shut everything out."""
         limits = self.kept.model_copy(update={"runtime": None})
         holder = Holder(columns, limits, self._runtime(columns))
-        holder.held = [h for h in holder.held if h.metric and columns.known(h.metric)]
-        return holder
+        left_out = [h for h in holder.held if not (h.metric and columns.known(h.metric))]
+        holder.held = [h for h in holder.held if h not in left_out]
+        return holder, left_out
 
     def _sliders(self, columns: Columns) -> list[tuple[Slider, float | None]]:
         """Return size, loss and time, and whatever else is limited, each with its bound (None: it has none)."""
@@ -192,6 +194,14 @@ def _spelled(bounds: Mapping[About, float]) -> dict[str, Any]:
         else:
             data.setdefault(kind, {})[of] = value
     return data
+
+
+def _not_held(left_out: Sequence[Held], columns: Columns) -> str:
+    """Return the sentence about limits that no variant has a figure for; nothing while no variant has run."""
+    if not left_out or not columns.ok:
+        return ""
+    limits = read_limits(_spelled({(h.bound.kind, h.bound.of): h.bound.value for h in left_out}), "limits")
+    return f" Not held, since no variant has such a figure: {limits_text(limits)}."
 
 
 def _label(held: Held) -> str:

@@ -107,7 +107,8 @@ def environment(record: StudyRecord) -> dict[str, Any]:
 
 def _axes(columns: Columns) -> list[Metric]:
     """Return the metrics to draw: those of which at least half of the variants have a figure that is not the same for all."""
-    chosen = [columns.metrics[n] for n in _MAIN if n in columns.metrics]
+    main = dict.fromkeys([*_MAIN[:2], columns.primary or "", *_MAIN[2:]])
+    chosen = [columns.metrics[n] for n in main if n in columns.metrics]
     chosen += [m for f in _FAMILIES for m in columns.metrics.values() if m.family == f and m.name != "latency"]
     kept = []
     for metric in chosen:

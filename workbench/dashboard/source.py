@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workbench.engine.events import Event
 from workbench.values.study import StudyRecord
@@ -12,7 +12,7 @@ from workbench.values.trial import Trial
 
 
 class Source(Protocol):
-    """A study with its trials, and the sweep that may be working on it in this process."""
+    """A study with its trials."""
 
     @property
     def name(self) -> str:
@@ -34,11 +34,16 @@ class Source(Protocol):
     def error(self) -> str | None:
         """What ended the sweep, in words; None while it runs and where all went well."""
 
+    def export(self, trial: str | Trial, path: str | Path) -> Path:
+        """Write a trial's file with what belongs to it into a folder, and return that."""
+
+
+@runtime_checkable
+class Working(Protocol):
+    """What a study is besides where a sweep of this process works on it."""
+
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event, from the sweep's thread; returns what ends that."""
 
     def cancel(self) -> None:
         """Stop the sweep; finished trials stay."""
-
-    def export(self, trial: str | Trial, path: str | Path) -> Path:
-        """Write a trial's file with what belongs to it into a folder, and return that."""

@@ -32,7 +32,7 @@ class Standing:
 
     def update(self, bundle: Bundle) -> None:
         """Change it wherever it was put out; nothing where it was not."""
-        from IPython.core.getipython import get_ipython
+        from IPython import get_ipython
         from IPython.display import update_display
 
         if not self._shown:
@@ -47,7 +47,7 @@ class Standing:
             shell.events.register("post_execute", self._say_again)
 
     def _say_again(self) -> None:
-        from IPython.core.getipython import get_ipython
+        from IPython import get_ipython
         from IPython.display import update_display
 
         shell: Any = get_ipython()

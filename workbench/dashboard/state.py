@@ -210,7 +210,7 @@ def _mark(trial: Trial) -> tuple[Any, ...]:
         trial.error,
         len(trial.warnings),
         artifact.sha256 if artifact else None,
-        quality.accuracy if quality else None,
+        quality.primary.value if quality and quality.primary else None,
         tuple(
             (m.runtime, m.machine, m.state, m.latency_ms.median if m.latency_ms else None) for m in trial.measurements
         ),

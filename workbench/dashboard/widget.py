@@ -17,16 +17,16 @@ from typing import Any
 import anywidget
 import traitlets
 
-from workbench.dashboard.comms import hear_beside_cells
+from workbench.compat.ipykernel import hear_beside_cells
+from workbench.compat.plotly import plotly_js
 from workbench.dashboard.download import measured_file
 from workbench.dashboard.kept import Kept, Snapshot, snapshot_of
 from workbench.dashboard.live import Pulse
 from workbench.dashboard.page import SCRIPTS, STYLES, joined
-from workbench.dashboard.source import Source
+from workbench.dashboard.source import Source, Working
 from workbench.dashboard.state import DashboardState
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
-from workbench.views.plotly_js import plotly_js
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +148,8 @@ class Dashboard:
         """Do what a message of the page asks; a mistake becomes a notice there, and nothing ends the connection."""
         self._heard_at = time.monotonic()
         try:
-            if message["do"] == "cancel":
-                # Not behind a refresh, which may take its time.
+            # Not behind a refresh, which may take its time.
+            if message["do"] == "cancel" and isinstance(self.source, Working):
                 self.source.cancel()
             if message["do"] == "ready":
                 self._greet(message)
@@ -271,7 +271,7 @@ class Dashboard:
 
     def _follow(self) -> None:
         """Follow a sweep of this process from now on; its events are heard once, however often the dashboard is shown."""
-        if self._pulse is None and self.source.running:
+        if self._pulse is None and isinstance(self.source, Working) and self.source.running:
             self._pulse = Pulse(self._beat, lambda: self.source.running, lambda: self._finish(wait=False))
             self._unsubscribe = self.source.subscribe(self._event)
 

@@ -26,13 +26,13 @@ class Cluster(NamedTuple):
     address: str
     security: Any
 
-    def connect(self) -> Any:
-        """Return a client; raises WorkbenchError where no scheduler answers or takes the certificates."""
+    def connect(self, loop: Any = None) -> Any:
+        """Return a client, which lives in a running loop or one of its own; raises WorkbenchError where no scheduler answers or takes the certificates."""
         import distributed
 
         try:
             return distributed.Client(
-                self.address, timeout=CONNECT_SECONDS, set_as_default=False, security=self.security
+                self.address, timeout=CONNECT_SECONDS, set_as_default=False, security=self.security, loop=loop
             )
         except (OSError, TimeoutError, ValueError) as error:
             reason = " ".join(filter(None, (str(error), str(error.__cause__ or ""))))

@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 import yaml
 
 from workbench.engine.cluster import Cluster
+from workbench.engine.loop import OwnLoop
 from workbench.engine.preload import PARENT, SCRATCH
 from workbench.engine.preload_tensorflow import warm_up
 from workbench.engine.sessions import end_sessions
@@ -25,6 +26,7 @@ from workbench.files import open_private
 
 # Freed memory that a worker keeps for its next arrays.
 RETAINED_BYTES = 256 * 2**20
+YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Pool:
@@ -41,41 +43,24 @@ class Pool:
         memory: str = "auto",
         tensorflow: bool = False,
     ) -> None:
-        import dask
         import distributed
 
-        for name in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         self.jobs = jobs
         self._ending: set[str] = set()
-        self._config = dask.config.set(
-            {
-                # One lost worker is the fault of the one stage that it ran; it must not be tried elsewhere.
-                "distributed.scheduler.allowed-failures": 0,
-                # TensorFlow can hold the interpreter for minutes; that is no reason to drop a worker.
-                "distributed.scheduler.worker-ttl": None,
-                "distributed.worker.memory.spill": False,
-                "distributed.worker.memory.pause": False,
-                "distributed.worker.memory.target": False,
-                "distributed.comm.timeouts.connect": "30s",
-                # There is no web server that could have pages.
-                "distributed.scheduler.http.routes": [],
-            }
-        )
-        self._config.__enter__()
+        self._loop = OwnLoop()
         self.cluster: Any = None
         self._sessions: list[int] = []
         self._end: Callable[[], Any] = lambda: None
         try:
             if cluster is not None:
-                self.client = cluster.connect()
+                self.client = cluster.connect(self._loop.loop)
                 return
             # Dask's own place for what it writes is one that all users share, and modules are imported from it.
             scratch = Path(tempfile.mkdtemp(prefix="workbench-pool-"))
             # Also where nobody closes the pool: its owner forgets it, or the process ends.
             self._end = weakref.finalize(self, _end, self._sessions, scratch)
             folders = Folders(logs or scratch, scratch)
-            self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions)
+            self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions, self._loop.loop)
             self.client = distributed.Client(self.cluster, timeout=30, set_as_default=False)
         except BaseException:
             self.close()
@@ -122,7 +107,7 @@ class Pool:
             if self.cluster is not None:
                 self.cluster.close(timeout=3)
         self._end()
-        self._config.__exit__(None, None, None)
+        self._loop.stop()
 
 
 def _end(sessions: list[int], scratch: Path) -> None:
@@ -139,69 +124,53 @@ class Folders(NamedTuple):
     scratch: Path
 
 
-def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, sessions: list[int]) -> Any:
+def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, sessions: list[int], loop: Any) -> Any:
     """Return a running cluster; the id of each worker's process session is added to `sessions`."""
-    import psutil
-    from distributed import Security
-    from distributed.deploy.spec import SpecCluster
-    from distributed.deploy.subprocess import Subprocess
+    from distributed import Security, SpecCluster
 
-    from workbench.engine.servers import Scheduler
+    from workbench.compat.distributed import command_worker, plain_security
+    from workbench.compat.distributed_servers import Scheduler
 
     security = Security.temporary()
 
-    class Worker(Subprocess):  # type: ignore[misc]  # distributed is untyped
-        """A nanny with one worker, started as a command: unlike multiprocessing it never runs the user's script again."""
-
-        def __init__(self, scheduler: str, name: Any = None, **_: Any) -> None:
-            self.scheduler = scheduler
-            self.name = name
-            super().__init__()
-
-        async def _start(self) -> None:
-            options = {
-                "nthreads": 1,
-                "host": "127.0.0.1",
-                "name": str(self.name),
-                "memory_limit": _memory(memory, jobs),
-                "preload": [
-                    "workbench.engine.preload",
-                    *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
-                ],
-                "preload_nanny": ["workbench.engine.preload"],
-                "env": worker_environment(jobs),
-                "local_directory": str(folders.scratch),
-                "security": {k: v for k in Security.__slots__ if isinstance(v := getattr(security, k), (str, bool))},
-                "silence_logs": logging.CRITICAL,
-            }
-            # Safely: modules come from the caller's import path, not from wherever it happens to work.
-            python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
-            command = [*python, "-m", "dask", "spec", self.scheduler, "--spec-file", "/dev/stdin"]
-            log = open_private(folders.logs / f"worker-{os.getpid()}-{self.name}.log")
-            with log, _unseen({"cls": "workbench.engine.servers.Nanny", "opts": options}) as spec:
-                self.process = await asyncio.create_subprocess_exec(
-                    *command,
-                    stdin=spec,
-                    stdout=log,
-                    stderr=log,
-                    env={
-                        **os.environ,
-                        **worker_environment(jobs),
-                        PARENT: str(os.getpid()),
-                        SCRATCH: str(folders.scratch),
-                        # What TensorFlow and others leave behind when they are killed goes with the pool.
-                        "TMPDIR": str(folders.scratch),
-                    },
-                    start_new_session=True,
-                )
-                sessions.append(self.process.pid)
-
-        async def close(self) -> None:
-            if self.process is not None:
-                # Dask closes what a caller has left open as its process ends. `Pool.close` was here before.
-                end_sessions([self.process.pid])
-            with contextlib.suppress(psutil.NoSuchProcess):
-                await super().close()
+    async def start(address: str, name: Any) -> Any:
+        options = {
+            "nthreads": 1,
+            "host": "127.0.0.1",
+            "name": str(name),
+            "memory_limit": _memory(memory, jobs),
+            "preload": [
+                "workbench.engine.preload",
+                *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
+            ],
+            "preload_nanny": ["workbench.engine.preload"],
+            "env": worker_environment(jobs),
+            "local_directory": str(folders.scratch),
+            "security": plain_security(security),
+            "silence_logs": logging.CRITICAL,
+        }
+        # Safely: modules come from the caller's import path, not from wherever it happens to work.
+        python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
+        command = [*python, "-m", "dask", "spec", address, "--spec-file", "/dev/stdin"]
+        log = open_private(folders.logs / f"worker-{os.getpid()}-{name}.log")
+        with log, _unseen({"cls": "workbench.compat.distributed_servers.Nanny", "opts": options}) as spec:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=spec,
+                stdout=log,
+                stderr=log,
+                env={
+                    **os.environ,
+                    **worker_environment(jobs),
+                    PARENT: str(os.getpid()),
+                    SCRATCH: str(folders.scratch),
+                    # What TensorFlow and others leave behind when they are killed goes with the pool.
+                    "TMPDIR": str(folders.scratch),
+                },
+                start_new_session=True,
+            )
+            sessions.append(process.pid)
+        return process
 
     scheduler = {
         "cls": Scheduler,
@@ -212,16 +181,20 @@ def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, s
             "port": 0,
             "dashboard": False,
             "local_directory": str(folders.scratch),
+            # One lost worker is the fault of the one stage that it ran; it must not be tried elsewhere.
+            "allowed_failures": 0,
+            # TensorFlow can hold the interpreter for minutes; that is no reason to drop a worker. Dask takes 0 for not said.
+            "worker_ttl": YEAR_SECONDS,
         },
     }
-    worker = {"cls": Worker, "options": {}}
+    worker = {"cls": command_worker(start, lambda pid: end_sessions([pid])), "options": {}}
     return SpecCluster(
         workers=dict.fromkeys(range(jobs), worker),
         scheduler=scheduler,
         worker=worker,
         security=security,
         name="workbench",
-        silence_logs=logging.CRITICAL,
+        loop=loop,
     )
 
 
@@ -251,6 +224,10 @@ def worker_environment(jobs: int) -> dict[str, str]:
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
         "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
         "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
+        # A stage that needs more memory than there is ends; it is not slowed down, nor is its worker made to wait.
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from workbench import registry
@@ -15,6 +15,7 @@ from workbench.data.materialize import check_fit, materialize
 from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
+from workbench.engine.options import SweepOptions
 from workbench.engine.plan import Plan
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError, shown
@@ -38,26 +39,20 @@ MOST_CHARACTERS = 200
 
 @dataclass
 class Request:
-    """A sweep as asked for; `model` and `data` as the Python API takes them."""
+    """A sweep as asked for; `model` and `data` as the Python API takes them, `grid` with the options' runtimes and seed."""
 
     model: Any
     data: Any
     grid: Grid
     store: Store
-    study: str | None = None
-    jobs: int | None = None
-    cluster_address: str | None = None
-    cluster_security: Any = None
-    allow_code: bool = False
-    retry_failed: bool = False
+    options: SweepOptions = field(default_factory=SweepOptions)
     command: str = ""
     engine: Engine | None = None
-    task: Any = None
 
     @property
     def workers(self) -> int:
         """Worker processes: the engine's, or as many as cores unless said otherwise."""
-        return self.engine.jobs if self.engine else self.jobs or available_cores()
+        return self.engine.jobs if self.engine else self.options.jobs or available_cores()
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,10 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     # What does not have to know the model's input is read while the model's file is.
     with ThreadPoolExecutor(1) as reader:
         reading = None if takes_shape(data) else reader.submit(load_dataset, data)
-        model = identify(request.model, request.store.models, request.allow_code)
+        model = identify(request.model, request.store.models, request.options.allow_code)
         expansion = expand(request.grid, model.kind)
         _check_proposer(request.grid.search)
-        asked = parse_tasks(request.task, request.allow_code)
+        asked = parse_tasks(request.options.task, request.options.allow_code)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data
@@ -199,25 +194,25 @@ def _untrainable(dataset: Dataset) -> str | None:
 
 
 def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str:
-    known = {s.name: s for s in request.store.studies()}
-    if request.study is not None and request.study not in known and request.study in request.store.study_names():
-        request.store.study(request.study)  # says what is wrong with it
+    known, asked = {s.name: s for s in request.store.studies()}, request.options.study
+    if asked is not None and asked not in known and asked in request.store.study_names():
+        request.store.study(asked)  # says what is wrong with it
     same = [s for s in known.values() if s.model.sha256 == model.sha256 and s.dataset.sha256 == dataset.sha256]
-    if request.study is None:
+    if asked is None:
         name, own = f"{model.name}-{dataset.name}", f"-{model.sha256[:4]}{dataset.sha256[:4]}"
         if len(name) > MOST_CHARACTERS or (name in request.store.study_names() and known.get(name) not in same):
             return f"{name[: MOST_CHARACTERS - len(own)]}{own}"
         return name
-    if not request.study.strip() or len(request.study) > MOST_CHARACTERS:
+    if not asked.strip() or len(asked) > MOST_CHARACTERS:
         raise WorkbenchError(
-            f"study name {request.study[:80]!r} is empty or longer than {MOST_CHARACTERS} characters ({len(request.study)})"
+            f"study name {asked[:80]!r} is empty or longer than {MOST_CHARACTERS} characters ({len(asked)})"
         )
-    if "\0" in request.study or printable(request.study) != request.study:
-        raise WorkbenchError(f"study name {request.study!r} holds NUL or is no UTF-8. Any other text is allowed.")
-    if request.study in known and known[request.study] not in same:
-        other: StudyRecord = known[request.study]
+    if "\0" in asked or printable(asked) != asked:
+        raise WorkbenchError(f"study name {asked!r} holds NUL or is no UTF-8. Any other text is allowed.")
+    if asked in known and known[asked] not in same:
+        other: StudyRecord = known[asked]
         raise WorkbenchError(
-            f"study {request.study!r} is about model {other.model.name!r} ({other.model.sha256[:8]}) on {other.dataset.name!r} ({other.dataset.sha256[:8]}), "
+            f"study {asked!r} is about model {other.model.name!r} ({other.model.sha256[:8]}) on {other.dataset.name!r} ({other.dataset.sha256[:8]}), "
             f"not {model.name!r} ({model.sha256[:8]}) on {dataset.name!r} ({dataset.sha256[:8]}). Choose another --study name."
         )
-    return request.study
+    return asked

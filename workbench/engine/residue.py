@@ -6,7 +6,8 @@ import contextlib
 import gc
 import sys
 from collections.abc import Iterator
-from typing import Any
+
+from workbench.compat.tensorflow import gradients
 
 # Under this prefix TensorFlow files the gradient of each custom-gradient function that is traced.
 _TRACED = "CustomGradient-"
@@ -18,15 +19,15 @@ _modules_aside = 0
 @contextlib.contextmanager
 def none_left() -> Iterator[None]:
     """Give back, when the body has ended, what TensorFlow and cycles of objects would keep for ever."""
-    gradients = _gradients()
-    known = set(gradients)
+    held = gradients()
+    known = set(held)
     try:
         yield
     finally:
         # Each holds the graph that it was traced in, with the whole model: 15 MB a training of the smallest one.
-        gradients = _gradients()
-        for name in [n for n in gradients if n not in known and n.startswith(_TRACED)]:
-            del gradients[name]
+        held = gradients()
+        for name in [n for n in held if n not in known and n.startswith(_TRACED)]:
+            del held[name]
         _collect()
 
 
@@ -45,14 +46,6 @@ def importing() -> Iterator[None]:
         _set_aside()
         if searched:
             gc.enable()
-
-
-def _gradients() -> dict[str, Any]:
-    """Return TensorFlow's registry of gradients by name, which has no public way to take one out; empty before its import."""
-    ops = sys.modules.get("tensorflow.python.framework.ops")
-    registry = getattr(ops, "gradient_registry", None)
-    found: dict[str, Any] = registry._registry if registry is not None else {}
-    return found
 
 
 def _collect() -> None:

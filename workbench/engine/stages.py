@@ -8,7 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ def run_stage(
 
     `done` says where, when and with which versions of `tools` it was done: this process may be on another machine than its caller.
     """
-    begin, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    begin, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     wait_for_import()
     with none_left():
         result = _run(
@@ -109,10 +109,10 @@ def _train(job: Job) -> dict[str, Any]:
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
-    targets = training.targets(model, x, job.labels(split), job.tasks())
+    goals = training.goals(model, x, job.labels(split), job.tasks())
 
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
-        training.fit(wrapped, x, targets, train, technique.learning_rate, callbacks)
+        training.fit(wrapped, x, goals, train, technique.learning_rate, callbacks)
 
     outputs = list(model.output_names)
     made = technique.apply(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from workbench.engine.damage import Told
 from workbench.engine.engine import Engine
@@ -35,8 +35,9 @@ def run_sweep(
 
     Raises WorkbenchError for a mistake in the request (nothing is written then), Cancelled when asked to stop.
     """
+    options = request.options
     engine = request.engine or Engine(
-        request.workers, request.cluster_address, request.grid.limits.memory, request.cluster_security
+        request.workers, options.cluster_address, request.grid.limits.memory, options.cluster_security
     )
 
     def wait() -> None:
@@ -57,7 +58,7 @@ def _run(
         return engine.pool(request.store.logs, tensorflow)
 
     clock = [time.monotonic()]
-    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
     told = Told(request.store.root, listener)
     try:
         listener(Event("phase", "prepare", "reading model and data"))
@@ -72,7 +73,7 @@ def _run(
         found(record.name)
         for folder in (request.store.artifacts, Artifacts(request.store.data)):
             folder.sweep(time.time() - ABANDONED_SECONDS)
-        ledger = Ledger(request.store, prepared.study, planner, request.retry_failed)
+        ledger = Ledger(request.store, prepared.study, planner, request.options.retry_failed)
         run = Run(request, prepared, ledger, listener, cancel, told.tell)
         timing = Timing(request, prepared, ledger, listener, cancel, told.tell)
         told.tell("build")
@@ -108,9 +109,7 @@ def _run(
 def _record(request: Request, prepared: Prepared) -> StudyRecord:
     known = {s.name: s for s in request.store.studies()}
     started = (
-        known[prepared.study].started
-        if prepared.study in known
-        else datetime.now(timezone.utc).isoformat(timespec="seconds")
+        known[prepared.study].started if prepared.study in known else datetime.now(UTC).isoformat(timespec="seconds")
     )
     return StudyRecord(
         name=prepared.study,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from workbench.compat.litert import signatures
 from workbench.errors import WorkbenchError
 
 Array = np.ndarray[Any, Any]
@@ -38,9 +39,7 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
     """Return input and output names in the order of the details: the signature's names where there is one."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    # Not the runner, which refuses a signature whose own name is empty.
-    signatures = interpreter._get_full_signature_list()
-    named: dict[str, dict[str, int]] = next(iter(signatures.values()), {"inputs": {}, "outputs": {}})
+    named: dict[str, dict[str, int]] = next(iter(signatures(interpreter).values()), {"inputs": {}, "outputs": {}})
     return _named(inputs, named["inputs"]), _named(outputs, named["outputs"])
 
 

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from workbench.compat.flatbuffers import table_of
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.budget import Budget, Spent
 from workbench.flatbuffer.numbers import BITS, Array, Sparsity
@@ -116,7 +117,7 @@ class _Reader:
 
     def buffer(self, number: int, buffer: Any) -> Array | None:
         if not buffer.DataIsNone():
-            table = buffer._tab
+            table = table_of(buffer)
             return self.range(table.Vector(table.Offset(_FIRST_FIELD)), buffer.DataLength())
         start, size = buffer.Offset(), buffer.Size()
         # Models above 2 GB keep buffers behind the flatbuffer; 0 and 1 mark "not there" and "to be filled".
@@ -282,7 +283,8 @@ def _check_fit(name: str, type_: str, shape: tuple[int, ...], bits: int, size: i
 
 def _table(item: Any) -> None:
     # A run of zero bytes would otherwise read as any number of tables without fields.
-    data, position = item._tab.Bytes, item._tab.Pos
+    table = table_of(item)
+    data, position = table.Bytes, table.Pos
     fields = position - struct.unpack_from("<i", data, position)[0]
     if fields < 0 or struct.unpack_from("<H", data, fields)[0] < _SMALLEST_VTABLE:
         raise _Damaged("it is damaged (a table has no field list)")

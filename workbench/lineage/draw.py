@@ -5,10 +5,10 @@ A file is a line in the box of the execution that made it, so that a chain of tw
 
 from __future__ import annotations
 
-import html
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.lineage.graph import Lineage, Node
+from workbench.markup import macros
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 300, 74, 36, 44, 12
 # Okabe and Ito's palette, which colour-blind readers tell apart; the words say the kind besides.
@@ -55,13 +55,16 @@ def svg(lineage: Lineage) -> str:
         for number, node in enumerate(row):
             places[node.id] = _Place(left + number * (WIDTH + GAP_X), MARGIN + layer * (HEIGHT + GAP_Y))
     files = {made: [nodes[f].title for f, by in maker.items() if by == made] for made in maker.values()}
-    parts = [_line(places[a.start], places[a.end], a.role) for a in arrows]
-    parts += [_box(n, places[n.id], files.get(n.id, [])) for n in boxes]
-    title = html.escape(f"Lineage of {lineage.recipe} in study {lineage.study}")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" font-family="system-ui, sans-serif" style="max-width:100%;height:auto;background:#fff">'
-        f"<title>{title}</title>{''.join(parts)}</svg>"
+    return str(
+        macros("workbench.lineage", "drawing.svg.j2").drawing(
+            f"Lineage of {lineage.recipe} in study {lineage.study}",
+            width,
+            height,
+            [_box(n, places[n.id], files.get(n.id, [])) for n in boxes],
+            [_line(places[a.start], places[a.end], a.role) for a in arrows],
+            WIDTH,
+            HEIGHT,
+        )
     )
 
 
@@ -73,7 +76,7 @@ def _layers(boxes: list[Node], arrows: list[_Arrow]) -> dict[str, int]:
     return found
 
 
-def _box(node: Node, at: _Place, files: list[str]) -> str:
+def _box(node: Node, at: _Place, files: list[str]) -> dict[str, Any]:
     words: list[str] = [node.kind if node.kind in ("model", "dataset", "file") else ""]
     if seconds := node.detail.get("seconds"):
         words.append(f"{seconds:.3g} s")
@@ -84,25 +87,26 @@ def _box(node: Node, at: _Place, files: list[str]) -> str:
     whole = "\n".join(
         f"{k}: {v}" for k, v in {"name": node.title, **node.detail}.items() if v not in (None, "", {}, [])
     )
+    # By how far below the box's top, size, colour, weight and words.
     lines = [
-        _text(at, 24, 14, "#111", node.title, MOST_LETTERS, ' font-weight="600"'),
-        _text(at, 43, 11.5, "#444", ", ".join(w for w in words if w), MOST_SMALL),
-        _text(at, 61, 11.5, "#8a5a00", f"makes {', '.join(files)}" if files else "", MOST_SMALL),
+        (24, 14, "#111", 600, _cut(node.title, MOST_LETTERS)),
+        (43, 11.5, "#444", 400, _cut(", ".join(w for w in words if w), MOST_SMALL)),
+        (61, 11.5, "#8a5a00", 400, _cut(f"makes {', '.join(files)}" if files else "", MOST_SMALL)),
     ]
-    return (
-        f'<g><title>{html.escape(whole)}</title><rect x="{at.x}" y="{at.y}" width="{WIDTH}" height="{HEIGHT}" '
-        f'rx="{ROUND.get(node.kind, 5)}" fill="#fff" stroke="{COLOURS[node.kind]}" stroke-width="2"/>{"".join(lines)}</g>'
-    )
+    return {
+        "at": at,
+        "whole": whole,
+        "round": ROUND.get(node.kind, 5),
+        "colour": COLOURS[node.kind],
+        "lines": lines,
+    }
 
 
-def _text(at: _Place, down: float, size: float, colour: str, words: str, most: int, more: str = "") -> str:
-    cut = html.escape(words if len(words) <= most else f"{words[: most - 1]}…")
-    return (
-        f'<text x="{at.x + 16}" y="{at.y + down}" font-size="{size}" fill="{colour}"{more}>{cut}</text>' if cut else ""
-    )
+def _cut(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
-def _line(start: _Place, end: _Place, role: str) -> str:
+def _line(start: _Place, end: _Place, role: str) -> dict[str, str]:
     x, y, to_x, to_y = start.x + WIDTH / 2, start.y + HEIGHT, end.x + WIDTH / 2, end.y
     bend = GAP_Y * 0.8
     # One that passes by a layer goes around at the right of its boxes.
@@ -114,5 +118,4 @@ def _line(start: _Place, end: _Place, role: str) -> str:
         )
     else:
         path = f"M{x},{y} C{x},{y + bend} {to_x},{to_y - bend} {to_x},{to_y}"
-    mark = f'<path d="M{to_x - 4},{to_y - 8} L{to_x},{to_y} L{to_x + 4},{to_y - 8}" fill="none" stroke="#777" stroke-width="1.4"/>'
-    return f'<g class="arrow"><title>{html.escape(role)}</title><path d="{path}" fill="none" stroke="#777" stroke-width="1.4"/>{mark}</g>'
+    return {"role": role, "path": path, "head": f"M{to_x - 4},{to_y - 8} L{to_x},{to_y} L{to_x + 4},{to_y - 8}"}

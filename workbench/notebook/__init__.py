@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 def load(shell: InteractiveShell) -> None:
     """Register `%wb`, its completions, `name << %wb ...`, and how results are shown; what they need is imported behind them."""
+    from workbench.compat.ipython import has_magic
     from workbench.notebook import ahead, completion, keeping, rich
     from workbench.notebook.magics import WorkbenchMagics
 
-    if "wb" in shell.magics_manager.magics["line"]:
+    if has_magic(shell, "wb"):
         return
     magics = WorkbenchMagics(shell)
     shell.register_magics(magics)

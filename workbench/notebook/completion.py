@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workbench.compat.ipython import complete_with, own_variables
+
 if TYPE_CHECKING:
     import click
-    from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
     from workbench.notebook.session import Session
@@ -33,18 +34,12 @@ class Offer(NamedTuple):
 
 def register(shell: InteractiveShell, session: Callable[[], Session]) -> None:
     """Have the shell's completer ask us first."""
-    from IPython.core.completer import SimpleCompletion, context_matcher
 
-    @context_matcher()
-    def workbench_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        match = _LINE.match(context.text_until_cursor)
-        offer = complete(session(), match["rest"]) if match else None
-        if offer is None:
-            return {"completions": []}
-        completions = [SimpleCompletion(text=t, type="workbench") for t in offer.texts]
-        return {"completions": completions, "matched_fragment": offer.fragment, "suppress": True, "ordered": True}
+    def offer(text: str) -> Offer | None:
+        match = _LINE.match(text)
+        return complete(session(), match["rest"]) if match else None
 
-    shell.Completer.custom_matchers.append(workbench_matcher)
+    complete_with(shell, offer)
 
 
 def complete(session: Session, text: str) -> Offer:
@@ -110,6 +105,8 @@ def known_values(
         return getattr(registry, parameter.spec.registry).names(), ""
     if name in ("runtime", "runtimes"):
         return registry.runtimes.names(), "," if command.name != "best" else ""
+    if name == "target":
+        return registry.targets.names(), ""
     if name == "axis_quantize":
         return list(SCHEMES), ","
     if name.startswith("axis_"):
@@ -159,8 +156,7 @@ def _positional(words: Iterable[str], options: Mapping[str, click.Parameter]) ->
 
 
 def _variables(session: Session, wanted: Any) -> list[str]:
-    hidden = session.shell.user_ns_hidden
-    return [n for n, v in session.shell.user_ns.items() if not n.startswith("_") and n not in hidden and wanted(v)]
+    return [n for n, v in own_variables(session.shell).items() if wanted(v)]
 
 
 def _is_study(value: Any) -> bool:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workbench.commands.result import Block, Row, Table
+from workbench.markup import macros
 from workbench.views.units import cell
 
 # Long listings stay readable; the rest is a call away.
 SHOWN_ROWS = 60
 
-# The class stands three times to be heard before the front ends' own rules for tables.
-STYLE = """<style>
-.workbench-out{font-size:13px;line-height:1.45;max-width:100%;overflow-x:auto;color:var(--jp-ui-font-color1,inherit)}
-.workbench-out table{border-collapse:collapse;margin:.3em 0 .8em}
-.workbench-out caption{text-align:left;font-weight:600;padding:.2em 0}
-.workbench-out.workbench-out.workbench-out table :is(th,td){text-align:left;max-width:none;padding:.2em .8em .2em 0;border-bottom:1px solid var(--jp-border-color2,#ccc);vertical-align:top;white-space:nowrap}
-.workbench-out.workbench-out.workbench-out table :is(th,td).n{text-align:right;font-variant-numeric:tabular-nums}
-.workbench-out.workbench-out.workbench-out table td.long{white-space:normal;min-width:20em}
-.workbench-out p{margin:.2em 0;white-space:pre-wrap}
-.workbench-out .quiet{color:var(--jp-ui-font-color2,#666)}
-</style>"""
 LONG = 50
 
 
-def page(parts: Iterable[str]) -> str:
-    """Return parts as one piece of HTML with its style."""
-    return f'{STYLE}<div class="workbench-out">{"".join(parts)}</div>'
+def parts() -> Any:
+    """Return the macros of `results.html.j2`; what they return is HTML, and what they are given is escaped."""
+    return macros("workbench.notebook", "results.html.j2")
 
 
 def blocks_html(blocks: Iterable[Block]) -> str:
     """Return blocks as HTML."""
-    return page(table_html(b) if isinstance(b, Table) else paragraph(b) for b in blocks)
+    return str(parts().page([table_html(b) if isinstance(b, Table) else parts().paragraph(b) for b in blocks]))
 
 
 def blocks_text(blocks: Iterable[Block]) -> str:
@@ -41,29 +30,14 @@ def blocks_text(blocks: Iterable[Block]) -> str:
     return "\n".join(_plain(b) if isinstance(b, Table) else b for b in blocks)
 
 
-def paragraph(text: str, kind: str = "") -> str:
-    """Return a line of text."""
-    return f'<p class="{kind}">{html.escape(text.strip())}</p>' if text.strip() else ""
-
-
-def table_html(table: Table) -> str:
+def table_html(table: Table) -> Any:
     """Return a table, numbers to the right; of many rows the first ones, and how many there are more."""
-    caption = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""
     if not table.rows:
-        return paragraph(f"{table.title}: {table.empty}" if table.title else table.empty)
-    names = list(table.rows[0])
-    kind = {n: "n" if _numeric(table.rows, n) else "" for n in names}
-    head = "".join(f'<th scope="col" class="{kind[n]}">{html.escape(n)}</th>' for n in names)
-    body = "".join(
-        "<tr>" + "".join(_cell(cell(row[n]), kind[n]) for n in names) + "</tr>" for row in table.rows[:SHOWN_ROWS]
-    )
-    left = len(table.rows) - SHOWN_ROWS
-    more = paragraph(f"and {left} more rows", "quiet") if left > 0 else ""
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
-
-
-def _cell(text: str, kind: str) -> str:
-    return f'<td class="{"long" if len(text) > LONG else kind}">{html.escape(text)}</td>'
+        return parts().paragraph(f"{table.title}: {table.empty}" if table.title else table.empty)
+    head = {n: "n" if _numeric(table.rows, n) else "" for n in table.rows[0]}
+    texts = [[(cell(row[n]), kind) for n, kind in head.items()] for row in table.rows[:SHOWN_ROWS]]
+    rows = [[(text, "long" if len(text) > LONG else kind) for text, kind in row] for row in texts]
+    return parts().table(table.title, head.items(), rows, max(0, len(table.rows) - SHOWN_ROWS))
 
 
 def _numeric(rows: Sequence[Row], name: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workbench.compat.ipython import rewrite_first
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -13,8 +15,7 @@ _KEPT = re.compile(r"^(?P<indent>\s*)(?P<name>[^\W\d]\w*)\s*<<\s*(?P<magic>%{1,2
 
 def register(shell: InteractiveShell) -> None:
     """Have the shell understand it."""
-    # Before IPython looks for `%%` at the beginning of the cell.
-    shell.input_transformer_manager.cleanup_transforms.insert(0, transform)
+    rewrite_first(shell, transform)
 
 
 def transform(lines: list[str]) -> list[str]:

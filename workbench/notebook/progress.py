@@ -9,10 +9,11 @@ from typing import Any
 
 from workbench.commands.result import Block
 from workbench.commands.tables import trials_table
-from workbench.dashboard.comms import hear_beside_cells
+from workbench.compat.ipykernel import hear_beside_cells
 from workbench.dashboard.standing import Standing
 from workbench.engine.events import Event
 from workbench.errors import Cancelled, WorkbenchError
+from workbench.handle import RunningSweep
 from workbench.notebook.html import blocks_html, blocks_text
 from workbench.study import Study
 from workbench.views.units import duration
@@ -24,7 +25,7 @@ QUIET_SECONDS = 0.3
 class Gauge:
     """A bar with stage, ETA, failures and a Cancel button; `ended` is called once, when the sweep has ended."""
 
-    def __init__(self, study: Study, ended: Callable[[], None]) -> None:
+    def __init__(self, study: RunningSweep, ended: Callable[[], None]) -> None:
         import ipywidgets as widgets
 
         self.study, self._ended = study, ended
@@ -89,7 +90,9 @@ class Progress:
         """Put both out; the gauge only while a sweep of this process works on the study."""
         from IPython.display import display
 
-        gauge = Gauge(self.study, lambda: self._output.update(self._bundle())) if self.study.running else None
+        study, gauge = self.study, None
+        if isinstance(study, RunningSweep) and study.running:
+            gauge = Gauge(study, lambda: self._output.update(self._bundle()))
         if gauge is not None:
             display(gauge.widget)
         self._output.show(self._bundle())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.compat.ipython import show_with
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -13,9 +15,8 @@ if TYPE_CHECKING:
 
 def register(shell: InteractiveShell) -> None:
     """Have the shell show results and studies; nothing of theirs is imported before the first one is there."""
-    formatter = shell.display_formatter.ipython_display_formatter
-    formatter.for_type_by_name("workbench.commands.result", "Result", show_result)
-    formatter.for_type_by_name("workbench.study", "Study", show_study)
+    show_with(shell, "workbench.commands.result", "Result", show_result)
+    show_with(shell, "workbench.study", "Study", show_study)
 
 
 def show_result(result: Result) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +14,10 @@ from workbench import api
 from workbench.commands.group import COMMANDS, Verbs
 from workbench.commands.host import Host
 from workbench.engine.engine import Engine
+from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError, unknown
-from workbench.names import notebook
+from workbench.handle import RunningSweep
+from workbench.names import notebook, without_password
 from workbench.notebook.techniques import Tried
 from workbench.registry import tasks, techniques
 from workbench.study import Study
@@ -70,7 +73,7 @@ class Session(Host):
         self.data: str | None = None
         self.store: str | None = None
         self.current: Study | None = None
-        self._started: list[Study] = []
+        self._started: list[RunningSweep] = []
         self._line: list[str] = []
         self._engine: Engine | None = None
         self._engine_of: Workers | None = None
@@ -78,8 +81,8 @@ class Session(Host):
 
     @property
     def command(self) -> str:
-        """The line as it was typed, with the cell's text below it."""
-        line = notebook(self._line)
+        """The line as it was typed but for passwords, with the cell's text below it."""
+        line = notebook(map(without_password, self._line))
         return f"%wb {line}" if self.body is None else f"%%wb {line}\n{self.body.rstrip()}"
 
     def run(self, words: Sequence[str], body: str | None = None) -> Any:
@@ -152,12 +155,7 @@ class Session(Host):
         takes = {p.name for p in self.verb(verb).params}
         known = {"model": self.model, "data": self.data, "store": self.store}
         # A sweep's study follows from model and data; the others are about the one looked at last.
-        if (
-            "model" not in takes
-            and verb not in NAMED
-            and self.current is not None
-            and self.current.begun(KNOWN_SECONDS)
-        ):
+        if "model" not in takes and verb not in NAMED and self.current is not None and self._known(self.current):
             known["study"] = self.current.name
         return {name: value for name, value in known.items() if value is not None and name in takes}
 
@@ -189,20 +187,16 @@ class Session(Host):
         self.look_at(found)
         return found
 
-    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> Study:
+    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
         """Start a sweep in the background and return its handle; a mistake that is found soon is raised here."""
-        options = {"store": self.store, **{k: v for k, v in options.items() if v is not None}}
-        wanted = Workers(
-            options.pop("jobs", None),
-            options.pop("cluster_address", None),
-            grid.limits.memory,
-            options.pop("cluster_security", None),
+        options = replace(options, store=options.store or self.store)
+        engine = self._workers(
+            Workers(options.jobs, options.cluster_address, grid.limits.memory, options.cluster_security)
         )
-        engine = self._workers(wanted)
-        study = api.sweep(model, data, grid, wait=False, engine=engine, command=self.command, **options)
+        study = api.start_sweep(model, data, grid, options, wait=False, command=self.command, engine=engine)
         study.begun(CHECKED_SECONDS)
         self._started = [s for s in self._started if s.running] + [study]
-        self.store = str(options["store"]) if options["store"] else None
+        self.store = str(options.store) if options.store else None
         self.look_at(study)
         return study
 
@@ -214,7 +208,7 @@ class Session(Host):
         """Make a study the one that verbs are about where the line names none."""
         self.current = study
 
-    def follow(self, study: Study) -> None:
+    def follow(self, study: RunningSweep) -> None:
         """Wait for a sweep, showing its progress."""
         from IPython.display import display
 
@@ -233,7 +227,11 @@ class Session(Host):
             self._engine.close()
             self._engine = None
 
-    def _started_as(self, name: str) -> Study | None:
+    def _known(self, study: Study) -> bool:
+        """Whether a study has its name; that of a sweep that has just begun is waited for."""
+        return not isinstance(study, RunningSweep) or study.begun(KNOWN_SECONDS)
+
+    def _started_as(self, name: str) -> RunningSweep | None:
         return next((s for s in reversed(self._started) if s.begun(0) and s.name == name), None)
 
     def _workers(self, wanted: Workers) -> Engine:

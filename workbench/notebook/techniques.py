@@ -12,10 +12,11 @@ from workbench import registry
 from workbench.commands import flags
 from workbench.commands.host import Host
 from workbench.commands.result import Block, Result, Row
+from workbench.commands.sweeping import sweep_options
 from workbench.commands.tables import trials_table
+from workbench.handle import RunningSweep
 from workbench.recipes import grammar
 from workbench.recipes.grid import parse_grid
-from workbench.study import Study
 from workbench.techniques.base import KerasTechnique
 from workbench.values.params import ParamSpec, describe
 from workbench.values.recipe import SCHEMES
@@ -30,7 +31,7 @@ BASELINE = "float32"
 class Tried(Result):
     """Some recipes tried on the current model: the trial, or a list of them, once the sweep has ended."""
 
-    study: Study = field(kw_only=True)
+    study: RunningSweep = field(kw_only=True)
     recipes: tuple[str, ...] = field(kw_only=True)
 
     def finish(self) -> None:
@@ -134,15 +135,7 @@ def attempt(host: Host, recipes: Sequence[str], values: dict[str, Any]) -> Tried
     names = [grammar.recipe_text(grammar.parse_recipe(r)) for r in recipes]
     settings = flags.collect(values, flags.SETTINGS)
     grid = parse_grid({"recipes": [BASELINE, *names], **settings})
-    runtime = values.get("runtime")
-    study = host.sweep(
-        host.named(values["model"]),
-        host.named(values["data"]),
-        grid,
-        runtimes=grammar.split_list(runtime) if runtime else None,
-        study=values.get("study"),
-        store=values.get("store"),
-    )
+    study = host.sweep(host.named(values["model"]), host.named(values["data"]), grid, sweep_options(host, values))
     return Tried(None, study=study, recipes=tuple(dict.fromkeys(names)))
 
 

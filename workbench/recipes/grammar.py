@@ -209,9 +209,14 @@ def runtime_text(name: str, options: dict[str, Any]) -> str:
     """Return the short text of a runtime: options at their default left out."""
     try:
         params = registry.runtimes.get(name).params
-        fields, primary = params.model_fields, params.primary
     except Exception:  # a stored study may name a plug-in that is gone or broken; its figures are still shown
-        fields, primary = {}, None
+        params = Params
+    return call_text(name, options, params)
+
+
+def call_text(name: str, options: dict[str, Any], params: type[Params]) -> str:
+    """Return `name:value[key=value,...]` of options of those parameters: those at their default left out."""
+    fields, primary = params.model_fields, params.primary
     kept = {
         k: v for k, v in options.items() if k not in fields or v != fields[k].get_default(call_default_factory=True)
     }

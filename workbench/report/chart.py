@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.values.trial import Trial
+from workbench.views.columns import Columns
 from workbench.views.figure import axis, stair
 from workbench.views.metric import Metric
 from workbench.views.metrics import metrics_for
@@ -39,7 +40,7 @@ def chart_data(trials: Sequence[Trial], x: str | None = None, y: str | None = No
     metrics = [m for m in metrics_for(trials).values() if m.name != "latency"]
     figures = [values(m, ok, trials) for m in metrics]
     names = [m.name for m in metrics]
-    across, up = default_axes(names)
+    across, up = default_axes(Columns(trials))
     info = tradeoff_info(trials, x or across, y or up)
     figure = json.loads(draw(info).to_json())
     return {

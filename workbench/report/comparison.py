@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import write_atomic
-from workbench.report.section import resource, template
+from workbench.markup import template
+from workbench.report.section import resource
 from workbench.values.trial import Measurement
 from workbench.views.runtimes import measurement_rows
 

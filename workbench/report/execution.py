@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from workbench.errors import Cancelled
+from workbench.quiet import quiet
 from workbench.report.kernel import end_kernel, make_kernel
 
 log = logging.getLogger(__name__)
@@ -93,14 +94,12 @@ class Execution:
             from papermill import execute_notebook
             from papermill.exceptions import PapermillExecutionError
 
-            # Without a handler of its own, Python prints its warnings.
-            logger = logging.getLogger("papermill")
-            if not logger.handlers:
-                logger.addHandler(logging.NullHandler())
             try:
-                execute_notebook(
-                    self.notebook, None, dict(parameters), engine_name=_engine(), progress_bar=False, execution=self
-                )
+                # What it has to say is in the notebook and in the error.
+                with quiet("papermill", logging.CRITICAL + 1):
+                    execute_notebook(
+                        self.notebook, None, dict(parameters), engine_name=_engine(), progress_bar=False, execution=self
+                    )
             except PapermillExecutionError as error:
                 where = f" ({self._heading})" if self._heading else ""
                 return f"cell {error.exec_count}{where}: {error.ename}: {error.evalue}"
@@ -139,9 +138,13 @@ class Execution:
 
     def _shut_down(self) -> None:
         """Ask the kernel to end, so that what it has started can end too."""
+        from jupyter_core.utils import run_sync
+
         try:
             if self._client is not None and self._client.kc is not None:
-                self._client._cleanup_kernel()
+                # What nbclient does for a kernel of its own.
+                run_sync(self._manager.shutdown_kernel)()
+                self._client.kc.stop_channels()
         except Exception:  # it has ended already, or will be made to
             log.debug("a kernel did not end as asked", exc_info=True)
         finally:

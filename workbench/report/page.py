@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from workbench.compat.plotly import plotly_js
 from workbench.files import write_atomic
-from workbench.report.section import ERROR_TAG, MIME, resource, template
-from workbench.views.plotly_js import plotly_js
+from workbench.markup import template
+from workbench.report.section import ERROR_TAG, MIME, resource
 
 # A cell with this tag is for those who work in the notebook.
 NOTEBOOK_ONLY = "notebook-only"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
+
+from workbench.markup import template
 
 MIME = "application/vnd.workbench+json"
 # Papermill's own tag of the cells that say what failed.
@@ -63,17 +64,6 @@ def _parts() -> Any:
     # A figure stays on one line with its unit.
     bound = functools.partial(re.sub, r"(?<=\d) (?=[%A-Za-z])", "\u00a0")
     return template(resource("sections.html.j2"), code=code, bound=bound).module
-
-
-def template(source: str, **filters: Callable[[str], Any]) -> Any:
-    """Return a Jinja template of HTML: values are escaped, and a name that it is not given is an error."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(filters)
-    return environment.from_string(source)
 
 
 def code(text: str) -> Any:

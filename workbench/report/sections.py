@@ -93,8 +93,7 @@ class Report:
         data = chart_data(self.trials, x, y)
         if data is None:
             return nothing("No variant has run, so there is nothing to chart.")
-        names = [m["name"] for m in data["metrics"]]
-        across, up = default_axes(names)
+        across, up = default_axes(self._columns)
         info = tradeoff_info(self._columns, x or across, y or up)
         still = base64.b64encode(still_png(info, *STILL_PX)).decode()
         return Section(rendered("chart", still=still, count=len(info.points)), {"chart": data})

@@ -89,13 +89,6 @@ def _file_order(path: Path, inputs: list[str], outputs: list[str]) -> tuple[list
     )
 
 
-def litert_folder() -> Path:
-    """Return the folder of the ai-edge-litert package, which holds its accelerators and vendors' plugins."""
-    import ai_edge_litert
-
-    return Path(str(ai_edge_litert.__file__)).parent
-
-
 def count_operators(path: Path) -> int:
     """Return the number of operators in the file's main graph."""
     model = read_model(read_file(path), path.name)

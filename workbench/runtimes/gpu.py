@@ -11,9 +11,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from workbench.compat.litert import litert_folder
 from workbench.errors import StageFailed
 from workbench.runtimes.base import Coverage, Runtime
-from workbench.runtimes.compiled import CompiledSession, count_operators, litert_folder, refusal
+from workbench.runtimes.compiled import CompiledSession, count_operators, refusal
 from workbench.runtimes.nativelog import native_log
 from workbench.values.params import Params
 

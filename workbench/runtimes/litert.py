@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from workbench.compat import litert as compat
 from workbench.evaluate.interpreter import open_interpreter
 from workbench.runtimes.base import Array, Coverage, Runtime, Session, seeded
 from workbench.values.params import Params
@@ -107,7 +108,7 @@ def _coverage(interpreter: Any) -> Coverage:
     The execution plan lists what will run: delegate nodes, and the operators that were left. The
     interpreter lists all nodes, those taken included, with each DELEGATE node after them.
     """
-    nodes = interpreter._get_ops_details()
+    nodes = compat.nodes(interpreter)
     delegates = [n for n in nodes if n["op_name"] == "DELEGATE"]
     own = {i: n["op_name"] for i, n in enumerate(nodes) if n["op_name"] != "DELEGATE"}
     taken = _taken(nodes, delegates)

@@ -55,7 +55,7 @@ class Micro(Runtime[MicroParams]):
 
     def open(self, path: Path, params: MicroParams) -> MicroSession:
         """Load the file; raises Unfit that names the operator for which Micro has no kernel."""
-        from tflite_micro.python.tflite_micro import runtime
+        from tflite_micro import runtime
 
         with native_log() as log:
             try:

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from workbench.compat.litert import litert_folder
 from workbench.errors import StageFailed, Unfit
 from workbench.runtimes.base import Coverage, Estimate, Estimator
-from workbench.runtimes.compiled import count_operators, litert_folder
+from workbench.runtimes.compiled import count_operators
 from workbench.values.params import Params
 
 Vendor = Literal["qualcomm", "mediatek", "google_tensor", "samsung"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from workbench.compat.litert import litert_folder
+from workbench.compat.openvino import library_folder
 from workbench.errors import Unfit
 from workbench.runtimes.base import Coverage, Runtime
-from workbench.runtimes.compiled import CompiledSession, count_operators, litert_folder, refusal
+from workbench.runtimes.compiled import CompiledSession, count_operators, refusal
 from workbench.runtimes.nativelog import native_log
 from workbench.values.params import Params
 
@@ -54,12 +55,11 @@ class OpenVino(Runtime[OpenVinoParams]):
 
     def environment(self, params: OpenVinoParams) -> dict[str, str]:
         """Put OpenVINO's libraries where the plugin's loader looks, which it does only as a process starts."""
-        spec = find_spec("openvino")
-        if spec is None or spec.origin is None:
+        libraries = library_folder()
+        if libraries is None:
             return {}
         before = os.environ.get("LD_LIBRARY_PATH")
-        libraries = str(Path(spec.origin).parent / "libs")
-        return {"LD_LIBRARY_PATH": os.pathsep.join([libraries, *([before] if before else [])])}
+        return {"LD_LIBRARY_PATH": os.pathsep.join([str(libraries), *([before] if before else [])])}
 
     def open(self, path: Path, params: OpenVinoParams) -> CompiledSession:
         """Compile the parts that the plugin takes; raises Unfit when it takes none."""

@@ -156,7 +156,7 @@ _NAMES = {
     "keras.backend": (
         "abs all any arange argmax argmin batch_dot batch_flatten batch_normalization bias_add binary_crossentropy binary_focal_crossentropy "
         "cast categorical_crossentropy categorical_focal_crossentropy clip concatenate constant conv1d conv2d conv2d_transpose conv3d cos "
-        "cumprod cumsum depthwise_conv2d dot dropout elu equal exp expand_dims eye flatten gather greater greater_equal hard_sigmoid in_top_k "
+        "ctc_batch_cost ctc_decode cumprod cumsum depthwise_conv2d dot dropout elu equal exp expand_dims eye flatten gather greater greater_equal hard_sigmoid in_top_k "
         "l2_normalize less less_equal local_conv1d local_conv2d log max maximum mean min minimum not_equal one_hot ones ones_like "
         "permute_dimensions pool2d pool3d pow prod relu repeat repeat_elements reshape resize_images resize_volumes reverse round "
         "separable_conv2d shape sigmoid sign sin softmax softplus softsign sparse_categorical_crossentropy spatial_2d_padding "

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.compat.tensorflow import frozen
 from workbench.errors import StageFailed
 from workbench.flatbuffer.signature import Names, sign
 from workbench.sources.load import SIGNATURE, inference_call, input_specs, keras_names, serving
@@ -44,14 +45,11 @@ class Inference:
         """
         import tensorflow as tf
 
-        # No public name exists for the V2 freezing function.
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-        frozen = convert_variables_to_constants_v2(self.function)
-        order = [tensor.name.partition(":")[0] for tensor in frozen.inputs]
+        constant = frozen(self.function)
+        order = [tensor.name.partition(":")[0] for tensor in constant.inputs]
 
         def serve(**inputs: Any) -> dict[str, Any]:
-            values = frozen(*[inputs[name] for name in order])
+            values = constant(*[inputs[name] for name in order])
             return dict(zip(self.names.outputs, values if isinstance(values, (list, tuple)) else [values], strict=True))
 
         module = tf.Module()

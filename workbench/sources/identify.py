@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workbench.compat.tf_keras import is_graph
 from workbench.data.load import bundled
 from workbench.errors import WorkbenchError, nearest
 from workbench.files import file_sha256, tree_sha256
@@ -99,7 +100,7 @@ def _from_object(model: Any, keep: Path, allow_code: bool) -> ModelInfo:
         raise WorkbenchError(
             f"a model cannot be made of tf_keras {type(model).__name__} {model.name!r}. Allowed: {ALLOWED}."
         )
-    if not getattr(model, "_is_graph_network", False):
+    if not is_graph(model):
         raise WorkbenchError(
             f"model {model.name!r} has no fixed input, or is a subclass whose layers only its Python code knows. "
             "Build a Sequential model with its input shape; give a subclassed one as a SavedModel (`model.export(folder)`) for post-training schemes."

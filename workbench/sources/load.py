@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.compat.tensorflow import flat, kept_with
+from workbench.compat.tf_keras import rename, safe_mode, unlisted_layers
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.signature import Names
 from workbench.names import printable
@@ -26,31 +28,32 @@ def load_keras(
     scopes: Iterable[contextlib.AbstractContextManager[Any]] = (),
     allow_code: bool = False,
     ours: bool = False,
+    beside: bool = False,
 ) -> Any:
     """Return a fresh tf_keras model from a `.keras` or `.h5` file; sessions and layer names start anew.
 
-    `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
+    With `beside` they do not: the user's own models live in this process. `ours` is a file that a stage made of a model that was checked. Raises WorkbenchError where the file cannot be loaded, or
     holds code and `allow_code` does not let it.
     """
     import tf_keras
-    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-    tf_keras.backend.clear_session()
+    if not beside:
+        tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
         if not (ours or allow_code):
             path = stack.enter_context(_checked_file(path))
         # The option is for .keras files alone; the scope holds for what lies in .h5 files too.
-        stack.enter_context(SafeModeScope(not allow_code))
+        stack.enter_context(safe_mode(not allow_code))
         for scope in scopes:
             stack.enter_context(scope)
         file = stack.enter_context(utf8_path(path))
         options = {"safe_mode": not allow_code} if path.suffix == ".keras" else {}
         try:
-            model = tf_keras.models.load_model(file, custom_objects=_unlisted(), compile=False, **options)
+            model = tf_keras.models.load_model(file, custom_objects=unlisted_layers(), compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
     # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
-    model._name = _scope(model.name)
+    rename(model, _scope(model.name))
     return model
 
 
@@ -94,15 +97,6 @@ def _checked_file(path: Path) -> Iterator[Path]:
         shutil.copyfile(path, copy)
         trust.refuse(repr(str(path)), parse_keras_file(copy).fault)
         yield copy
-
-
-def _unlisted() -> dict[str, Any]:
-    """Return tf_keras's own layers that its loader of .h5 files does not know by name."""
-    import tf_keras
-    from tf_keras.src.applications import convnext
-
-    own = (convnext.LayerScale, convnext.StochasticDepth, tf_keras.layers.SpectralNormalization)
-    return {layer.__name__: layer for layer in (*own, tf_keras.layers.experimental.RandomFourierFeatures)}
 
 
 def describe(info: ModelInfo) -> Signature:
@@ -184,16 +178,14 @@ def serving(path: Path, allow_code: bool = False) -> Served:
     import tensorflow as tf
 
     function, names = serving_function(path, allow_code), Names.read(path)
-    # Called by keyword it could not take an input named `self`, or two whose names differ in what is no letter only.
-    keywords = [tf.compat.as_str(k) for k in function._arg_keywords]
+    by_place = flat(function)
 
     def call(*inputs: Any) -> dict[str, Any]:
-        found: dict[str, Any] = function._call_flat(list(inputs), function.captured_inputs)
-        return {names.outputs.get(n, n): t for n, t in found.items()}
+        return {names.outputs.get(n, n): t for n, t in by_place(*inputs).items()}
 
     return Served(
         call,
-        {names.inputs.get(k, k): tf.TensorSpec(t.shape, t.dtype) for k, t in zip(keywords, function.inputs)},  # noqa: B905  # captures follow
+        {names.inputs.get(k, k): tf.TensorSpec(t.shape, t.dtype) for k, t in zip(by_place.keywords, function.inputs)},  # noqa: B905  # captures follow
         {names.outputs.get(n, n): t for n, t in function.structured_outputs.items()},
     )
 
@@ -220,9 +212,7 @@ def serving_function(path: Path, allow_code: bool = False) -> Any:
             f"SavedModel {path.name!r} has no signature. Save it with tf.saved_model.save(model, folder, signatures=...)."
         )
     function = signatures.get(SIGNATURE) or next(iter(signatures.values()))
-    # A restored function lives only as long as its object.
-    function._workbench_keep = loaded
-    return function
+    return kept_with(function, loaded)
 
 
 def _scope(name: str) -> str:

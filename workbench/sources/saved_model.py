@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from workbench.compat.tensorflow import is_operator, saved_model_message
 from workbench.errors import WorkbenchError
 from workbench.sources import trust
 from workbench.sources.allowed_operators import FILE_ATTRIBUTES, OPERATORS, RESTORING, SAVING, TABLES
@@ -45,9 +46,8 @@ def checked_copy(source: Path, folder: Path, whole: bool = False) -> Path:
 def check(folder: Path, name: str) -> None:
     """Raise WorkbenchError, which calls the model `name`, where a SavedModel is unreadable or holds what may not run."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    content = SavedModel()
+    content = saved_model_message()
     try:
         content.ParseFromString((folder / GRAPH).read_bytes())
     except DecodeError as error:
@@ -114,10 +114,8 @@ class _Graph:
 
     def faults(self) -> Iterator[str]:
         """Yield what the graph holds that may not run, with the node that holds it."""
-        from tensorflow.python.framework import op_def_registry
-
         for body in self.bodies():
-            if body.name and op_def_registry.get(body.name) is not None:
+            if body.name and is_operator(body.name):
                 yield f"a function that is called like the operator {trust.shown(body.name)}"
             for node in body.nodes.values():
                 yield from self._operator(body, node)

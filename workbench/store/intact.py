@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,7 +115,7 @@ def set_aside(path: Path, root: Path, why: str) -> None:
 
     Raises WorkbenchError where it cannot be moved.
     """
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     name = path.relative_to(root).as_posix()
     target = root / DAMAGED / f"{path.name}.{now:%Y%m%dT%H%M%S%f}Z"
     try:

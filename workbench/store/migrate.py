@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from workbench.store import migrations
 from workbench.store.reading import LOCK_SECONDS, decoded
-from workbench.store.tables import LAYOUT, LAYOUT_TABLE
+from workbench.store.tables import LAYOUT, LAYOUT_TABLE, MOVING
 
 
 def found_layout(db: sa.Connection) -> int | None:
@@ -26,7 +26,7 @@ def found_layout(db: sa.Connection) -> int | None:
 
 def older(found: Any) -> bool:
     """Return whether a layout is one that can be brought to that of today."""
-    return isinstance(found, int) and 1 <= found < LAYOUT
+    return isinstance(found, int) and (1 <= found < LAYOUT or found == MOVING)
 
 
 # Alembic's scripts speak to one connection for the whole process.
@@ -34,7 +34,10 @@ _alone = threading.Lock()
 
 
 def upgrade(db: sa.Connection) -> None:
-    """Run what is missing of the scripts on a connection that is in a transaction; what it does is kept when that is."""
+    """Run what is missing of the scripts on a connection; what they do is kept when its transaction is.
+
+    MySQL changes tables outside of transactions. There every step leaves old rows whole, and the next call goes on.
+    """
     with _alone:
         _upgrade(db)
 
@@ -48,7 +51,8 @@ def _upgrade(db: sa.Connection) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = db
-    command.stamp(config, str(found_layout(db)))
+    found = found_layout(db)
+    command.stamp(config, str(LAYOUT - 1 if found == MOVING else found))
     command.upgrade(config, "head")
 
 

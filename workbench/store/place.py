@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,8 @@ import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError
 from workbench.files import check_current_folder
+from workbench.names import without_password
+from workbench.store.servers import with_driver
 
 DEFAULT_STORE = ".workbench"
 DATABASE = "store.db"
@@ -39,19 +40,17 @@ def find_place(location: str | Path | None = None) -> Place:
     shown = without_password(chosen)
     try:
         url = sa.make_url(chosen)
-    except (sa.exc.ArgumentError, ValueError) as error:
+        if "@" in (url.host or ""):
+            raise ValueError
+    except (sa.exc.ArgumentError, ValueError):
+        # What they say is wrong can hold a part of the password.
         raise WorkbenchError(
-            f"store {shown!r} is no SQLAlchemy URL: {reason(error)}. Name a folder, or dialect://..."
-        ) from error
+            f"store {shown!r} is no SQLAlchemy URL. Name a folder, or dialect://USER:PASSWORD@HOST/DATABASE with %40 for @, %2F for / and %3A for : in user and password."
+        ) from None
     root = Path(os.environ.get("WORKBENCH_ARTIFACTS", DEFAULT_STORE)).resolve()
     named = url.database or ""
     plain = url.get_backend_name() == "sqlite" and named not in ("", ":memory:") and not named.startswith("file:")
-    return Place(root, url, Path(named).resolve() if plain else None, shown)
-
-
-def without_password(location: str) -> str:
-    """Return a URL with its password starred out."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", location)
+    return Place(root, with_driver(url), Path(named).resolve() if plain else None, shown)
 
 
 def reason(error: BaseException) -> str:

@@ -31,7 +31,7 @@ MEND = "It was changed by hand, or written by another version"
 
 
 class Reader:
-    """A store at a folder, or at any SQLAlchemy URL with its files in `WORKBENCH_ARTIFACTS` (default `.workbench`).
+    """A store at a folder, or at the SQLAlchemy URL of an SQLite, PostgreSQL, MySQL or MariaDB database with its files in `WORKBENCH_ARTIFACTS` (default `.workbench`).
 
     Rows that cannot be read are left out; `notes` says which. A store that is not there is an empty one.
     """

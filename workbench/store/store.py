@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError
 from workbench.files import make_private, make_within
 from workbench.store.artifacts import FOLDERS
-from workbench.store.database import WrittenDatabase, replace
 from workbench.store.intact import Contents, Keeper
 from workbench.store.place import find_place, reason
 from workbench.store.reader import Reader, runtime_key
 from workbench.store.rows import files_of
 from workbench.store.tables import CHECKED, EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.store.use import register
+from workbench.store.written import WrittenDatabase
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import Profile
 from workbench.values.study import StudyRecord
@@ -92,20 +92,17 @@ class Store(Reader):
         self.save_trials(study, [(trial, key, position)])
 
     def save_trials(self, study: str, trials: Iterable[tuple[Trial, str, int]]) -> None:
-        """Write several trials in one transaction."""
-        with self.database.writing() as db:
-            for trial, key, position in trials:
-                data = trial.to_json()
-                data["measurements"] = []
-                # What differs is told when it is read, against the study's settings of that day.
-                data |= {"recipe": trial.recipe.removesuffix(trial.differs), "differs": ""}
-                data["warnings"] = [{**w, "place": ""} for w in data["warnings"]]
-                replace(
-                    db,
-                    TRIALS,
-                    {"study": study, "id": trial.id},
-                    {"position": position, "state": trial.state, "key": key, "trial": data},
-                )
+        """Write several trials, all of them or none."""
+        rows = []
+        for trial, key, position in trials:
+            data = trial.to_json()
+            data["measurements"] = []
+            # What differs is told when it is read, against the study's settings of that day.
+            data |= {"recipe": trial.recipe.removesuffix(trial.differs), "differs": ""}
+            data["warnings"] = [{**w, "place": ""} for w in data["warnings"]]
+            known = {"position": position, "state": trial.state, "key": key}
+            rows.append({"study": study, "id": trial.id, **known, "trial": data})
+        self.database.replace(TRIALS, rows)
 
     def save_measurement(
         self,
@@ -140,10 +137,7 @@ class Store(Reader):
         return {row.name: row.stamp for row in self.database.rows(sa.select(CHECKED.c.name, CHECKED.c.stamp))[0]}
 
     def _save_checked(self, found: dict[str, str]) -> None:
-        with self.database.writing() as db:
-            for name, text in found.items():
-                replace(db, CHECKED, {"name": name}, {"stamp": text})
+        self.database.replace(CHECKED, [{"name": name, "stamp": text} for name, text in found.items()])
 
     def _replace(self, table: sa.Table, where: dict[str, Any], values: dict[str, Any]) -> None:
-        with self.database.writing() as db:
-            replace(db, table, where, values)
+        self.database.replace(table, [{**where, **values}])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from workbench.compat import pycocotools
 from workbench.values.boxes import CLASS, CROWD, there
 
 Array = np.ndarray[Any, Any]
@@ -41,23 +42,21 @@ class Matched(NamedTuple):
 
 def match(found: Sequence[Detections], y: Array) -> list[Matched]:
     """Return the detections of each class that has true boxes, matched image by image, against labels `(n, rows, 5 or 6)`."""
-    from pycocotools.cocoeval import COCOeval
-
-    matcher = COCOeval(iouType="bbox")
-    matcher.params.maxDets = [MOST_DETECTIONS]
-    # What COCOeval prepares from files, without its printing: boxes by image and class, numbered from 1 (0 is "none").
+    matcher = pycocotools.matcher(MOST_DETECTIONS)
+    truths_of, found_of = pycocotools.truths(matcher), pycocotools.detections(matcher)
+    # What COCOeval prepares from files: boxes by image and class, numbered from 1 (0 is "none").
     for image, (rows, seen) in enumerate(zip(y, found, strict=True)):
         for row in rows[there(rows)]:
             crowd = int(len(row) > CROWD and row[CROWD] > 0)
-            _put(matcher._gts, image, int(row[CLASS]), row[:4], {"iscrowd": crowd, "ignore": crowd})
+            _put(truths_of, image, int(row[CLASS]), row[:4], {"iscrowd": crowd, "ignore": crowd})
         for box, score, kind in zip(seen.boxes, seen.scores, seen.classes, strict=True):
-            _put(matcher._dts, image, int(kind), box, {"score": float(score)})
+            _put(found_of, image, int(kind), box, {"score": float(score)})
     by_class: dict[int, dict[int, dict[str, Any]]] = {}
     truths: dict[int, Array] = {}
-    for (image, kind), boxes in matcher._gts.items():
+    for (image, kind), boxes in truths_of.items():
         if any(not b["ignore"] for b in boxes):
             truths.setdefault(kind, np.zeros(len(y)))[image] = sum(not b["ignore"] for b in boxes)
-    for image, kind in sorted({*matcher._gts, *matcher._dts}):
+    for image, kind in sorted({*truths_of, *found_of}):
         if kind in truths:
             matcher.ious[image, kind] = matcher.computeIoU(image, kind)
             by_class.setdefault(kind, {})[image] = matcher.evaluateImg(image, kind, EVERY_AREA, MOST_DETECTIONS)

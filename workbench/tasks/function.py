@@ -21,7 +21,7 @@ from workbench.values.params import Params
 
 # Metrics that are not a task's, which its figures may not hide.
 TAKEN = ("size", "compressed", "sparsity", "latency", "agreement", "sqnr_db", "cosine")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAMES = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 # Drawing samples again calls the function for each draw: so long at most, once there are enough draws for an interval of some kind.
 SECONDS = 30.0
 FEWEST = 40
@@ -71,13 +71,13 @@ class Function(BaseTask[FunctionParams]):
             ) from error
 
 
-def _function(params: FunctionParams) -> Any:
+def _function(params: FunctionParams) -> own.Own:
     found = own.known(params.sha256)
     if found is None:
         raise StageFailed(
             f"this process does not have the function {params.name}. Name it again: --task path.py:function."
         )
-    return found.function
+    return found
 
 
 class _Given(NamedTuple):
@@ -91,11 +91,9 @@ class _Given(NamedTuple):
 class _Called:
     """A function with the outputs and labels that it is called with, again for samples drawn again."""
 
-    def __init__(self, params: FunctionParams, function: Any, outputs: dict[str, Array], y: Array) -> None:
+    def __init__(self, params: FunctionParams, function: own.Own, outputs: dict[str, Array], y: Array) -> None:
         self._name, self._function, self._outputs, self._y = params.name, function, outputs, y
-        begin = time.monotonic()
         self.whole = self._call(None)
-        self._seconds = time.monotonic() - begin
         self._last: tuple[Array, dict[str, Array]] | None = None
 
     def score(self, name: str, given: _Given) -> AnyScore:
@@ -150,11 +148,11 @@ class _Called:
         return {str(n): self._given(str(n), v, len(y)) for n, v in found.items()}
 
     def _given(self, name: str, value: Any, count: int) -> _Given:
-        if not _NAME.fullmatch(name) or name in TAKEN or name.endswith("_drop"):
+        if not NAMES.fullmatch(name) or name in TAKEN or name.endswith("_drop"):
             raise self._wrong(
                 f"names a figure {name!r:.80}. Allowed: letters, digits, _ and -, but not {', '.join(TAKEN)} or ..._drop"
             )
-        told = getattr(self._function, "better", "high")
+        told = getattr(self._function.function, "better", "high")
         better: Any = told.get(name, "high") if isinstance(told, Mapping) else told
         unit: Any = None
         if isinstance(value, tuple) and len(value) in (2, 3) and isinstance(value[1], str):

@@ -35,6 +35,13 @@ class Own:
     sha256: str
     function: Function
     packed: bytes
+    # Where what the function imports is looked for last; "" where it is found without.
+    folder: str = ""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function; what it imports as it runs is found."""
+        with _searched(self.folder):
+            return self.function(*arguments)
 
 
 # Functions of this process by hash: the user's own here, what was sent in a worker.
@@ -79,12 +86,23 @@ def from_place(place: str) -> Own:
 
 def _spec(module: str) -> Any:
     """Return where a module lies, looked for in the current folder too, as `python -m` does."""
-    here = str(Path.cwd())
-    sys.path.append(here)
-    try:
+    with _searched(str(Path.cwd())):
         return importlib.util.find_spec(module)
+
+
+@contextlib.contextmanager
+def _searched(folder: str) -> Iterator[None]:
+    """Look for modules in a folder too, after all others; threads may do so at once. Does nothing for ""."""
+    if not folder:
+        yield
+        return
+    sys.path.append(folder)
+    try:
+        yield
     finally:
-        sys.path.remove(here)
+        # The last one: the user may have the same folder further up. What was called may have changed the path itself.
+        with contextlib.suppress(ValueError):
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,10 @@ class Source:
         if name not in sys.modules:
             module = types.ModuleType(name)
             module.__file__, module.__package__ = self.file, self.package
-            if self.folder not in sys.path:
-                sys.path.append(self.folder)
             sys.modules[name] = module
             try:
-                exec(compile(self.text, self.file, "exec"), module.__dict__)
+                with _searched(self.folder):
+                    exec(compile(self.text, self.file, "exec"), module.__dict__)
             except BaseException:
                 del sys.modules[name]
                 raise
@@ -127,10 +144,11 @@ def _from_source(path: Path, module: str, package: str, name: str, place: str) -
         what = "not there" if function is None else "no function"
         raise WorkbenchError(f"task {shown(place)}: {name} is {what} in {shown(str(path))}.")
     files: dict[str, bytes] = {}
-    _imported(text, package, files)
+    with _searched(source.folder):
+        _imported(text, package, files)
     used = sorted(f"{n} {hashlib.sha256(content).hexdigest()}" for n, content in files.items())
     digest = hashlib.sha256("\0".join([module, name, *used]).encode() + text).hexdigest()
-    return _keep(Own(name, digest, function, pickle.dumps(source)))
+    return _keep(Own(name, digest, function, pickle.dumps(source), source.folder))
 
 
 def _imported(text: bytes, package: str, found: dict[str, bytes]) -> None:
@@ -269,8 +287,8 @@ def receive(sha256: str, packed: bytes) -> Own:
     found = _known.get(sha256)
     if found is None:
         made = pickle.loads(packed)
-        function = made.made() if isinstance(made, Source) else made
-        found = _keep(Own(getattr(function, "__name__", "function"), sha256, function, packed))
+        function, folder = (made.made(), made.folder) if isinstance(made, Source) else (made, "")
+        found = _keep(Own(getattr(function, "__name__", "function"), sha256, function, packed, folder))
     return found
 
 

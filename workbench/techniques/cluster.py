@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from workbench.compat.tfmot import can_cluster, cluster_weights
 from workbench.techniques.base import KerasTechnique, Promise, TrainJob
 from workbench.techniques.fold import fold_batch_norms
 from workbench.values.params import Params
@@ -39,10 +40,6 @@ class Cluster(KerasTechnique[ClusterParams]):
         """Return the model with at most `clusters` distinct weights per kernel; zeros of an earlier `prune` stay."""
         import tf_keras
         from tensorflow_model_optimization.clustering.keras import CentroidInitialization, strip_clustering
-        from tensorflow_model_optimization.python.core.clustering.keras import clustering_registry
-
-        # The public function lacks preserve_sparsity; this module has to be imported by its full path.
-        from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster as experimental
 
         if params.fold:
             model = fold_batch_norms(model)
@@ -58,9 +55,9 @@ class Cluster(KerasTechnique[ClusterParams]):
         }
 
         def wrap(layer: Any) -> Any:
-            supported = clustering_registry.ClusteringRegistry.supports(layer) and layer.trainable_weights
+            supported = can_cluster(layer) and layer.trainable_weights
             if supported and hasattr(layer, "kernel") and not isinstance(layer, tf_keras.layers.DepthwiseConv2D):
-                return experimental.cluster_weights(layer, **options)
+                return cluster_weights(layer, **options)
             return layer
 
         wrapped = tf_keras.models.clone_model(model, clone_function=wrap)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from workbench.compat.tf_keras import is_graph, only_before
+
 Pair = tuple[Any, Any]
 
 
@@ -65,22 +67,18 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
     import tf_keras
 
     kinds = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
-    if not (getattr(model, "_is_graph_network", False) or isinstance(model, tf_keras.Sequential)):
+    if not (is_graph(model) or isinstance(model, tf_keras.Sequential)):
         return []
     # By identity: the names of tensors are not their own.
     outputs = {id(t) for t in model.outputs}
     pairs = []
     for layer in model.layers:
-        if type(layer) is not getattr(tf_keras.layers, follower) or len(layer.inbound_nodes) != 1:
+        if type(layer) is not getattr(tf_keras.layers, follower):
             continue
-        before = layer.inbound_nodes[0].inbound_layers
-        if (
-            isinstance(before, list)
-            or type(before) not in kinds
-            or before.activation is not tf_keras.activations.linear
-        ):
+        before = only_before(layer)
+        if type(before) not in kinds or before.activation is not tf_keras.activations.linear:
             continue
-        if len(before.inbound_nodes) == 1 and len(before.outbound_nodes) == 1 and id(before.output) not in outputs:
+        if id(before.output) not in outputs:
             pairs.append((before, layer))
     return pairs
 

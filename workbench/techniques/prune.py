@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from workbench.compat.tfmot import can_prune
 from workbench.techniques.base import KerasTechnique, Promise, TrainJob
 from workbench.values.params import Params
 
@@ -81,7 +82,6 @@ class Prune(KerasTechnique[PruneParams]):
     def apply(self, model: Any, params: PruneParams, job: TrainJob) -> Any:
         """Return the model with zeros in the kernels of its convolutions and dense layers."""
         import tf_keras
-        from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
         from tensorflow_model_optimization.sparsity import keras as sparsity
 
         total = job.steps_per_epoch * job.train.epochs
@@ -102,7 +102,7 @@ class Prune(KerasTechnique[PruneParams]):
             options["pruning_schedule"] = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)
 
         def wrap(layer: Any) -> Any:
-            prunable = prune_registry.PruneRegistry.supports(layer) and layer.trainable_weights
+            prunable = can_prune(layer) and layer.trainable_weights
             if prunable and hasattr(layer, "kernel") and not isinstance(layer, tf_keras.layers.DepthwiseConv2D):
                 return sparsity.prune_low_magnitude(layer, **options)
             return layer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from functools import cache
 from typing import Any
 
 from pydantic import Field
 
+from workbench.compat.tfmot import one_scale_scheme, simulate_relu6
 from workbench.techniques.base import KerasTechnique, TrainJob
 from workbench.techniques.fold import fold_batch_norms, fuse_relus
 from workbench.values.params import Params
@@ -39,24 +39,24 @@ class Qat(KerasTechnique[QatParams]):
     def apply(self, model: Any, params: QatParams, job: TrainJob) -> Any:
         """Return the quantization-aware model; layers without an 8-bit scheme stay float."""
         import tf_keras
-        from tensorflow_model_optimization.python.core.quantization.keras import quantize, quantize_aware_activation
-        from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-            default_8bit_quantize_registry,
+        from tensorflow_model_optimization.quantization.keras import (
+            default_8bit,
+            quantize_annotate_layer,
+            quantize_apply,
         )
 
-        registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-        # TFMOT refuses a ReLU6 inside of a layer, though it simulates one like any other activation.
-        quantize_aware_activation.QuantizeAwareActivation._POST_QUANT_ACTIVATIONS |= {"relu6"}
+        registry = default_8bit.Default8BitQuantizeRegistry()
+        simulate_relu6()
 
         def annotate(layer: Any) -> Any:
             if registry.supports(layer) and not isinstance(layer, tf_keras.layers.InputLayer):
-                return quantize.quantize_annotate_layer(layer)
+                return quantize_annotate_layer(layer)
             return layer
 
         if params.fold:
             model = fuse_relus(fold_batch_norms(model))
         annotated = tf_keras.models.clone_model(model, clone_function=annotate)
-        aware = quantize.quantize_apply(annotated, _scheme({s.technique for s in job.before}))
+        aware = quantize_apply(annotated, _scheme({s.technique for s in job.before}))
         job.fit(aware, [])
         return aware
 
@@ -69,43 +69,10 @@ class Qat(KerasTechnique[QatParams]):
 
 
 def _scheme(before: set[str]) -> Any:
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
-        default_8bit_prune_preserve_quantize_scheme as pruned,
-    )
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_scheme as plain,
-    )
+    from tensorflow_model_optimization.quantization.keras import collab_opts, default_8bit
 
     if "cluster" in before:
-        return _cluster_scheme()(preserve_sparsity="prune" in before)
+        return one_scale_scheme()(preserve_sparsity="prune" in before)
     if "prune" in before:
-        return pruned.Default8BitPrunePreserveQuantizeScheme()
-    return plain.Default8BitQuantizeScheme()
-
-
-@cache
-def _cluster_scheme() -> Any:
-    """Return the cluster-preserving scheme with one weight scale per kernel.
-
-    TFMOT gives convolutions one scale per channel, which maps one centroid to another integer in every
-    channel: at most 16 values per channel, but over 100 in the kernel. One scale keeps 16 in the file.
-    """
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
-        cluster_preserve_quantize_registry as registry,
-    )
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
-        default_8bit_cluster_preserve_quantize_scheme as scheme,
-    )
-
-    class OneScaleRegistry(registry.Default8bitClusterPreserveQuantizeRegistry):  # type: ignore[misc]  # TFMOT is untyped
-        def __init__(self, preserve_sparsity: bool) -> None:
-            super().__init__(preserve_sparsity)
-            self._config_quantizer_map["Default8BitConvQuantizeConfig"] = (
-                registry.ClusterPreserveDefault8BitWeightsQuantizer(preserve_sparsity)
-            )
-
-    class OneScaleScheme(scheme.Default8BitClusterPreserveQuantizeScheme):  # type: ignore[misc]  # TFMOT is untyped
-        def get_quantize_registry(self) -> Any:
-            return OneScaleRegistry(self.preserve_sparsity)
-
-    return OneScaleScheme
+        return collab_opts.Default8BitPrunePreserveQuantizeScheme()
+    return default_8bit.Default8BitQuantizeScheme()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from workbench.compat.litert_quantizer import ranges
 from workbench.errors import StageFailed
 from workbench.flatbuffer.signature import Names
 
@@ -29,18 +30,9 @@ def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dic
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. What the profiler-based mode records, the
     smallest and largest value of each tensor, does not depend on the scheme: one pass serves every activation width.
     """
-    from litert_quantizer.calibrator import CalibrationMode, Calibrator
-    from litert_quantizer.utils import qsv_utils
-
-    quantizer = _quantizer(float_model, "int8", "channel")
-    # Gives the same ranges as keeping all tensors alive, in a quarter of the time.
-    mode = CalibrationMode.CALIBRATION_PROFILER_BASED
-    # The whole range that was seen, as TensorFlow's converter takes it. The engine's default is a moving average of
-    # each sample's own extremes, which cuts off most of the range where one sample holds few values.
     model, named = _callable(float_model, list(samples))
-    calibrator = Calibrator(model, num_threads=threads, mode=mode, qsv_update_func=qsv_utils.min_max_update)
-    calibrator.calibrate({_signature_key(float_model): named}, quantizer._recipe_manager)
-    found = calibrator.get_model_qsvs()
+    quantizer = _quantizer(float_model, "int8", "channel")
+    found = ranges(quantizer, model, {_signature_key(float_model): named}, threads)
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
 
 
@@ -60,12 +52,12 @@ def quantize(
     float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None
 ) -> bytes:
     """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
-    ranges = None
+    known = None
     if calibration is not None:
-        ranges = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
+        known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
     try:
         quantizer = _quantizer(float_model, scheme, granularity)
-        result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+        result = quantizer.quantize(known, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
     return bytes(result.quantized_model)

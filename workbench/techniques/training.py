@@ -23,14 +23,14 @@ def steps_per_epoch(samples: int, train: Train) -> int:
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """What one output is trained towards: labels `(n, ...)`, and the loss."""
 
     y: Array
     loss: Any
 
 
-def targets(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, TaskSpec]) -> list[Target]:
+def goals(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, TaskSpec]) -> list[Goal]:
     """Return what each output of a tf_keras model is trained towards, in the model's order, before it is changed.
 
     An output without labels, or whose task has no loss, keeps to what it gives now (distillation): training the others would carry it anywhere.
@@ -56,7 +56,7 @@ def targets(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str,
     kept = [n for n in names if losses.get(n) is None]
     now = _by_name(model, model.predict(x, batch_size=64, verbose=0)) if kept else {}
     keep = tf_keras.losses.MeanSquaredError()
-    return [Target(now[n], keep) if n in kept else Target(given[n], losses[n]) for n in names]
+    return [Goal(now[n], keep) if n in kept else Goal(given[n], losses[n]) for n in names]
 
 
 def _by_name(model: Any, outputs: Any) -> dict[str, Array]:
@@ -64,9 +64,7 @@ def _by_name(model: Any, outputs: Any) -> dict[str, Array]:
     return {n: np.asarray(v) for n, v in zip(model.output_names, listed, strict=True)}
 
 
-def fit(
-    model: Any, x: Any, towards: Sequence[Target], train: Train, learning_rate: float, callbacks: list[Any]
-) -> None:
+def fit(model: Any, x: Any, towards: Sequence[Goal], train: Train, learning_rate: float, callbacks: list[Any]) -> None:
     """Compile and fit a tf_keras model in place with Adam and cosine decay; shuffling is seeded.
 
     `train.loss` names the loss of the first output instead of its task's. Raises StageFailed when the loss is not finite at the end.

@@ -22,9 +22,11 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if was:
-            # Both together make everything count as old, so that the values are not searched as young ones either.
-            gc.freeze()
-            gc.unfreeze()
+            # Both together make everything count as old, so that the values are not searched as young ones either. What
+            # the user has set aside would come back with them.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from workbench.values.base import Value
 
@@ -26,7 +26,6 @@ WarningKind = Literal[
 ]
 # A warning stands out and is counted; a note says what was seen and costs next to nothing.
 Level = Literal["warning", "note"]
-WARNING_KINDS: tuple[str, ...] = get_args(WarningKind)
 
 ADVICE: dict[str, str] = {
     "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, NamedTuple
 
 from workbench.errors import WorkbenchError, unknown
 from workbench.recipes.grammar import measured_text, named_runtime
@@ -199,7 +199,7 @@ class Holder:
             (held.metric.value(trial, self.columns.baseline) if held.metric else None),
             self._found(held, trial),
         )
-        words = _WORDS[held.bound.kind](self, held, trial)
+        words = self._words[held.bound.kind](self, held, trial)
         if value is not None and self.limits.strict and held.bound.kind not in _EXACT:
             if found is None:
                 words += "; not known for certain: there is no 95 % interval to hold within the limit"
@@ -280,16 +280,15 @@ class Holder:
         others = ", ".join([*self.columns.runtimes(), *self.columns.runtimes("estimated")]) or "none"
         return f"not measured on {runtime}; measured are: {others}"
 
-
-_WORDS: dict[str, Callable[[Holder, Held, Trial], str]] = {
-    "size": Holder._size,
-    "compressed": Holder._size,
-    "drop": Holder._drop_words,
-    "latency_ms": Holder._latency,
-    "memory": Holder._memory,
-    "coverage": Holder._coverage,
-    "figures": Holder._figure,
-}
+    _words: ClassVar[Mapping[str, Callable[[Holder, Held, Trial], str]]] = {
+        "size": _size,
+        "compressed": _size,
+        "drop": _drop_words,
+        "latency_ms": _latency,
+        "memory": _memory,
+        "coverage": _coverage,
+        "figures": _figure,
+    }
 
 
 def fitting(columns: Columns, limits: Limits, runtime: str | None = None) -> list[int]:

@@ -14,6 +14,7 @@ from workbench.views import units
 from workbench.views.columns import Columns
 from workbench.views.metric import Kind, Place
 from workbench.views.metrics import outcome_of, places_of
+from workbench.views.quality import figure_names
 from workbench.views.runtimes import agreement_text
 from workbench.views.table import rows
 
@@ -94,7 +95,18 @@ def listing_columns(trials: Sequence[Trial] | Columns) -> list[Column]:
     """Return all columns that the table of these trials can have."""
     columns = trials if isinstance(trials, Columns) else Columns(trials)
     noted = [_NOTES] if any(w.level == "note" for t in columns.trials for w in t.warnings) else []
-    return [*_FIRST, *_at_places(_LATENCY, columns), *_THEN, *_at_places(_MEMORY, columns), _WARNINGS, *noted]
+    own = _own(columns)
+    first = [c for c in own if c.key == columns.primary]
+    then = [*_THEN, *(c for c in own if c.key != columns.primary)]
+    places = [_at_places(kind, columns) for kind in (_LATENCY, _MEMORY)]
+    return [*_FIRST[:3], *first, *_FIRST[3:], *places[0], *then, *places[1], _WARNINGS, *noted]
+
+
+def _own(columns: Columns) -> list[Column]:
+    """Return a column for each figure of the study's tasks that has none by itself."""
+    known = {c.key for c in (*_FIRST, *_THEN)}
+    found = (columns.metrics.get(name) for name in figure_names(columns.trials) if name not in known)
+    return [Column(m.name, m.title, m.unit) for m in found if m]
 
 
 def listing_lines(trials: Sequence[Trial], columns: Sequence[Column], data: Sequence[dict[str, Any]]) -> list[Line]:

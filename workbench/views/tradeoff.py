@@ -113,16 +113,18 @@ def tradeoff_info(
     )
 
 
-def front_trials(trials: Sequence[Trial], x: str = "size", y: str = "accuracy") -> list[Trial]:
-    """Return the trials that no other one beats in both metrics, by rising `x`."""
-    info = tradeoff_info(trials, x, y)
+def front_trials(trials: Sequence[Trial], x: str = "size", y: str | None = None) -> list[Trial]:
+    """Return the trials that no other one beats in both metrics, by rising `x`; `y` is the primary figure unless another is named."""
+    columns = Columns(trials)
+    info = tradeoff_info(columns, x, y or columns.primary or "agreement")
     by_id = {t.id: t for t in trials}
     return [by_id[info.points[i].id] for i in info.front]
 
 
-def default_axes(names: Sequence[str]) -> tuple[str, str]:
-    """Return the axes to begin with: size against the best measure of quality there is."""
-    quality = ("accuracy", "rmse", "agreement", "sqnr_db", "compressed")
+def default_axes(columns: Columns) -> tuple[str, str]:
+    """Return the axes to begin with: size against the best measure of quality there is, the task's primary figure where it has one."""
+    names = [name for name in columns.metrics if name != "latency"]
+    quality = (columns.primary or "accuracy", "accuracy", "rmse", "agreement", "sqnr_db", "compressed")
     return "size" if "size" in names else names[0], next((n for n in quality if n in names), names[-1])
 
 
@@ -262,7 +264,8 @@ def _lines(
     columns: Columns, axes: tuple[Metric, Metric], series: _Series, crowded: bool
 ) -> Callable[[int], tuple[str, ...]]:
     """Return what writes a point's figures: all that are of interest, or in a crowd those of the axes."""
-    hovered = [m for m in columns.metrics.values() if m.name.partition("@")[0] in _HOVERED and m.name != "latency"]
+    wanted = {*_HOVERED, columns.primary}
+    hovered = [m for m in columns.metrics.values() if m.name.partition("@")[0] in wanted and m.name != "latency"]
     named = list(zip(axes, (series.x, series.y), strict=True)) if crowded else [(m, m) for m in hovered]
     # A metric puts its title together, so that is done once.
     shown = [(f"{title.marked_title}: ", m.unit, columns.values(m), columns.intervals(m)) for title, m in named]

@@ -6,6 +6,7 @@ same files as the grid would, only fewer.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from workbench.engine.proposers.base import NoParams, Proposals, Proposer, Space
 from workbench.engine.proposers.goals import goals_of, violations
+from workbench.quiet import quiet
 from workbench.recipes import grammar
 from workbench.values.params import Params
 from workbench.values.recipe import Recipe
@@ -28,10 +30,10 @@ TRIES = 20
 class Search(Proposals):
     """Asks a sampler for points and tells it both goals of trials that are ok, with the limits that they miss."""
 
+    @quiet("optuna", logging.ERROR)
     def __init__(self, space: Space, sampler: Any) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         recipes = {r.id: r for r in (space.baseline, *space.recipes)}
         names = sorted({s.technique for r in space.recipes for s in r.steps})
         points = {i: _point(r, names) for i, r in recipes.items()}
@@ -49,10 +51,12 @@ class Search(Proposals):
         self._told: dict[str, Trial] = {}
         self._baseline: Trial | None = None
 
+    @quiet("optuna", logging.ERROR)
     def ask(self, n: int) -> Sequence[Recipe]:
         """Return `n` recipes that were not proposed before, as many as there are."""
         return [self._next() for _ in range(min(n, len(self._left)))]
 
+    @quiet("optuna", logging.ERROR)
     def tell(self, trial: Trial) -> None:
         """Take a trial as what became of its point."""
         recipe_id = Recipe(steps=trial.steps).id

@@ -12,6 +12,7 @@ from workbench.commands.result import Result
 from workbench.dashboard.standing import Standing
 from workbench.engine.forecast import Forecast
 from workbench.errors import WorkbenchError
+from workbench.handle import RunningSweep
 from workbench.names import notebook
 from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field, Group, fields, words_of
@@ -20,7 +21,6 @@ from workbench.notebook.progress import Gauge
 from workbench.notebook.rich import bundle
 from workbench.notebook.session import Session
 from workbench.notebook.techniques import Tried
-from workbench.study import Study
 from workbench.views.units import duration
 
 TITLES: dict[Group, str] = {
@@ -136,7 +136,7 @@ class Form:
             self.run.disabled = False
             return
         study = found.study if isinstance(found, Tried) else found.value
-        if isinstance(study, Study) and study.running:
+        if isinstance(study, RunningSweep) and study.running:
             gauge = Gauge(study, lambda: self.ended(found))
             self.running.children = (gauge.widget,)
             gauge.follow()
@@ -153,7 +153,7 @@ class Form:
     def _show(self, found: Result) -> None:
         self.running.children = ()
         study = found.study if isinstance(found, Tried) else found.value
-        error = study.error if isinstance(study, Study) else None
+        error = study.error if isinstance(study, RunningSweep) else None
         if error:
             self.message.value = _alert(f"Stopped: {error}")
         if isinstance(found, Tried):

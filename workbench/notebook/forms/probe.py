@@ -9,6 +9,7 @@ import click
 
 from workbench.commands.host import Host
 from workbench.engine.forecast import Forecast, forecast
+from workbench.engine.options import SweepOptions
 from workbench.engine.request import make_grid
 from workbench.errors import WorkbenchError
 from workbench.notebook.session import Session, app
@@ -22,7 +23,7 @@ class Asked(NamedTuple):
     model: Any
     data: Any
     grid: Grid
-    options: dict[str, Any]
+    options: SweepOptions
     model_text: str
     data_text: str
 
@@ -48,7 +49,7 @@ class _Probe(Host):
         self._texts[id(found)] = text
         return found
 
-    def sweep(self, model: Any, data: Any, grid: Any, **options: Any) -> NoReturn:
+    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> NoReturn:
         self.asked = Asked(model, data, grid, options, self._texts[id(model)], self._texts[id(data)])
         raise _Stop
 
@@ -81,18 +82,17 @@ def probe(session: Session, words: Sequence[str]) -> Asked | None:
 def foresee(session: Session, asked: Asked) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
     options = asked.options
-    place = options.get("store") or session.store
-    grid = make_grid(asked.grid, options.get("runtimes"), None)
-    return forecast(asked.model, asked.data, grid, Reader(place), options.get("jobs"), bool(options.get("allow_code")))
+    store = options.store if isinstance(options.store, Reader) else Reader(options.store or session.store)
+    grid = make_grid(asked.grid, options.runtimes, options.seed)
+    return forecast(asked.model, asked.data, grid, store, options.jobs, options.allow_code)
 
 
 def python_call(asked: Asked) -> str:
     """Return the Python call that does the same; a model or dataset in a variable goes by the variable's name."""
-    options = {k: v for k, v in asked.options.items() if v is not None and v is not False}
     arguments = [
         repr(asked.model) if isinstance(asked.model, str) else asked.model_text,
         repr(asked.data) if isinstance(asked.data, str) else asked.data_text,
         repr(grid_dict(asked.grid)),
-        *(f"{k}={v!r}" for k, v in options.items()),
+        *(f"{k}={v!r}" for k, v in asked.options.given().items()),
     ]
     return f"workbench.sweep({', '.join(arguments)})"

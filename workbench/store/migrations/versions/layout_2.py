@@ -1,7 +1,10 @@
-"""Layout 2: measurements by machine, executions in place of stages, tags and notes.
+"""Layout 2: measurements by machine, executions in place of stages, tags and notes; on servers, types that keep what SQLite keeps.
 
 What layout 1 did not record (a trial's own settings, what a stage was made from and with) stays empty; nothing is guessed. The
 machine of a measurement is told from the environment that was written with it.
+
+New tables are filled beside the old ones, which are read only; then all get their names. SQLite and PostgreSQL do that in one
+transaction. MySQL does not: killed before the layout is `MOVING`, all is done again; after it, names are given to the rest.
 """
 
 from __future__ import annotations
@@ -13,92 +16,139 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from workbench.store.columns import BYTES, LONG_TEXT, MYSQL, REAL, Json, Name
 from workbench.values.base import digest
 
 revision = "2"
 down_revision = "1"
+MOVING = -2
+# What a table is called until it gets its name, and after another one got it.
+NEW, OLD = "layout2_", "layout1_"
+# By the name in layout 2: the name in layout 1, "" for none.
+CARRIED = {
+    "studies": "studies",
+    "trials": "trials",
+    "measurements": "measurements",
+    "op_profiles": "op_profiles",
+    "executions": "stages",
+    "profiles": "profiles",
+    "checked": "checked",
+    "machines": "",
+}
+_LAYOUT = sa.table("layout", sa.column("version", sa.Integer))
 
 
 def upgrade() -> None:
     """Change the tables and carry every row over."""
     db = op.get_bind()
+    if db.execute(sa.select(_LAYOUT.c.version)).scalar() != MOVING:
+        _carry_all(db)
+        db.execute(sa.update(_LAYOUT).values(version=MOVING))
+    _give_names(db)
+    db.execute(sa.update(_LAYOUT).values(version=2))
+
+
+def _carry_all(db: sa.Connection) -> None:
     there = set(sa.inspect(db).get_table_names())
-    machines: dict[str, dict[str, Any]] = {}
-    _measurements(db, machines)
-    _op_profiles(db, there)
-    _executions(db)
-    table = op.create_table(
-        "machines",
-        sa.Column("id", sa.String(16), primary_key=True),
-        sa.Column("machine", sa.JSON, nullable=False),
-    )
+    if db.dialect.name == "postgresql":
+        # That of the layout first, as whoever reads does.
+        for name in ("layout", *sorted({*CARRIED.values()} & there)):
+            op.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+    for name in CARRIED:
+        if NEW + name in there:
+            op.drop_table(NEW + name)  # of a migration that was killed
+    made = {name: op.create_table(NEW + name, *columns) for name, columns in _columns().items()}
+    new: dict[str, dict[str, Any]] = {
+        "studies": {"tags": sa.null(), "note": sa.null()},
+        "measurements": {"machine": sa.literal("")},
+        "op_profiles": {"machine": sa.literal("")},
+        "executions": {"execution": sa.literal("{}")},
+    }
+    for name, old in CARRIED.items():
+        if old in there:
+            _carried(db, old, made[name], **new.get(name, {}))
+    machines = _tell_machines(db, made["measurements"], made["op_profiles"])
     if machines:
-        op.bulk_insert(table, [{"id": i, "machine": machine} for i, machine in machines.items()])
-    op.add_column("studies", sa.Column("tags", sa.JSON, nullable=True))
-    op.add_column("studies", sa.Column("note", sa.Text, nullable=True))
-    layout = sa.table("layout", sa.column("version", sa.Integer))
-    db.execute(sa.update(layout).values(version=2))
+        op.bulk_insert(made["machines"], [{"id": i, "machine": machine} for i, machine in machines.items()])
+    _tell_executions(db, made["executions"])
 
 
-def _measurements(db: sa.Connection, machines: dict[str, dict[str, Any]]) -> None:
-    old = _renamed("measurements", "study", "trial", "runtime", "at", "key", "measurement", "samples_ns")
-    made = op.create_table(
-        "measurements",
-        sa.Column("study", sa.String(200), primary_key=True),
-        sa.Column("trial", sa.String(40), primary_key=True),
-        sa.Column("runtime", sa.String(300), primary_key=True),
-        sa.Column("machine", sa.String(16), primary_key=True),
-        sa.Column("at", sa.Float, nullable=False),
-        sa.Column("key", sa.String(64), nullable=False),
-        sa.Column("measurement", sa.JSON, nullable=False),
-        sa.Column("samples_ns", sa.LargeBinary, nullable=True),
-    )
-    _carried(db, old, made, machine=sa.literal(""))
-    texts = sa.table(made.name, *(sa.column(c.name) for c in made.columns))
-    for row in db.execute(sa.select(old.c.study, old.c.trial, old.c.runtime, old.c.measurement)).all():
+def _columns() -> dict[str, list[sa.Column[Any]]]:
+    measured = ("study", Name(200)), ("trial", Name(40)), ("runtime", Name(300)), ("machine", Name(16))
+
+    def keys(*names: tuple[str, Name]) -> list[sa.Column[Any]]:
+        return [sa.Column(name, type_, primary_key=True) for name, type_ in names]
+
+    return {
+        "studies": [
+            *keys(("name", Name(200))),
+            sa.Column("started", Name(40), nullable=False),
+            sa.Column("record", Json, nullable=False),
+            sa.Column("tags", Json, nullable=True),
+            sa.Column("note", LONG_TEXT, nullable=True),
+        ],
+        "trials": [
+            *keys(("study", Name(200)), ("id", Name(40))),
+            sa.Column("position", sa.Integer, nullable=False),
+            sa.Column("state", Name(12), nullable=False),
+            sa.Column("key", Name(64), nullable=False),
+            sa.Column("trial", Json, nullable=False),
+        ],
+        "measurements": [
+            *keys(*measured),
+            sa.Column("at", REAL, nullable=False),
+            sa.Column("key", Name(64), nullable=False),
+            sa.Column("measurement", Json, nullable=False),
+            sa.Column("samples_ns", BYTES, nullable=True),
+        ],
+        "op_profiles": [*keys(*measured), sa.Column("profile", Json, nullable=False)],
+        "executions": [
+            *keys(("key", Name(64))),
+            sa.Column("kind", Name(40), nullable=False),
+            sa.Column("seconds", REAL, nullable=False),
+            sa.Column("result", Json, nullable=False),
+            sa.Column("execution", Json, nullable=False),
+        ],
+        "profiles": [*keys(("study", Name(200)), ("started", Name(40))), sa.Column("profile", Json, nullable=False)],
+        "checked": [*keys(("name", Name(300))), sa.Column("stamp", Name(200), nullable=False)],
+        "machines": [*keys(("id", Name(16))), sa.Column("machine", Json, nullable=False)],
+    }
+
+
+def _carried(db: sa.Connection, name: str, made: sa.Table, **new: Any) -> None:
+    """Copy all rows within the database, with values for columns that are new: what cannot be read is to be told of later."""
+    names = [c.name for c in made.columns]
+    # Their types are not those of the columns that they go to, and nothing is made of what is in them.
+    old = sa.table(name, *(sa.column(n) for n in names if n not in new))
+    keys = [c.name for c in made.primary_key.columns if c.name not in new]
+    whole = sa.and_(*(old.c[k].is_not(None) for k in keys))
+    values: list[Any] = [new[n] if n in new else old.c[n] for n in names]
+    target = sa.table(made.name, *(sa.column(n) for n in names))
+    db.execute(sa.insert(target).from_select(names, sa.select(*values).where(whole)))
+
+
+def _tell_machines(db: sa.Connection, measurements: sa.Table, profiles: sa.Table) -> dict[str, dict[str, Any]]:
+    """Give each measurement, and the time of its operators, the machine that its environment tells of; returns all by id."""
+    machines: dict[str, dict[str, Any]] = {}
+    runs, ops = _texts(measurements), _texts(profiles)
+    for row in db.execute(sa.select(runs.c.study, runs.c.trial, runs.c.runtime, runs.c.measurement)).all():
         machine = _machine(row.measurement)
         if machine is None:
             continue
         machines[machine["id"]] = machine
-        same = sa.and_(texts.c.study == row.study, texts.c.trial == row.trial, texts.c.runtime == row.runtime)
+        same = sa.and_(runs.c.study == row.study, runs.c.trial == row.trial, runs.c.runtime == row.runtime)
         values = {"machine": machine["id"], "measurement": _with_machine(row.measurement, machine["id"])}
-        _where_text(db, sa.update(texts).where(same).values(**values))
-    op.drop_table(old.name)
+        _where_text(db, sa.update(runs).where(same).values(**values))
+    same = sa.and_(runs.c.study == ops.c.study, runs.c.trial == ops.c.trial, runs.c.runtime == ops.c.runtime)
+    machine_of = sa.select(sa.func.max(runs.c.machine)).where(same).scalar_subquery()
+    db.execute(sa.update(ops).values(machine=sa.func.coalesce(machine_of, "")))
+    return machines
 
 
-def _op_profiles(db: sa.Connection, there: set[str]) -> None:
-    columns = (
-        sa.Column("study", sa.String(200), primary_key=True),
-        sa.Column("trial", sa.String(40), primary_key=True),
-        sa.Column("runtime", sa.String(300), primary_key=True),
-        sa.Column("machine", sa.String(16), primary_key=True),
-        sa.Column("profile", sa.JSON, nullable=False),
-    )
-    if "op_profiles" not in there:
-        op.create_table("op_profiles", *columns)
-        return
-    old = _renamed("op_profiles", "study", "trial", "runtime", "profile")
-    made = op.create_table("op_profiles", *columns)
-    new = sa.table("measurements", *(sa.column(n) for n in ("study", "trial", "runtime", "machine")))
-    same = sa.and_(new.c.study == old.c.study, new.c.trial == old.c.trial, new.c.runtime == old.c.runtime)
-    machine = sa.select(sa.func.max(new.c.machine)).where(same).scalar_subquery()
-    _carried(db, old, made, machine=sa.func.coalesce(machine, ""))
-    op.drop_table(old.name)
-
-
-def _executions(db: sa.Connection) -> None:
-    old = _renamed("stages", "key", "kind", "seconds", "result")
-    made = op.create_table(
-        "executions",
-        sa.Column("key", sa.String(64), primary_key=True),
-        sa.Column("kind", sa.String(40), nullable=False),
-        sa.Column("seconds", sa.Float, nullable=False),
-        sa.Column("result", sa.JSON, nullable=False),
-        sa.Column("execution", sa.JSON, nullable=False),
-    )
-    _carried(db, old, made, execution=sa.literal("{}"))
-    texts = sa.table(made.name, *(sa.column(c.name) for c in made.columns))
-    for row in db.execute(sa.select(old)).mappings().all():
+def _tell_executions(db: sa.Connection, executions: sa.Table) -> None:
+    """Give each execution what layout 1 says of it."""
+    texts = _texts(executions)
+    for row in db.execute(sa.select(texts.c.key, texts.c.kind, texts.c.seconds, texts.c.result)).mappings().all():
         known = {
             "key": row["key"],
             "kind": row["kind"],
@@ -107,29 +157,40 @@ def _executions(db: sa.Connection) -> None:
         }
         update = sa.update(texts).where(texts.c.key == row["key"]).values(execution=json.dumps(known))
         _where_text(db, update)
-    op.drop_table(old.name)
 
 
-def _carried(db: sa.Connection, old: sa.TableClause, made: sa.Table, **new: Any) -> None:
-    """Copy all rows within the database, with values for columns that are new: what cannot be read is to be told of later."""
-    keys = [c.name for c in made.primary_key.columns if c.name not in new]
-    whole = sa.and_(*(old.c[k].is_not(None) for k in keys))
-    names = [c.name for c in made.columns]
-    values: list[Any] = [new.get(n, old.c.get(n)) for n in names]
-    target = sa.table(made.name, *(sa.column(n) for n in names))
-    db.execute(sa.insert(target).from_select(names, sa.select(*values).where(whole)))
+def _give_names(db: sa.Connection) -> None:
+    """Put the old tables aside, and give the new ones their names; what has its name already keeps it.
+
+    SQLite's old tables go: there is a copy of its file.
+    """
+    there = set(sa.inspect(db).get_table_names())
+    asides = [(old, OLD + old) for old in CARRIED.values() if old]
+    if db.dialect.name == "sqlite":
+        for old in {old for old, _ in asides} & there:
+            op.drop_table(old)
+            there.discard(old)
+    moves = []
+    for name, to in (*asides, *((NEW + name, name) for name in CARRIED)):
+        if name in there and to not in there:
+            moves.append((name, to))
+            there = there - {name} | {to}
+    if db.dialect.name in MYSQL and moves:
+        op.execute(f"RENAME TABLE {', '.join(f'{name} TO {to}' for name, to in moves)}")
+        return
+    for name, to in moves:
+        op.rename_table(name, to)
+
+
+def _texts(table: sa.Table) -> sa.TableClause:
+    """Return a table whose columns are read and written as they lie there."""
+    return sa.table(table.name, *(sa.column(c.name) for c in table.columns))
 
 
 def _where_text(db: sa.Connection, update: sa.Update) -> None:
     """Change a row; one whose texts are no UTF-8 stays as it was carried over."""
     with contextlib.suppress(UnicodeEncodeError):
         db.execute(update)
-
-
-def _renamed(name: str, *columns: str) -> sa.TableClause:
-    """Put a table aside and return it; its columns are read as they lie there, without types."""
-    op.rename_table(name, f"{name}_1")
-    return sa.table(f"{name}_1", *(sa.column(c) for c in columns))
 
 
 def _machine(text: Any) -> dict[str, Any] | None:

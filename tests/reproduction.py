@@ -22,9 +22,7 @@ class Difference(Value):
     step: str
     hash_differs: bool
     size_change: int | None = None
-    gzip_change: int | None = None
     accuracy_change: float | None = None
-    agreement_change: float | None = None
     state: str = ""
 
     @property
@@ -128,9 +126,7 @@ def _difference(one: Trial, other: Trial, step: str) -> Difference:
         step=step,
         hash_differs=_sha(one) != _sha(other),
         size_change=sizes[1].file - sizes[0].file if sizes[0] and sizes[1] else None,
-        gzip_change=sizes[1].gzip - sizes[0].gzip if sizes[0] and sizes[1] else None,
         accuracy_change=_change(one, other, "accuracy"),
-        agreement_change=_change(one, other, "agreement"),
         state=f"{one.state}, then {other.state}" if one.state != other.state else "",
     )
 

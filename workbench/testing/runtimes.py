@@ -1,8 +1,4 @@
-"""What every runtime has to keep, built-in or a third party's: inherit `RuntimeConformance`, say `text`, run pytest.
-
-All of it goes through the process in which a sweep measures. A runtime that is not installed here is skipped with its
-own words, save for what can be said of it without running.
-"""
+"""What every runtime has to keep: all of it through the process in which a sweep measures."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from workbench.errors import StageFailed, Unfit, WorkbenchError
 from workbench.measure.hosts import Hosts
 from workbench.measure.session import Asked, Measured, Subject, measure
 from workbench.recipes.grammar import parse_runtime, runtime_text
-from workbench.values.params import Params
+from workbench.testing.common import check_described, check_missing, write_files
 from workbench.values.settings import Measure
 from workbench.values.trial import RuntimeSpec
 
@@ -35,8 +31,8 @@ class Results(NamedTuple):
 class RuntimeConformance:
     """The common tests; `text` names the runtime as on the command line, `{places}` in it come from the fixture of that name.
 
-    `takes` lists the kinds of file that it has to run; any other it may skip. `files` gives a real file of each kind:
-    override it where the fixtures of this folder are not at hand.
+    `takes` lists the kinds of file that it has to run; any other it may skip. `files` gives a real file of each kind. A runtime that is not
+    installed here is skipped with its own words, save for what can be said of it without running.
     """
 
     text: ClassVar[str]
@@ -48,9 +44,9 @@ class RuntimeConformance:
         return {}
 
     @pytest.fixture(scope="class")
-    def files(self, small_tflite: Path, small_int8_tflite: Path) -> dict[str, Path]:
+    def files(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         """A float32 and a full int8 file."""
-        return {"float32": small_tflite, "int8": small_int8_tflite}
+        return write_files(tmp_path_factory.mktemp("files"))
 
     @pytest.fixture(scope="class")
     def spec(self, places: dict[str, object]) -> RuntimeSpec:
@@ -85,19 +81,13 @@ class RuntimeConformance:
 
     def test_it_says_what_it_is(self, spec: RuntimeSpec) -> None:
         backend = registry.runtimes.get(spec.name)
-        assert backend.name == spec.name
-        assert len(backend.help) > 10
-        assert issubclass(backend.params, Params)
-        assert all(f.description for f in backend.params.model_fields.values())
-        assert backend.params.primary is None or backend.params.primary in backend.params.model_fields
+        check_described(backend, spec.name)
         assert backend.kind in ("measured", "estimated")
         assert backend.clock in ("device", "host")
 
     def test_it_says_what_is_missing(self, spec: RuntimeSpec) -> None:
         backend = registry.runtimes.get(spec.name)
-        missing = backend.check(backend.params.model_validate(spec.options))
-        if missing is not None:
-            assert any(word in missing.lower() for word in ("install", "wheel", "sdk")), missing
+        check_missing(backend.check(backend.params.model_validate(spec.options)))
         variables: Any = backend.environment(backend.params.model_validate(spec.options))
         assert all(isinstance(k, str) and isinstance(v, str) for k, v in variables.items())
 

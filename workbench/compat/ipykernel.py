@@ -1,4 +1,4 @@
-"""How a widget hears its page while a cell keeps the kernel busy."""
+"""ipykernel: on which of its threads a widget hears its page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ def hear_beside_cells(widget: Any) -> None:
 
     JupyterLab sends to a subshell, a thread beside that of the cells. ipykernel 7.4 passes it on to the loop that
     spoke last, which is that of the cells, for the sake of cells that await an answer; none awaits one of ours.
+    Where a comm has no such rule, as before 7.4, there is nothing to change.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda data, sender: sender
