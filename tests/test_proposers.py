@@ -16,7 +16,8 @@ from workbench.engine.proposers.base import NoParams, Proposals, Proposer, Space
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.recipes import grammar
 from workbench.recipes.grid import grid_dict, parse_grid
-from workbench.testing.proposers import GRID, OUT, ProposerConformance, Simulation, bad, good
+from workbench.testing import ProposerConformance
+from workbench.testing.proposers import GRID, OUT, Simulation, bad, good
 from workbench.values.limits import Limits
 from workbench.values.params import Params, describe
 from workbench.values.recipe import Recipe

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine.damage import check_data, stands, usable
 from workbench.engine.events import Event, Listener
+from workbench.engine.flights import Flight, Flights, crash_text
 from workbench.engine.plan import COST, Plan, Rank, Stage
-from workbench.engine.pool import Pool, threads_per_worker
-from workbench.engine.stages import run_stage
+from workbench.engine.pool import Pool
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.store.store import Store
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import StageTime
 from workbench.values.source import DatasetInfo
 
-# A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
-VANISHED_SECONDS = 5.0
 STARTUP_SECONDS = 120.0
 # A stage whose inputs were damaged while it ran is done again so often.
 MOST_AGAIN = 3
@@ -40,15 +36,6 @@ class Growth:
     def more(self) -> list[str]:
         """Return the keys of further stages, which are in the plan by now; none where results have to come first, or nothing comes."""
         return []
-
-
-@dataclass
-class _Flight:
-    stage: Stage
-    future: Any
-    worker: str
-    started: float
-    missing_since: float | None = None
 
 
 class Builder:
@@ -71,12 +58,10 @@ class Builder:
         self.plan, self.store, self.jobs = plan, store, jobs
         self.dataset = dataset
         self.make_pool = pool
-        self.stage_seconds = stage_seconds
         self.listener = listener
         self.cancel = cancel
         self.results: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
-        self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.origin = time.monotonic()
         self.ready_at: dict[str, float] = {}
         self.times: list[StageTime] = []
@@ -85,7 +70,7 @@ class Builder:
         self.machines: set[str] = set()
         # Stages by what they still wait for, those that run, and all that had to run or have to.
         self.waiting: dict[str, set[str]] = {}
-        self.flights: dict[str, _Flight] = {}
+        self.flights = Flights(jobs, store.root, stage_seconds)
         self.todo: set[str] = set()
         self.wanted = 0
         self.failed = 0
@@ -104,13 +89,8 @@ class Builder:
         if not self.waiting:
             return self.results
         pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in self.waiting))
-        try:
+        with self.flights.on(pool):
             self._loop(pool, growth, on_start, on_end)
-        finally:
-            # Empty unless the sweep was stopped; the workers may belong to an engine, whose next sweep needs them.
-            for flight in self.flights.values():
-                flight.future.release()
-                pool.kill(flight.worker)
         return self.results
 
     def _grow(self, growth: Growth, on_end: OnEnd) -> None:
@@ -157,8 +137,7 @@ class Builder:
                 raise WorkbenchError(
                     f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
                 )
-            busy = {f.worker for f in flights.values()}
-            free = [w for w in workers if w not in busy]
+            free = flights.free(workers)
             many = sum(self.ranks[k].training for k in waiting) > 2 * len(workers)
             ready = sorted(
                 (k for k, parents in waiting.items() if not parents), key=lambda k: self.ranks[k].place(many)
@@ -167,10 +146,11 @@ class Builder:
                 self.ready_at.setdefault(key, time.monotonic())
             for worker, key in zip(free, ready, strict=False):
                 waiting.pop(key)
-                flights[key] = self._start(pool, worker, key)
+                self._start(worker, key)
                 on_start(key)
-            for key, result in self._collect(pool, flights, set(workers)):
-                self._clock(flights.pop(key), result)
+            for flight, result in flights.landed(set(workers)):
+                key = flight.stage.key
+                self._clock(flight, result)
                 if self._spoilt(key):
                     continue
                 ended = self._end(key, result)
@@ -196,7 +176,7 @@ class Builder:
             )
         )
 
-    def _clock(self, flight: _Flight, result: dict[str, Any]) -> None:
+    def _clock(self, flight: Flight, result: dict[str, Any]) -> None:
         now = time.monotonic()
         busy = float(result.get("seconds", now - flight.started))
         self.times.append(
@@ -259,68 +239,16 @@ class Builder:
         parents = self.plan.stages[key].parents.values()
         return [p for p in parents if p not in self.results or not stands(self.store, self.results[p])]
 
-    def _start(self, pool: Pool, worker: str, key: str) -> _Flight:
+    def _start(self, worker: str, key: str) -> None:
         stage = self.plan.stages[key]
-        inputs = {role: self.results[parent]["artifact"] for role, parent in stage.parents.items()}
-        name = f"{stage.kind}-{key[:12]}-{time.monotonic_ns()}"
-        future = pool.submit(
-            worker,
-            name,
-            run_stage,
-            stage.kind,
-            stage.payload,
-            inputs,
-            str(self.store.root),
-            threads_per_worker(self.jobs),
-            tuple(stage.tools),
-        )
-        future.add_done_callback(lambda f, k=key: self.ended.put((k, f)))
+        self.flights.start(worker, stage, {role: self.results[p]["artifact"] for role, p in stage.parents.items()})
         self.listener(Event("stage-started", "build", stage.label))
-        return _Flight(stage, future, worker, time.monotonic())
-
-    def _collect(self, pool: Pool, flights: dict[str, _Flight], workers: set[str]) -> list[tuple[str, dict[str, Any]]]:
-        """Wait a moment and return the stages that ended: done, crashed, or over the time limit."""
-        found: list[tuple[str, dict[str, Any]]] = []
-        try:
-            first = self.ended.get(timeout=0.1)
-            batch = [first]
-            while not self.ended.empty():
-                batch.append(self.ended.get_nowait())
-        except queue.Empty:
-            batch = []
-        for key, future in batch:
-            if key in flights and flights[key].future is future:
-                found.append((key, _outcome(future)))
-        now = time.monotonic()
-        done = {k for k, _ in found}
-        for key, flight in flights.items():
-            if key in done:
-                continue
-            if now - flight.started > self.stage_seconds:
-                flight.future.cancel(force=True)
-                pool.kill(flight.worker)
-                found.append(
-                    (
-                        key,
-                        {
-                            "error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."
-                        },
-                    )
-                )
-            elif flight.worker in workers:
-                flight.missing_since = None
-            elif flight.missing_since is None:
-                flight.missing_since = now
-            elif now - flight.missing_since > VANISHED_SECONDS:
-                flight.future.cancel(force=True)
-                found.append((key, {"error": _crash(flight.stage.label)}))
-        return found
 
     def _end(self, key: str, result: dict[str, Any]) -> list[str]:
         """Record a result; a failure ends all stages that start from it. Returns the keys that ended."""
         stage = self.plan.stages[key]
         if "crash" in result:
-            result = {"error": _crash(stage.label)}
+            result = {"error": crash_text(stage.label)}
         self.results[key] = result
         if "error" not in result:
             self.seconds[stage.kind].append(float(result["seconds"]))
@@ -375,17 +303,3 @@ class Builder:
             return sum(mean.get(k, COST[k] * scale) for k in (self.plan.stages[key].kind for key in keys))
 
         return (seconds(left) + seconds(self.todo) * more / max(1, self.wanted)) / self.jobs
-
-
-def _outcome(future: Any) -> dict[str, Any]:
-    if future.status == "finished":
-        result: dict[str, Any] = future.result()
-        return result
-    error = future.exception() if future.status == "error" else None
-    if error is None or type(error).__name__ in ("KilledWorker", "FutureCancelledError"):
-        return {"crash": True}
-    return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}"}
-
-
-def _crash(label: str) -> str:
-    return f"crash: the worker process died in stage `{label}` (segmentation fault, out of memory, or killed). The other trials went on; see the store's logs."

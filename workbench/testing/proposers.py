@@ -15,9 +15,9 @@ from workbench.engine.plan import float_baseline
 from workbench.engine.proposers.base import Space
 from workbench.recipes import grammar
 from workbench.recipes.grid import expand, parse_grid
+from workbench.testing.common import check_described, check_missing
 from workbench.values.base import digest
 from workbench.values.limits import Limits
-from workbench.values.params import Params
 from workbench.values.recipe import Recipe
 from workbench.values.settings import Search
 from workbench.values.source import SourceKind
@@ -139,13 +139,9 @@ class ProposerConformance:
     def test_it_says_what_it_is(self) -> None:
         name, _ = grammar.parse_proposer(self.text)
         proposer = registry.proposers.get(name)
-        assert proposer.name == name
-        assert len(proposer.help) > 10
-        assert issubclass(proposer.params, Params)
-        assert all(f.description for f in proposer.params.model_fields.values())
+        check_described(proposer, name)
+        check_missing(proposer.available())
         assert proposer.usual(40) >= 1
-        missing = proposer.available()
-        assert missing is None or "install" in missing.lower(), missing
 
     def test_it_proposes_what_fits_each_once_and_ends(self) -> None:
         found = self.search(trials=60)
