@@ -18,7 +18,7 @@ from timed import MS, Fake, noisy, steady
 from trials import make_trial
 
 import workbench
-from workbench.engine.run import cut_shorter
+from workbench.engine.measuring import cut_shorter
 from workbench.engine.verdicts import after_measuring
 from workbench.measure import interleave, stats
 from workbench.measure.environment import machine

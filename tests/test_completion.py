@@ -12,7 +12,7 @@ from trials import make_record, make_trial
 from workbench.notebook.completion import complete
 from workbench.notebook.session import VERBS
 from workbench.recipes.grammar import parse_recipe
-from workbench.registry import runtimes
+from workbench.registry import proposers, runtimes
 from workbench.store.store import Store
 from workbench.values.recipe import SCHEMES
 
@@ -46,6 +46,8 @@ def known(shell: Shell) -> Shell:  # noqa: F811
         ("quantize int8 --runtime xn", "xn", {"xnnpack"}, {"gpu"}),
         ("delegate xnnpack,", "", set(runtimes.names()), set()),
         ("prune 0.5 --then cluster+in", "in", {"int8", "int16x8"}, {"cluster"}),
+        ("sweep --search-strategy ", "", set(proposers.names()), set()),
+        ("sweep --search-strategy t", "t", {"tpe"}, {"grid"}),
         ("prune --schedule ", "", {"polynomial", "constant"}, set()),
         ("qua", "qua", {"quantize"}, {"qat"}),
         ("show ", "", {"kept"}, {"digits"}),

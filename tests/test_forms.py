@@ -107,6 +107,8 @@ def test_what_is_changed_is_on_the_line_and_in_the_call(ready: Shell) -> None:
         ("bench", "file", "", "Missing argument"),
         ("best", "max_drop", "lots", "not a valid float"),
         ("sweep", "model", "nothing.h5", "does not exist"),
+        ("sweep", "search__strategy", "tp", "Did you mean &#x27;tpe&#x27;?"),
+        ("sweep", "search__strategy", "tpe[startup=0]", "greater than or equal to 1"),
     ],
 )
 def test_a_mistake_is_said_as_it_is_typed_and_nothing_can_be_run(
@@ -153,6 +155,20 @@ def test_the_sweep_builder_counts_recipes_and_training_stages(ready: Shell) -> N
     assert form.run.disabled
     control(form, "axis_qat").set(False)  # type: ignore[arg-type]  # as above
     assert not form.run.disabled
+
+
+def test_a_search_is_told_from_a_whole_grid(ready: Shell) -> None:
+    form = form_for(ready.session, "sweep")
+    strategy = control(form, "search__strategy")
+    assert set(strategy.widget.options) == set(registry.proposers.names())
+    control(form, "axis_prune").set("none,0.5,0.25")
+    strategy.set("tpe[startup=2]")
+    control(form, "search__trials").set("4")
+    assert "at most 5 recipes, of 9 in the grid" in form.message.value
+    assert form.words[-4:] == ["--search-strategy", "tpe[startup=2]", "--search-trials", "4"]
+    strategy.set("")
+    control(form, "search__trials").set("")
+    assert "9 recipes, 2 training stages" in form.message.value
 
 
 def test_a_forecast_knows_what_is_in_the_store(small_h5: Path, small_images: Any, tmp_path: Path) -> None:

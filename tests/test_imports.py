@@ -133,7 +133,7 @@ LEAVES = {
 # What is imported of the leaves only within functions.
 LATE = ("report", "dashboard", "notebook")
 # Only for hints: the registry names plug-ins by text and loads them on first use.
-HINTS_ONLY = {("registry", part) for part in ("techniques", "runtimes", "sources", "data", "targets")}
+HINTS_ONLY = {("registry", part) for part in ("techniques", "runtimes", "sources", "data", "targets", "engine")}
 # Loaded on first use of a chart, a form, a magic or a dashboard, by functions or by one another.
 DRAWS = "workbench.views.drawing"
 MAY_LOAD = {

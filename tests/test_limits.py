@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trials import make_record, make_study, make_trial, measured
 
-from workbench.engine.search import _violations
+from workbench.engine.proposers.goals import violations
 from workbench.errors import WorkbenchError
 from workbench.recipes.grid import grid_dict, parse_grid
 from workbench.report.findings import findings
@@ -249,7 +249,7 @@ def test_gate_best_and_search_hold_alike(seed: int) -> None:
         if trial.state == "ok":
             assert verdict(trials, limits, trial).passed == (trial.id in fit)
             if seed % 2 == 0 or not limits.strict:
-                assert all(v <= 0 for v in _violations(trial, trials[0], limits).values()) == (trial.id in fit)
+                assert all(v <= 0 for v in violations(trial, trials[0], limits).values()) == (trial.id in fit)
     found, judge = best(trials, limits), verdict(trials, limits)
     assert (found is not None) == judge.passed == bool(fit)
     assert found is None or judge.trial == found

@@ -20,6 +20,7 @@ from workbench.errors import WorkbenchError, unknown
 
 if TYPE_CHECKING:
     from workbench.data.base import DatasetReader
+    from workbench.engine.proposers.base import Proposer
     from workbench.runtimes.base import Backend
     from workbench.sources.base import Source
     from workbench.targets.base import Target
@@ -80,6 +81,13 @@ BUILTIN_DATASETS = {
     "csv": "workbench.data.table:Table",
     "coco": "workbench.data.coco:Coco",
     "folder": "workbench.data.images:ClassFolder",
+}
+
+BUILTIN_PROPOSERS = {
+    "grid": "workbench.engine.proposers.grid:Grid",
+    "random": "workbench.engine.proposers.optuna_search:Random",
+    "tpe": "workbench.engine.proposers.optuna_search:Tpe",
+    "nsga2": "workbench.engine.proposers.optuna_search:Nsga2",
 }
 
 
@@ -225,6 +233,9 @@ targets: Registry[Target[Any]] = Registry(
 sources: Registry[Source] = Registry("source", "workbench.sources", "workbench.sources.base:Source", BUILTIN_SOURCES)
 datasets: Registry[DatasetReader[Any]] = Registry(
     "dataset", "workbench.datasets", "workbench.data.base:DatasetReader", BUILTIN_DATASETS
+)
+proposers: Registry[Proposer[Any]] = Registry(
+    "proposer", "workbench.proposers", "workbench.engine.proposers.base:Proposer", BUILTIN_PROPOSERS
 )
 
 

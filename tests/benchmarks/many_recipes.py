@@ -19,9 +19,9 @@ import yaml
 
 import workbench
 from workbench.data.load import bundled
+from workbench.engine.measuring import measurement_key
 from workbench.engine.plan import make_plan
 from workbench.engine.request import make_grid
-from workbench.engine.run import measurement_key
 from workbench.measure.environment import fingerprint
 from workbench.recipes import grammar
 from workbench.recipes.grid import expand

@@ -179,7 +179,10 @@ def param_option(spec: ParamSpec, target: str, prefix: str, kind: BoundsType | N
         name += f"/--no-{name.removeprefix('--')}"
     elif spec.kind != "bool":
         shape = {"type": kind or (click.Choice(spec.choices) if spec.kind == "choice" else _TYPES[spec.kind])}
-    return click.option(name, target, cls=SpecOption, spec=spec, default=None, help=spec.help + default, **shape)
+    text = spec.help
+    if spec.registry:
+        text += f"; one of {', '.join(getattr(registry, spec.registry).names())}, options in brackets"
+    return click.option(name, target, cls=SpecOption, spec=spec, default=None, help=text + default, **shape)
 
 
 def collect(values: dict[str, Any], groups: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -19,9 +19,8 @@ from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
 from workbench.names import shell
 from workbench.recipes.grammar import split_list
-from workbench.recipes.grid import Grid, load_grid, parse_grid, read_grid
+from workbench.recipes.grid import Grid, load_grid, parse_grid, read_grid, read_settings
 from workbench.study import Study
-from workbench.values.base import build
 from workbench.values.profile import Profile
 
 
@@ -166,7 +165,7 @@ def make_grid(host: Host, file: str | None, values: dict[str, Any]) -> Grid:
         grid = parse_grid({k: [False, True] if v is True else split_list(v) for k, v in axes.items()} or None)
     for group, settings in flags.collect(values, flags.SETTINGS).items():
         current = getattr(grid, group)
-        grid = grid.model_copy(update={group: build(type(current), {**current.to_json(), **settings}, group)})
+        grid = grid.model_copy(update={group: read_settings(group, {**current.to_json(), **settings})})
     return grid
 
 

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.engine.damage import check_data, stands, usable
-from workbench.engine.events import Event, EventKind, Listener
-from workbench.engine.plan import COST, Plan, Stage
-from workbench.engine.pool import Pool, threads_per_worker
-from workbench.engine.stages import run_stage
+from workbench.engine.events import Event, Listener
+from workbench.engine.flights import Flight, Flights, crash_text
+from workbench.engine.plan import COST, Plan, Rank, Stage
+from workbench.engine.pool import Pool
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.store.store import Store
 from workbench.values.graph import Artifact, Execution, Machine
 from workbench.values.profile import StageTime
 from workbench.values.source import DatasetInfo
 
-# A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
-VANISHED_SECONDS = 5.0
 STARTUP_SECONDS = 120.0
 # A stage whose inputs were damaged while it ran is done again so often.
 MOST_AGAIN = 3
 OnEnd = Callable[[str, dict[str, Any]], None]
 
 
-@dataclass
-class _Flight:
-    stage: Stage
-    future: Any
-    worker: str
-    started: float
-    missing_since: float | None = None
+class Growth:
+    """How a plan grows while it is run; this one does not."""
+
+    @property
+    def left(self) -> int:
+        """How many more recipes may come."""
+        return 0
+
+    def more(self) -> list[str]:
+        """Return the keys of further stages, which are in the plan by now; none where results have to come first, or nothing comes."""
+        return []
 
 
 class Builder:
@@ -58,51 +58,74 @@ class Builder:
         self.plan, self.store, self.jobs = plan, store, jobs
         self.dataset = dataset
         self.make_pool = pool
-        self.stage_seconds = stage_seconds
         self.listener = listener
         self.cancel = cancel
         self.results: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
-        self.ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.origin = time.monotonic()
         self.ready_at: dict[str, float] = {}
         self.times: list[StageTime] = []
         self.found: set[str] = set()
         self.again: Counter[str] = Counter()
         self.machines: set[str] = set()
+        # Stages by what they still wait for, those that run, and all that had to run or have to.
+        self.waiting: dict[str, set[str]] = {}
+        self.flights = Flights(jobs, store.root, stage_seconds)
+        self.todo: set[str] = set()
+        self.wanted = 0
+        self.failed = 0
+        self.ranks: dict[str, Rank] = {}
 
-    def run(self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd) -> dict[str, dict[str, Any]]:
-        """Run what the wanted stages need and return every result by stage key.
+    def run(
+        self, wanted: list[str], on_start: Callable[[str], None], on_end: OnEnd, growth: Growth | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Run what the wanted stages need, and what comes to them meanwhile, and return every result by stage key.
 
         Raises Cancelled when asked to stop, WorkbenchError when no worker comes up.
         """
-        stored = self.store.stages(self.plan.stages)
-        self.results.update({k: r for k, r in stored.items() if usable(self.plan.stages[k], r)})
-        todo = self._missing(wanted)
-        self.found = self._needed(wanted) - todo
-        for key in wanted:
-            if key in self.results:
-                on_end(key, self.results[key])
-        if not todo:
+        growth = growth or Growth()
+        self._want(wanted, on_end)
+        self._grow(growth, on_end)
+        if not self.waiting:
             return self.results
-        pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in todo))
-        flights: dict[str, _Flight] = {}
-        try:
-            self._loop(pool, flights, todo, on_start, on_end)
-        finally:
-            # Empty unless the sweep was stopped; the workers may belong to an engine, whose next sweep needs them.
-            for flight in flights.values():
-                flight.future.release()
-                pool.kill(flight.worker)
+        pool = self.make_pool(any(self.plan.stages[k].needs_tensorflow for k in self.waiting))
+        with self.flights.on(pool):
+            self._loop(pool, growth, on_start, on_end)
         return self.results
 
-    def _loop(
-        self, pool: Pool, flights: dict[str, _Flight], todo: set[str], on_start: Callable[[str], None], on_end: OnEnd
-    ) -> None:
+    def _grow(self, growth: Growth, on_end: OnEnd) -> None:
+        """Take what has come to the plan; what of it the store has may bring more at once."""
+        while keys := growth.more():
+            self._want(keys, on_end)
+
+    def _want(self, keys: list[str], on_end: OnEnd) -> None:
+        """Take stages, with all that they need, among those that are to be run, but what is in the store or was taken before."""
+        needed = [s.key for s in self.plan.chain(*keys)]
+        stored = self.store.stages([k for k in needed if k not in self.results and k not in self.todo])
+        self.results.update({k: r for k, r in stored.items() if usable(self.plan.stages[k], r)})
+        new = self._missing(keys) - self.todo
+        self.todo |= new
+        self.found |= set(needed) - self.todo
+        self.wanted += len(keys)
+        for key in new:
+            self.waiting[key] = set()
+        for key in new:
+            parents = self.plan.stages[key].parents.values()
+            self.waiting[key] |= {p for p in parents if p in self.waiting or p in self.flights}
+        if new:
+            self.ranks = self.plan.ranks()
+        ended = [key for key in keys if key in self.results]
+        for parent in {
+            p for k in new for p in self.plan.stages[k].parents.values() if "error" in self.results.get(p, {})
+        }:
+            ended += self._fail(parent)
+        self.failed += sum(k in new for k in ended)
+        for key in ended:
+            on_end(key, self.results[key])
+
+    def _loop(self, pool: Pool, growth: Growth, on_start: Callable[[str], None], on_end: OnEnd) -> None:
         """Keep every worker busy with the ready stage that comes first (`Rank.place`), until none is left."""
-        waiting = {k: {p for p in self.plan.stages[k].parents.values() if p in todo} for k in todo}
-        ranks = self.plan.ranks()
-        failed = 0
+        waiting, flights = self.waiting, self.flights
         deadline = time.monotonic() + STARTUP_SECONDS
         while waiting or flights:
             if self.cancel.is_set():
@@ -114,39 +137,46 @@ class Builder:
                 raise WorkbenchError(
                     f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
                 )
-            busy = {f.worker for f in flights.values()}
-            free = [w for w in workers if w not in busy]
-            many = sum(ranks[k].training for k in waiting) > 2 * len(workers)
-            ready = sorted((k for k, parents in waiting.items() if not parents), key=lambda k: ranks[k].place(many))
+            free = flights.free(workers)
+            many = sum(self.ranks[k].training for k in waiting) > 2 * len(workers)
+            ready = sorted(
+                (k for k, parents in waiting.items() if not parents), key=lambda k: self.ranks[k].place(many)
+            )
             for key in ready:
                 self.ready_at.setdefault(key, time.monotonic())
             for worker, key in zip(free, ready, strict=False):
                 waiting.pop(key)
-                flights[key] = self._start(pool, worker, key)
+                self._start(worker, key)
                 on_start(key)
-            for key, result in self._collect(pool, flights, set(workers)):
-                self._clock(flights.pop(key), result)
-                if self._spoilt(key, todo, waiting, flights):
+            for flight, result in flights.landed(set(workers)):
+                key = flight.stage.key
+                self._clock(flight, result)
+                if self._spoilt(key):
                     continue
-                ended = self._end(key, result, waiting)
-                failed += sum("error" in self.results[k] for k in ended)
+                ended = self._end(key, result)
+                self.failed += sum("error" in self.results[k] for k in ended)
                 for ended_key in ended:
                     on_end(ended_key, self.results[ended_key])
-                left = [*waiting, *flights]
-                kind: EventKind = "stage-failed" if "error" in self.results[key] else "stage-done"
-                self.listener(
-                    Event(
-                        kind,
-                        "build",
-                        self.plan.stages[key].label,
-                        len(todo) - len(left),
-                        len(todo),
-                        failed,
-                        self._eta(left),
-                    )
-                )
+                self._grow(growth, on_end)
+                self._tell(key, growth.left)
 
-    def _clock(self, flight: _Flight, result: dict[str, Any]) -> None:
+    def _tell(self, key: str, more: int) -> None:
+        """Tell that a stage has ended, and how many are left where so many more recipes need as much each as those so far."""
+        left = [*self.waiting, *self.flights]
+        each = len(self.todo) / max(1, self.wanted)
+        self.listener(
+            Event(
+                "stage-failed" if "error" in self.results[key] else "stage-done",
+                "build",
+                self.plan.stages[key].label,
+                len(self.todo) - len(left),
+                len(self.todo) + round(more * each),
+                self.failed,
+                self._eta(left, more),
+            )
+        )
+
+    def _clock(self, flight: Flight, result: dict[str, Any]) -> None:
         now = time.monotonic()
         busy = float(result.get("seconds", now - flight.started))
         self.times.append(
@@ -173,11 +203,7 @@ class Builder:
                 stack.extend(p for p in self.plan.stages[key].parents.values() if p not in self.results)
         return found
 
-    def _needed(self, wanted: list[str]) -> set[str]:
-        """Return the wanted stages with all that they were made from."""
-        return {stage.key for stage in self.plan.chain(*wanted)}
-
-    def _spoilt(self, key: str, todo: set[str], waiting: dict[str, set[str]], flights: dict[str, _Flight]) -> bool:
+    def _spoilt(self, key: str) -> bool:
         """Whether something that an ended stage was made from is damaged; that and the stage itself are then waiting again.
 
         Raises WorkbenchError where it is the dataset, and where it does not end.
@@ -196,15 +222,16 @@ class Builder:
         stack = [key]
         while stack:
             child = stack.pop()
-            todo.add(child)
+            self.todo.add(child)
             lost = self._lost(child)
-            waiting[child] = set(lost)
+            self.waiting[child] = set(lost)
             for parent in lost:
                 self.results.pop(parent, None)
-                if parent not in waiting and parent not in flights:
+                if parent not in self.waiting and parent not in self.flights:
                     stack.append(parent)
-        for child, parents in waiting.items():
-            parents.update(p for p in self.plan.stages[child].parents.values() if p in waiting or p in flights)
+        for child, parents in self.waiting.items():
+            before = self.plan.stages[child].parents.values()
+            parents.update(p for p in before if p in self.waiting or p in self.flights)
         return True
 
     def _lost(self, key: str) -> list[str]:
@@ -212,79 +239,32 @@ class Builder:
         parents = self.plan.stages[key].parents.values()
         return [p for p in parents if p not in self.results or not stands(self.store, self.results[p])]
 
-    def _start(self, pool: Pool, worker: str, key: str) -> _Flight:
+    def _start(self, worker: str, key: str) -> None:
         stage = self.plan.stages[key]
-        inputs = {role: self.results[parent]["artifact"] for role, parent in stage.parents.items()}
-        name = f"{stage.kind}-{key[:12]}-{time.monotonic_ns()}"
-        future = pool.submit(
-            worker,
-            name,
-            run_stage,
-            stage.kind,
-            stage.payload,
-            inputs,
-            str(self.store.root),
-            threads_per_worker(self.jobs),
-            tuple(stage.tools),
-        )
-        future.add_done_callback(lambda f, k=key: self.ended.put((k, f)))
+        self.flights.start(worker, stage, {role: self.results[p]["artifact"] for role, p in stage.parents.items()})
         self.listener(Event("stage-started", "build", stage.label))
-        return _Flight(stage, future, worker, time.monotonic())
 
-    def _collect(self, pool: Pool, flights: dict[str, _Flight], workers: set[str]) -> list[tuple[str, dict[str, Any]]]:
-        """Wait a moment and return the stages that ended: done, crashed, or over the time limit."""
-        found: list[tuple[str, dict[str, Any]]] = []
-        try:
-            first = self.ended.get(timeout=0.1)
-            batch = [first]
-            while not self.ended.empty():
-                batch.append(self.ended.get_nowait())
-        except queue.Empty:
-            batch = []
-        for key, future in batch:
-            if key in flights and flights[key].future is future:
-                found.append((key, _outcome(future)))
-        now = time.monotonic()
-        done = {k for k, _ in found}
-        for key, flight in flights.items():
-            if key in done:
-                continue
-            if now - flight.started > self.stage_seconds:
-                flight.future.cancel(force=True)
-                pool.kill(flight.worker)
-                found.append(
-                    (
-                        key,
-                        {
-                            "error": f"time limit: stage `{flight.stage.label}` ran longer than {self.stage_seconds:g} s and was ended. Raise it with --limits-stage-seconds and --retry-failed."
-                        },
-                    )
-                )
-            elif flight.worker in workers:
-                flight.missing_since = None
-            elif flight.missing_since is None:
-                flight.missing_since = now
-            elif now - flight.missing_since > VANISHED_SECONDS:
-                flight.future.cancel(force=True)
-                found.append((key, {"error": _crash(flight.stage.label)}))
-        return found
-
-    def _end(self, key: str, result: dict[str, Any], waiting: dict[str, set[str]]) -> list[str]:
+    def _end(self, key: str, result: dict[str, Any]) -> list[str]:
         """Record a result; a failure ends all stages that start from it. Returns the keys that ended."""
         stage = self.plan.stages[key]
         if "crash" in result:
-            result = {"error": _crash(stage.label)}
+            result = {"error": crash_text(stage.label)}
         self.results[key] = result
         if "error" not in result:
             self.seconds[stage.kind].append(float(result["seconds"]))
             self._record(stage, result)
-            for parents in waiting.values():
+            for parents in self.waiting.values():
                 parents.discard(key)
             return [key]
-        ended = [key]
-        for child in [k for k in waiting if key in self.plan.stages[k].parents.values()]:
-            if waiting.pop(child, None) is not None:
-                ended += self._end(child, {"error": result["error"], "seconds": 0.0}, waiting)
+        return [key, *self._fail(key)]
+
+    def _fail(self, key: str) -> list[str]:
+        """End all stages that start from one that failed, at any distance, for its reason. Returns their keys."""
+        ended: list[str] = []
+        for child in [k for k in self.waiting if key in self.plan.stages[k].parents.values()]:
+            if self.waiting.pop(child, None) is not None:
+                self.results[child] = {"error": self.results[key]["error"], "seconds": 0.0}
+                ended += [child, *self._fail(child)]
         return ended
 
     def _record(self, stage: Stage, result: dict[str, Any]) -> None:
@@ -310,25 +290,16 @@ class Builder:
             result,
         )
 
-    def _eta(self, left: list[str]) -> float | None:
+    def _eta(self, left: list[str], more: int) -> float | None:
+        """Return the seconds until stages have run, and so many more recipes that each need as much as those so far."""
         if not any(self.seconds.values()):
             return None
         scale = sum(sum(s) for s in self.seconds.values()) / max(
             1e-9, sum(COST[k] * len(s) for k, s in self.seconds.items())
         )
         mean = {k: sum(s) / len(s) for k, s in self.seconds.items() if s}
-        return sum(mean.get(self.plan.stages[k].kind, COST[self.plan.stages[k].kind] * scale) for k in left) / self.jobs
 
+        def seconds(keys: Iterable[str]) -> float:
+            return sum(mean.get(k, COST[k] * scale) for k in (self.plan.stages[key].kind for key in keys))
 
-def _outcome(future: Any) -> dict[str, Any]:
-    if future.status == "finished":
-        result: dict[str, Any] = future.result()
-        return result
-    error = future.exception() if future.status == "error" else None
-    if error is None or type(error).__name__ in ("KilledWorker", "FutureCancelledError"):
-        return {"crash": True}
-    return {"error": f"{type(error).__name__}: {str(error).strip()[:500]}"}
-
-
-def _crash(label: str) -> str:
-    return f"crash: the worker process died in stage `{label}` (segmentation fault, out of memory, or killed). The other trials went on; see the store's logs."
+        return (seconds(left) + seconds(self.todo) * more / max(1, self.wanted)) / self.jobs

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.engine.choosing import most_trials
 from workbench.engine.plan import Stage, make_plan
 from workbench.engine.pool import available_cores, threads_per_worker
 from workbench.recipes.grid import Grid, expand
@@ -25,10 +26,12 @@ MEASURE_SECONDS, AROUND_SECONDS = 1.0, 0.3
 class Forecast(NamedTuple):
     """Recipes of a grid, stages by kind (each distinct one once), how many are in the store, and rough seconds.
 
-    `basis` says where the seconds come from. `left_out` counts combinations that do not go together.
+    `basis` says where the seconds come from. `left_out` counts combinations that do not go together. Of a search `tried` recipes are
+    the most; which ones, and so which stages, is not known before: seconds are for its share of the grid's.
     """
 
     recipes: int
+    tried: int
     left_out: int
     stages: dict[str, int]
     found: int
@@ -59,11 +62,15 @@ def forecast(
     todo = [s for k, s in plan.stages.items() if k not in done]
     work = sum(_cost(s, seconds) for s in todo)
     runtimes = 0 if grid.measure.skip else max(1, len(grid.runtimes))
-    measurements = len(plan.ends) * runtimes
-    per_runtime = grid.measure.budget if grid.measure.budget is not None else MEASURE_SECONDS * len(plan.ends)
-    timing = runtimes * (per_runtime + AROUND_SECONDS * len(plan.ends))
+    # The baseline comes with them.
+    tried = most_trials(grid.search, len(plan.ends) - 1) + 1
+    work *= tried / len(plan.ends)
+    measurements = tried * runtimes
+    per_runtime = grid.measure.budget if grid.measure.budget is not None else MEASURE_SECONDS * tried
+    timing = runtimes * (per_runtime + AROUND_SECONDS * tried)
     return Forecast(
         recipes=len(plan.ends),
+        tried=tried,
         left_out=len(expansion.dropped),
         stages=dict(Counter(s.kind for s in plan.stages.values())),
         found=len(done),

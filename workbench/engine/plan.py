@@ -174,14 +174,20 @@ def make_plan(
     threads: int,
 ) -> Plan:
     """Return the plan of a sweep; the float baseline is always in it, first. `tasks` by output name say what labels mean."""
-    builder = _Builder(model, dataset, grid, tasks, threads)
-    baseline = Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
-    for recipe in (baseline, *recipes):
-        builder.add(recipe)
-    return builder.plan
+    planner = Planner(model, dataset, grid, tasks, threads)
+    for recipe in (float_baseline(), *recipes):
+        planner.add(recipe)
+    return planner.plan
 
 
-class _Builder:
+def float_baseline() -> Recipe:
+    """Return the recipe that all others are evaluated against."""
+    return Recipe(steps=(grammar.make_step("quantize", {"scheme": "float32"}),))
+
+
+class Planner:
+    """Adds recipes to a plan, one by one, whenever they come; the first one is the baseline."""
+
     def __init__(
         self, model: ModelInfo, dataset: DatasetInfo, grid: Grid, tasks: Mapping[str, TaskSpec], threads: int
     ) -> None:
@@ -198,14 +204,14 @@ class _Builder:
         self.opened = add_opening(self.plan, model)
         self.source = {} if self.opened else _source(model)
 
-    def add(self, recipe: Recipe) -> None:
+    def add(self, recipe: Recipe) -> str:
+        """Add the stages of a recipe that are not in the plan yet, and return the id of its trial."""
         text = grammar.recipe_text(recipe)
-        finish = self.finish(recipe)
+        finish = self._finish(recipe)
         trial = finish[:TRIAL_DIGITS]
         if trial in self.plan.ends:
-            return
+            return trial
         promise = _promise(recipe.prefix)
-        # The first one that is added; all others are evaluated against it.
         self.plan.baseline = self.plan.baseline or trial
         is_baseline = trial == self.plan.baseline
         identity = {
@@ -220,12 +226,13 @@ class _Builder:
         if not is_baseline:
             parents["baseline"] = self.plan.ends[self.plan.baseline]
         self.plan.recipes[trial] = recipe
-        self.plan.settings[trial] = self.settings(finish)
+        self.plan.settings[trial] = self._settings(finish)
         self.plan.ends[trial] = self.plan.add(
             "evaluate", f"evaluate {text}", identity, {"packed": self.packed} if self.packed else {}, parents
         )
+        return trial
 
-    def settings(self, finish: str) -> TrialSettings:
+    def _settings(self, finish: str) -> TrialSettings:
         chain = self.plan.chain(finish)
         trained = [s for s in chain if s.kind == "train"]
         drawn = any(s.kind == "calibrate" or (s.kind == "finish" and "samples" in s.identity) for s in chain)
@@ -237,7 +244,7 @@ class _Builder:
             tools=dict(sorted({tool: v for s in chain for tool, v in s.tools.items()}.items())),
         )
 
-    def finish(self, recipe: Recipe) -> str:
+    def _finish(self, recipe: Recipe) -> str:
         step, before = recipe.steps[-1], recipe.prefix
         technique, params = grammar.resolve(step)
         if not isinstance(technique, Finisher):
@@ -251,47 +258,47 @@ class _Builder:
         }
         payload: dict[str, Any] = {}
         if needs.float_model or needs.calibration:
-            parents["float_model"] = self.float_model(before)
+            parents["float_model"] = self._float_model(before)
         if needs.saved_model:
-            parents["saved_model"] = self.saved_model(before)
-            parents.update(self.keras_parent(before))
+            parents["saved_model"] = self._saved_model(before)
+            parents.update(self._keras_parent(before))
         if needs.calibration:
-            parents["calibration"] = self.calibration(before)
+            parents["calibration"] = self._calibration(before)
         if needs.samples:
-            identity.update(self.samples())
+            identity.update(self._samples())
         tools = technique.tools_of(params, before)
         return self.plan.add(
-            "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self.info()}, parents, tools
+            "finish", f"write {grammar.recipe_text(recipe)}", identity, {**payload, **self._info()}, parents, tools
         )
 
-    def calibration(self, before: tuple[Step, ...]) -> str:
-        parents = {"float_model": self.float_model(before)}
-        return self.plan.add("calibrate", f"calibrate {_prefix(before)}", self.samples(), {}, parents)
+    def _calibration(self, before: tuple[Step, ...]) -> str:
+        parents = {"float_model": self._float_model(before)}
+        return self.plan.add("calibrate", f"calibrate {_prefix(before)}", self._samples(), {}, parents)
 
-    def samples(self) -> dict[str, Any]:
+    def _samples(self) -> dict[str, Any]:
         return {"dataset": self.dataset.sha256, "samples": self.grid.calibration.samples, "seed": self.grid.train.seed}
 
-    def float_model(self, before: tuple[Step, ...]) -> str:
+    def _float_model(self, before: tuple[Step, ...]) -> str:
         if self.model.kind == "tflite":
-            return self.plan.add("import", f"import {self.model.name}", self.source, self.info(), self.opened)
-        return self.from_keras("convert", before)
+            return self.plan.add("import", f"import {self.model.name}", self.source, self._info(), self.opened)
+        return self._from_keras("convert", before)
 
-    def saved_model(self, before: tuple[Step, ...]) -> str:
+    def _saved_model(self, before: tuple[Step, ...]) -> str:
         if before and _aware(before[-1]):
-            return self.trained(before)
-        return self.from_keras("freeze", before)
+            return self._trained(before)
+        return self._from_keras("freeze", before)
 
-    def from_keras(self, kind: str, before: tuple[Step, ...]) -> str:
+    def _from_keras(self, kind: str, before: tuple[Step, ...]) -> str:
         """Add a stage that starts from the last trained model, or from the source where nothing was trained."""
-        parents = self.keras_parent(before)
+        parents = self._keras_parent(before)
         identity = {"before": [s.to_json() for s in before]} if parents else self.source
-        return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self.info(), parents)
+        return self.plan.add(kind, f"{kind} {_prefix(before)}", identity, self._info(), parents)
 
-    def keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
+    def _keras_parent(self, before: tuple[Step, ...]) -> dict[str, str]:
         """Return the trained stage that the steps end in, else the one that opens the source, nothing where the source itself is meant."""
-        return {"keras": self.trained(before)} if before else self.opened
+        return {"keras": self._trained(before)} if before else self.opened
 
-    def trained(self, before: tuple[Step, ...]) -> str:
+    def _trained(self, before: tuple[Step, ...]) -> str:
         step, earlier = before[-1], before[:-1]
         technique, params = grammar.resolve(step)
         if not isinstance(technique, KerasTechnique):
@@ -305,10 +312,10 @@ class _Builder:
             "dataset": self.dataset.sha256,
             **({} if earlier else self.source),
         }
-        parents = self.keras_parent(earlier)
-        return self.plan.add("train", f"train {_prefix(before)}", identity, self.info(), parents, technique.tools)
+        parents = self._keras_parent(earlier)
+        return self.plan.add("train", f"train {_prefix(before)}", identity, self._info(), parents, technique.tools)
 
-    def info(self) -> dict[str, Any]:
+    def _info(self) -> dict[str, Any]:
         return {"source": self.model.to_json()}
 
 

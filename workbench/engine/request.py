@@ -28,7 +28,7 @@ from workbench.sources.identify import identify
 from workbench.store.store import Store
 from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Recipe
-from workbench.values.settings import MOST_SEED
+from workbench.values.settings import MOST_SEED, Search
 from workbench.values.source import DatasetInfo, ModelInfo, Signature
 from workbench.values.study import StudyRecord
 from workbench.values.task import TaskSpec
@@ -65,6 +65,14 @@ class Prepared:
     tasks: dict[str, TaskSpec]
     expansion: Expansion
     study: str
+    untrainable: str | None = None
+
+    def unfit(self, recipe: Recipe) -> str | None:
+        """Return why a recipe cannot be made of this model and data, or None."""
+        reason = grammar.check_recipe(recipe, self.model.kind)
+        if reason or self.untrainable is None or not _trains(recipe):
+            return reason
+        return f"{grammar.recipe_text(recipe)!r} fine-tunes, but {self.untrainable}"
 
 
 def make_grid(grid: Any, runtimes: Any, seed: int | None) -> Grid:
@@ -92,13 +100,19 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
         reading = None if takes_shape(data) else reader.submit(load_dataset, data)
         model = identify(request.model, request.store.models, request.options.allow_code)
         expansion = expand(request.grid, model.kind)
+        _check_proposer(request.grid.search)
         asked = parse_tasks(request.options.task, request.options.allow_code)
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data
     signature = describe(model, request, pool, listener, cancel)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
-    _check_labels(dataset, expansion.recipes)
+    untrainable = _untrainable(dataset)
+    trained = next((r for r in expansion.recipes if _trains(r)), None)
+    if untrainable and trained:
+        raise WorkbenchError(
+            f"{untrainable}, which {grammar.recipe_text(trained)!r} fine-tunes on. {_ADD[dataset.train is None]}, or use post-training schemes only."
+        )
     labels = dataset.label_infos
     if labels and any(not t.shape for t in signature.outputs):
         # The file does not say how its outputs look, which labels are held against.
@@ -110,7 +124,8 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     for output, spec in tasks.items():
         if spec.name != "none":
             listener(Event("phase", "prepare", f"task of output {output}: {spec.name} ({spec.why})"))
-    return Prepared(model, info, signature, tasks, expansion, _study_name(request, model, info))
+    name = _study_name(request, model, info)
+    return Prepared(model, info, signature, tasks, expansion, name, untrainable)
 
 
 def kind_of_labels(tasks: Mapping[str, TaskSpec]) -> Literal["class", "value", "none"]:
@@ -152,19 +167,27 @@ def loaded(
     return Signature.model_validate(result["data"])
 
 
-def _check_labels(dataset: Dataset, recipes: tuple[Recipe, ...]) -> None:
-    trained = [r for r in recipes if any(isinstance(grammar.resolve(s)[0], KerasTechnique) for s in r.steps)]
-    if not trained:
-        return
-    text = grammar.recipe_text(trained[0])
+def _check_proposer(search: Search) -> None:
+    """Raise WorkbenchError where recipes cannot be proposed as asked for here, with what to install."""
+    name, _ = grammar.parse_proposer(search.strategy)
+    missing = registry.proposers.get(name).available()
+    if missing:
+        raise WorkbenchError(f"proposer {name!r} cannot work here: {missing}. `workbench doctor` lists what does.")
+
+
+def _trains(recipe: Recipe) -> bool:
+    return any(isinstance(grammar.resolve(s)[0], KerasTechnique) for s in recipe.steps)
+
+
+# By whether the split itself is not there.
+_ADD = {True: "Add x_train and y_train", False: "Add them"}
+
+
+def _untrainable(dataset: Dataset) -> str | None:
+    """Return why nothing can be trained on a dataset, or None."""
     if dataset.train is None:
-        raise WorkbenchError(
-            f"dataset {dataset.name!r} has no train split, which {text!r} fine-tunes on. Add x_train and y_train, or use post-training schemes only."
-        )
-    if dataset.train.y is None:
-        raise WorkbenchError(
-            f"dataset {dataset.name!r} has no labels (y_train), which {text!r} fine-tunes on. Add them, or use post-training schemes only."
-        )
+        return f"dataset {dataset.name!r} has no train split"
+    return None if dataset.train.y is not None else f"dataset {dataset.name!r} has no labels (y_train)"
 
 
 def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str:

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from workbench.engine.damage import Told
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
-from workbench.engine.plan import make_plan
+from workbench.engine.ledger import Ledger
+from workbench.engine.measuring import Timing
+from workbench.engine.plan import Planner
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.request import Prepared, Request, prepare
 from workbench.engine.run import Run
@@ -64,18 +66,19 @@ def _run(
         told.tell("prepare")
         clock.append(time.monotonic())
         threads = threads_per_worker(request.workers)
-        plan = make_plan(
-            prepared.expansion.recipes, prepared.model, prepared.dataset, request.grid, prepared.tasks, threads
-        )
+        planner = Planner(prepared.model, prepared.dataset, request.grid, prepared.tasks, threads)
         record = _record(request, prepared)
         request.store.save_study(record)
         request.store.save_machine(machine())
         found(record.name)
         for folder in (request.store.artifacts, Artifacts(request.store.data)):
             folder.sweep(time.time() - ABANDONED_SECONDS)
-        run = Run(request, prepared, plan, listener, cancel, told.tell)
+        ledger = Ledger(request.store, prepared.study, planner, request.options.retry_failed)
+        run = Run(request, prepared, ledger, listener, cancel, told.tell)
+        timing = Timing(request, prepared, ledger, listener, cancel, told.tell)
         told.tell("build")
         run.build(pool)
+        run.keep_outputs(pool, timing.wanted)
     finally:
         told.tell("build")
         # Workers end before measuring begins: latency is measured alone. An engine's own are idle then.
@@ -83,10 +86,10 @@ def _run(
             engine.close()
     clock.append(time.monotonic())
     if not request.grid.measure.skip:
-        run.measure()
+        timing.measure()
     clock.append(time.monotonic())
     prepare_s, build_s, measure_s = (round(b - a, 3) for a, b in itertools.pairwise(clock))
-    reused = Counter(plan.stages[k].kind for k in run.reused)
+    reused = Counter(planner.plan.stages[k].kind for k in run.reused)
     request.store.save_profile(
         record.name,
         Profile(
@@ -99,7 +102,7 @@ def _run(
             reused=dict(reused),
         ),
     )
-    listener(Event("phase", "done", prepared.study, len(plan.ends), len(plan.ends)))
+    listener(Event("phase", "done", prepared.study, len(ledger.trials), len(ledger.trials)))
     return record
 
 

@@ -94,11 +94,14 @@ def known_values(
     import click
 
     from workbench import registry
+    from workbench.commands.flags import SpecOption
     from workbench.values.recipe import SCHEMES
 
     name = str(parameter.name)
     if isinstance(parameter.type, click.Choice):
         return list(parameter.type.choices), ""
+    if isinstance(parameter, SpecOption) and parameter.spec.registry:
+        return getattr(registry, parameter.spec.registry).names(), ""
     if name in ("runtime", "runtimes"):
         return registry.runtimes.names(), "," if command.name != "best" else ""
     if name == "target":

@@ -182,6 +182,29 @@ def named_runtime(text: str) -> str:
     return f"{runtime_text(spec.name, spec.options)}{mark}{place}"
 
 
+def parse_proposer(value: Any) -> tuple[str, Params]:
+    """Return name and typed options of a proposer from `tpe`, `tpe[startup=5]` or `{name: tpe, startup: 5}`.
+
+    Raises WorkbenchError for a name that there is not, with the nearest, and for options that it does not have.
+    """
+    if isinstance(value, dict):
+        options = dict(value)
+        if "name" not in options:
+            raise WorkbenchError(f"search: strategy {shown(value)} has no name. Write {{name: tpe, startup: 5}}.")
+        name = str(options.pop("name"))
+    else:
+        name, primary, options = parse_call(str(value), "proposer", _RUNTIME)
+        if primary is not None:
+            raise WorkbenchError(f"proposer {shown(value)}: options go into brackets, e.g. tpe[startup=5].")
+    return name, checked(registry.proposers.get(name).params, options, f"proposer {name!r}")
+
+
+def proposer_text(name: str, params: Params) -> str:
+    """Return the text form of a proposer: options at their default left out; `parse_proposer` gives it back."""
+    defaults = {k: f.get_default(call_default_factory=True) for k, f in type(params).model_fields.items()}
+    return name + _options_text({k: v for k, v in params.to_json().items() if getattr(params, k) != defaults[k]})
+
+
 def runtime_text(name: str, options: dict[str, Any]) -> str:
     """Return the short text of a runtime: options at their default left out."""
     try:

@@ -74,9 +74,7 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
         if key in _SETTINGS:
             if not isinstance(value, dict):
                 raise WorkbenchError(f"grid key {key!r} is a mapping of settings, not {shown(value)}")
-            fields[key] = read_limits(value, key) if key == "constraints" else build(_SETTINGS[key], value, key)
-            if key == "constraints":
-                fields[key].check_runtimes(grammar.parse_runtime)
+            fields[key] = read_settings(key, value)
         elif key == "recipes":
             fields[key] = tuple(grammar.parse_recipe(str(v)) for v in _as_list(value))
         elif key == "runtimes":
@@ -86,6 +84,17 @@ def parse_grid(data: dict[str, Any] | Grid | None) -> Grid:
         else:
             raise unknown("grid key", str(key), allowed)
     return Grid(axes=axes, **fields)
+
+
+def read_settings(key: str, value: dict[str, Any]) -> Params:
+    """Return the settings that stand under a key of a grid; raises WorkbenchError for names and values that are not allowed."""
+    if key == "constraints":
+        limits = read_limits(value, key)
+        limits.check_runtimes(grammar.parse_runtime)
+        return limits
+    if key == "search" and "strategy" in value:
+        value = {**value, "strategy": grammar.proposer_text(*grammar.parse_proposer(value["strategy"]))}
+    return build(_SETTINGS[key], value, key)
 
 
 def grid_dict(grid: Grid) -> dict[str, Any]:

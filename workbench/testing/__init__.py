@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.testing.datasets import DatasetConformance
+    from workbench.testing.proposers import ProposerConformance
     from workbench.testing.runtimes import RuntimeConformance
     from workbench.testing.sources import SourceConformance
     from workbench.testing.targets import TargetConformance
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "DatasetConformance": "workbench.testing.datasets",
+    "ProposerConformance": "workbench.testing.proposers",
     "RuntimeConformance": "workbench.testing.runtimes",
     "SourceConformance": "workbench.testing.sources",
     "TargetConformance": "workbench.testing.targets",
@@ -34,6 +36,7 @@ _WHERE = {
 }
 __all__ = [
     "DatasetConformance",
+    "ProposerConformance",
     "RuntimeConformance",
     "SourceConformance",
     "TargetConformance",

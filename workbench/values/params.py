@@ -26,7 +26,7 @@ class Params(Value):
 
 
 class ParamSpec(Value):
-    """What a flag, a form field or a table row needs to know of one parameter."""
+    """What a flag, a form field or a table row needs to know of one parameter; `registry` is where the names that it takes are found."""
 
     name: str
     kind: Literal["int", "float", "bool", "str", "choice"]
@@ -36,6 +36,7 @@ class ParamSpec(Value):
     high: float | None = None
     optional: bool = False
     primary: bool = False
+    registry: str = ""
     help: str
 
 
@@ -77,5 +78,6 @@ def _spec(params: type[Params], name: str, field: FieldInfo) -> ParamSpec:
         high=high,
         optional=optional,
         primary=name == params.primary,
+        registry=str(field.json_schema_extra.get("registry", "")) if isinstance(field.json_schema_extra, dict) else "",
         help=field.description or "",
     )

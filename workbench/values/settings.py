@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -79,13 +79,20 @@ class Measure(Params):
 
 
 class Search(Params):
-    """Which of the grid's recipes are tried."""
+    """Which recipes are tried; `strategy` is the text form of a proposer with its options, `tpe[startup=5]`."""
 
-    strategy: Literal["grid", "random", "tpe", "nsga2"] = Field(
-        "grid", description="grid tries all; the others choose through Optuna, by file size and accuracy"
+    strategy: str = Field(
+        "grid",
+        description="who proposes the recipes: grid tries all",
+        json_schema_extra={"registry": "proposers"},
     )
-    trials: int | None = Field(None, ge=1, le=MOST_COUNT, description="recipes to try; default a quarter of the grid")
-    timeout: float | None = Field(None, gt=0, description="seconds after which no further recipe is begun")
+    trials: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_COUNT,
+        description="most recipes to try beside the baseline; default as the proposer has it, all of a grid or a quarter",
+    )
+    timeout: float | None = Field(None, gt=0, description="seconds after which no further recipe is asked for")
     seed: int = Field(0, ge=0, le=MOST_SEED, description="seed of the choice")
 
 

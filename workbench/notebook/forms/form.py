@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from workbench.commands.result import Result
 from workbench.dashboard.standing import Standing
+from workbench.engine.forecast import Forecast
 from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep
 from workbench.names import notebook
@@ -115,7 +116,7 @@ class Form:
             return ""
         seen = foresee(self.session, self.asked)
         parts = [
-            _count(seen.recipes, "recipe"),
+            _count(seen.recipes, "recipe") if seen.tried == seen.recipes else _tried(seen),
             _count(seen.trainings, "training stage"),
             f"{_count(sum(seen.stages.values()), 'stage')} in all",
         ]
@@ -171,6 +172,10 @@ class Form:
         words = html.escape(f"A form for %wb {self.verb}; its result comes here.")
         quiet = f'<div style="color:var(--jp-ui-font-color2,#666);font-size:12px">{words}</div>'
         self.output.show({"text/html": quiet, "text/plain": words})
+
+
+def _tried(seen: Forecast) -> str:
+    return f"at most {_count(seen.tried, 'recipe')}, of {seen.recipes} in the grid"
 
 
 def _alert(text: str) -> str:
