@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.notebook.session import Session
+from workbench.notebook.session import NotebookFrontEnd
 
 
 class Shell:
@@ -25,9 +25,9 @@ class Shell:
         self.error: BaseException | None = None
 
     @property
-    def session(self) -> Session:
+    def session(self) -> NotebookFrontEnd:
         """The notebook's session."""
-        found: Session = self.ip.magics_manager.registry["WorkbenchMagics"].session
+        found: NotebookFrontEnd = self.ip.magics_manager.registry["WorkbenchMagics"].session
         return found
 
     @property

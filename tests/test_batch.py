@@ -18,7 +18,7 @@ from notebook import Shell
 
 from workbench.batches import interrupt
 from workbench.batches import run as batches
-from workbench.batches.run import Batch, Step, run_batch
+from workbench.batches.run import Batch, BatchProgress, run_batch
 from workbench.errors import Cancelled, UnprotectedCluster, WorkbenchError
 
 # What crossed to a worker, which is a thread of this process.
@@ -231,7 +231,7 @@ def test_what_measures_runs_alone_and_last(notebooks: Notebooks, tmp_path: Path)
             meeting.wait(60)
 
     notebooks.act = meet
-    steps: list[Step] = []
+    steps: list[BatchProgress] = []
     run_batch(both, tmp_path / "both", jobs=4, listener=steps.append)
     assert notebooks.most == 2
     assert notebooks.ran[-1] == "digits_small-digits-loud-0"

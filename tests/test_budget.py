@@ -19,11 +19,11 @@ from trials import make_trial
 
 import workbench
 from workbench.engine.measuring import cut_shorter
-from workbench.engine.verdicts import after_measuring
+from workbench.engine.warn import after_measuring
 from workbench.measure import interleave, stats
 from workbench.measure.environment import machine
 from workbench.measure.interleave import LEAST_BLOCKS, LEAST_SAMPLES, ONE_PROCESS, Variant, plan, run_rounds
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
 from workbench.values.trial import Latency, Measurement
@@ -251,7 +251,7 @@ def slow_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_slow_model_is_invoked_three_times_where_the_budget_allows_no_more(slow_tflite: Path) -> None:
     found: list[Measured] = []
     settings = Measure(budget=0.0)
-    measure([Subject("it", slow_tflite)], [parse_runtime("reference")], Asked(settings), found.append)
+    measure([Subject("it", slow_tflite)], [parse_runtime("reference")], MeasureOptions(settings), found.append)
     (only,) = found
     made = only.measurement.latency_ms
     assert made is not None

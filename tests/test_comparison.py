@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trials import broken, measured
 
-from workbench.engine.verdicts import after_measuring
+from workbench.engine.warn import after_measuring
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.measure.looks import compare
 from workbench.recipes.grammar import parse_runtime, runtime_text, split_list

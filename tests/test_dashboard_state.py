@@ -15,7 +15,7 @@ import pytest
 from trials import broken, make_devices, make_many, make_record, make_study, make_trial, measured
 
 from workbench.dashboard.limits import MOST_STOPS, NO_LIMIT, stops_for
-from workbench.dashboard.source import Source
+from workbench.dashboard.source import TrialSource
 from workbench.dashboard.state import DashboardState, eta_text
 from workbench.dashboard.table import PAGE
 from workbench.engine.events import Event
@@ -52,7 +52,7 @@ class Made:
 
 
 def dashboard(trials: Sequence[Trial] = (), **more: Any) -> DashboardState:
-    source: Source = Made(trials, **more)
+    source: TrialSource = Made(trials, **more)
     return DashboardState(source)
 
 

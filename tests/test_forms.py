@@ -22,7 +22,7 @@ from workbench.notebook.forms.probe import probe
 from workbench.notebook.session import ANSWERS, VERBS
 from workbench.recipes.grid import grid_dict, parse_grid
 from workbench.store.store import Store
-from workbench.values.params import describe
+from workbench.values.params import param_specs
 from workbench.values.recipe import SCHEMES
 
 
@@ -54,7 +54,7 @@ def wait(condition: Any, seconds: float = 300) -> None:
 @pytest.mark.parametrize("name", registry.techniques.names())
 def test_a_techniques_form_has_all_of_its_parameters_as_they_are_described(ready: Shell, name: str) -> None:
     found = {f.spec.name: f.spec for f in fields(ready.session.verb(name))}
-    for spec in describe(registry.techniques.get(name).params):
+    for spec in param_specs(registry.techniques.get(name).params):
         assert found[spec.name] == spec
 
 

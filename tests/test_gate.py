@@ -14,14 +14,14 @@ from workbench.cli.app import run
 from workbench.errors import WorkbenchError
 from workbench.store.store import Store
 from workbench.values.limits import Limits, read_limits
-from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
+from workbench.views.gate import GateVerdict, junit_xml, suite_of, verdict
 
 
 def gate(**limits: Any) -> Limits:
     return read_limits(limits, "gate")
 
 
-def states(found: Verdict) -> dict[str, str]:
+def states(found: GateVerdict) -> dict[str, str]:
     return {check.name: check.state for check in found.checks}
 
 
@@ -126,7 +126,7 @@ def test_mistakes_are_told() -> None:
 def test_a_verdict_is_plain_data_and_quick_for_many_trials() -> None:
     trials = make_many(500)
     found = verdict(trials, gate(max_size=1, max_drop=0, max_latency_ms=0.001, min_delegated=1))
-    assert Verdict.model_validate(json.loads(json.dumps(found.to_json()))) == found
+    assert GateVerdict.model_validate(json.loads(json.dumps(found.to_json()))) == found
 
 
 # ---- JUnit XML

@@ -9,7 +9,7 @@ import pytest
 
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
-from workbench.sources.load import describe
+from workbench.sources.load import read_signature
 
 
 def models() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def test_a_glance_is_what_the_model_says(name: str, suffix: str, tmp_path: Path)
     path = tmp_path / f"model{suffix}"
     models()[name].save(path)
     info = identify(path, tmp_path)
-    assert glance(info) == describe(info)
+    assert glance(info) == read_signature(info)
 
 
 def test_a_model_without_a_fixed_input_is_left_to_the_worker(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from trials import make_study
 
 import workbench
 from workbench import api
-from workbench.dashboard.source import Source, Working
+from workbench.dashboard.source import TrialSource, Working
 from workbench.engine.events import Event, Listener
 from workbench.engine.options import SweepOptions
 from workbench.errors import Cancelled, WorkbenchError
@@ -112,8 +112,8 @@ def test_what_ended_a_sweep_is_raised_where_it_is_waited_for(tmp_path: Path) -> 
 def test_a_study_that_is_read_has_nothing_to_wait_for(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.named.set()
-    read: Source = workbench.open_study("digits-sweep", tmp_path)
-    running: Source = scene.sweep
+    read: TrialSource = workbench.open_study("digits-sweep", tmp_path)
+    running: TrialSource = scene.sweep
     assert isinstance(running, Working)
     assert not isinstance(read, Working)
     assert not any(hasattr(read, name) for name in ("wait", "result", "begun", "done"))

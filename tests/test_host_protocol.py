@@ -27,13 +27,13 @@ from workbench.measure.channel import HEAD, MARK, MESSAGE_BYTES, Channel
 from workbench.measure.connection import Connection
 from workbench.measure.hosts import Hosts
 from workbench.measure.protocol import ArrayHead, NoMessage, answer_in, arrays_in, encode, heads_of, request_in
-from workbench.measure.session import Asked, Measured, Pair, side_by_side
+from workbench.measure.session import Measured, MeasureOptions, Pair, side_by_side
 from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
 
 SOON = 60.0
-TIMED = protocol.Timed(samples_ns=(5, 6))
+TIMED = protocol.Times(samples_ns=(5, 6))
 OPENED = protocol.Opened(ops_total=1, ops_delegated=1, partitions=1, init_ms=1.0, first_ms=1.0, peak_bytes=1)
 MESSAGES: tuple[protocol.Message, ...] = (
     protocol.Ready(),
@@ -63,7 +63,7 @@ def hear(data: bytes, *kinds: type[Any], arrays: int = 0, end: bool = True) -> t
         theirs.send(data)
         if end:
             theirs.shutdown(socket.SHUT_WR)
-        return asking.ask(protocol.Time(count=2, warm_ns=0), SOON, *kinds or (protocol.Timed,), arrays=arrays)
+        return asking.ask(protocol.Time(count=2, warm_ns=0), SOON, *kinds or (protocol.Times,), arrays=arrays)
 
 
 # ---- messages
@@ -131,12 +131,12 @@ def test_any_json_is_an_answer_of_the_right_shape_or_none(
 )  # fmt: skip
 def test_what_is_nearly_an_answer_is_none(text: str) -> None:
     with pytest.raises(NoMessage):
-        answer_in(text.encode(), protocol.Timed)
+        answer_in(text.encode(), protocol.Times)
 
 
 def test_an_answer_to_another_question_is_none() -> None:
     with pytest.raises(NoMessage, match="another question, 'opened'"):
-        answer_in(encode(OPENED), protocol.Timed)
+        answer_in(encode(OPENED), protocol.Times)
 
 
 # ---- arrays
@@ -256,9 +256,9 @@ def test_an_answer_given_twice_is_found_out_at_the_next_question() -> None:
     asking = Connection(Channel(mine), "it", None, Watch())
     with theirs:
         theirs.sendall(frame(encode(TIMED)) * 2)
-        asking.ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Timed)
+        asking.ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Times)
         with pytest.raises(StageFailed, match="an answer to request 1, where 2 was asked"):
-            asking.ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Timed)
+            asking.ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Times)
 
 
 @pytest.mark.parametrize("drip", [False, True])
@@ -276,7 +276,7 @@ def test_a_message_that_never_ends_is_not_waited_for(drip: bool, monkeypatch: py
     writer = threading.Thread(target=write)
     writer.start()
     with pytest.raises(StageFailed, match=r"not whole after 0\.3 s"):
-        Connection(Channel(mine), "it", None, Watch()).ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Timed)
+        Connection(Channel(mine), "it", None, Watch()).ask(protocol.Time(count=2, warm_ns=0), SOON, protocol.Times)
     over.set()
     writer.join(SOON)
     theirs.close()
@@ -327,7 +327,7 @@ def test_waiting_for_an_answer_is_told_and_can_be_ended(monkeypatch: pytest.Monk
     with subprocess.Popen(["sleep", "1000"]) as sleeper, theirs:
         asking = Connection(Channel(mine), "x.tflite on y", psutil.Process(sleeper.pid), Watch(cancel, on_wait=on_wait))
         with pytest.raises(Cancelled):
-            asking.ask(protocol.Time(count=2, warm_ns=0), 300.0, protocol.Timed)
+            asking.ask(protocol.Time(count=2, warm_ns=0), 300.0, protocol.Times)
         # Nothing is left behind that goes on.
         assert sleeper.wait(SOON) == -9
     assert told == ["waiting for x.tflite on y, for 0 s of at most 300 s"]
@@ -455,7 +455,9 @@ def test_native_code_that_meddles_costs_its_own_measurement(
         found[measured.subject] = measured
 
     before = psutil.Process().memory_info().rss
-    side_by_side(pairs[:1], pairs[1:], Asked(Measure(budget=0.3, half_width=0.9, samples=10)), keep, None, hosts)
+    side_by_side(
+        pairs[:1], pairs[1:], MeasureOptions(Measure(budget=0.3, half_width=0.9, samples=10)), keep, None, hosts
+    )
     bad, other = found["hostile"].measurement, found["other"].measurement
     assert (other.state, other.error) == ("ok", None)
     # Bytes that native code writes while nothing is asked may come too late to be seen.

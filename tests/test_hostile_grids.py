@@ -482,10 +482,10 @@ def test_the_command_line_says_it_in_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_cell_says_it_in_a_sentence(tmp_path: Path) -> None:
-    from workbench.commands.host import Host
+    from workbench.commands.host import FrontEnd
     from workbench.commands.sweeping import make_grid as grid_of
 
-    class Cell(Host):
+    class Cell(FrontEnd):
         command = ""
 
         def sweep(self, model: Any, data: Any, grid: Any, options: Any) -> Any:

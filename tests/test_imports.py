@@ -388,3 +388,14 @@ def test_the_check_of_what_is_private_can_pass() -> None:
 
 def test_compat_is_where_that_is_found() -> None:
     assert sum(len(private_uses(m.source)) for m in modules() if m.part == "compat") >= 10
+
+
+def test_a_name_of_a_class_or_of_describing_means_one_thing() -> None:
+    """Two public classes of one name, or two functions `describe`, are told apart by their imports only."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            named = isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and (named or node.name == "describe"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -13,7 +13,7 @@ import workbench
 from workbench.api import open_study
 from workbench.commands.sweeping import Swept
 from workbench.commands.tables import trials_table
-from workbench.engine.verdicts import LITTLE, after_measuring
+from workbench.engine.warn import LITTLE, after_measuring
 from workbench.flatbuffer.shares import shares_of
 from workbench.notebook.cards import card_html
 from workbench.report.sections import Report

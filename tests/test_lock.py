@@ -22,7 +22,7 @@ from workbench import files
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import private_folder
 from workbench.measure import lock, watch
-from workbench.measure.lock import NAME, Holder, machine_lock
+from workbench.measure.lock import NAME, LockHolder, machine_lock
 from workbench.measure.watch import Waiting, Watch
 
 NOBODY = 65534
@@ -312,7 +312,7 @@ def test_any_name_is_told_in_one_harmless_line(what: str, places: Path) -> None:
 
 
 def test_what_a_file_says_is_no_command_for_a_terminal() -> None:
-    assert Holder(pid=1, what="\x1b[2J", since=0.0).text.isprintable()
+    assert LockHolder(pid=1, what="\x1b[2J", since=0.0).text.isprintable()
 
 
 # ---- waiting
@@ -394,7 +394,7 @@ def test_waiting_has_an_end_that_says_what_to_do(wait: float, held: subprocess.P
 def test_measurements_one_after_the_other_are_not_one_that_hangs(held: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """The bound is for one holder: others that come in between start it anew."""
     changes = iter(range(1, 10_000))
-    monkeypatch.setattr(lock, "holder", lambda file: Holder(pid=7, what="", since=float(next(changes))))
+    monkeypatch.setattr(lock, "holder", lambda file: LockHolder(pid=7, what="", since=float(next(changes))))
     seen = 0
 
     def on_wait(text: str) -> None:

@@ -22,10 +22,10 @@ from workbench.flatbuffer.census import read_census
 from workbench.measure import interleave, session, stats
 from workbench.measure.environment import environment, fingerprint
 from workbench.measure.host import WARM_NS, settle, time_invocations
-from workbench.measure.hosts import Host, Hosts
+from workbench.measure.hosts import HostProcess, Hosts
 from workbench.measure.interleave import LEAST_BLOCKS, MIN_BLOCKS, Variant, rounds_per_block, run_rounds
 from workbench.measure.protocol import Opened
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
@@ -473,10 +473,10 @@ def test_a_lost_parent_process_is_started_again(small_tflite: Path) -> None:
 def test_rounds_go_on_when_a_real_process_dies(
     hosts: Hosts, small_tflite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: dict[str, Host] = {}
+    opened: dict[str, HostProcess] = {}
 
-    def opener(name: str) -> Callable[[], Host]:
-        def open_host() -> Host:
+    def opener(name: str) -> Callable[[], HostProcess]:
+        def open_host() -> HostProcess:
             opened[name] = hosts.open(small_tflite, BUILTIN)
             return opened[name]
 
@@ -506,7 +506,7 @@ def collect(
         assert key not in found
         found[key] = measured
 
-    measure(subjects, runtimes, Asked(Measure(budget=budget, half_width=0.5, samples=20), baseline), keep)
+    measure(subjects, runtimes, MeasureOptions(Measure(budget=budget, half_width=0.5, samples=20), baseline), keep)
     return found
 
 
@@ -569,7 +569,7 @@ def test_nothing_is_told_of_a_measurement_that_was_cancelled(small_tflite: Path)
             cancel.set()
 
     subjects = [Subject("a", small_tflite), Subject("b", small_tflite)]
-    measure(subjects, [XNNPACK, BUILTIN], Asked(Measure(budget=60)), told.append, Watch(cancel, stop))
+    measure(subjects, [XNNPACK, BUILTIN], MeasureOptions(Measure(budget=60)), told.append, Watch(cancel, stop))
     assert told == []
 
 
@@ -577,7 +577,7 @@ def test_no_subject_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
     monkeypatch.setattr(session, "Hosts", lambda: started.append("hosts"))
     monkeypatch.setattr(session, "machine_lock", lambda *arguments: started.append("lock"))
-    measure([], [XNNPACK], Asked(Measure()), lambda measured: None)
+    measure([], [XNNPACK], MeasureOptions(Measure()), lambda measured: None)
     assert started == []
 
 

@@ -28,7 +28,7 @@ from workbench.evaluate.interpreter import describe_ends
 from workbench.report.asked import again
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
-from workbench.sources.load import describe, load_keras
+from workbench.sources.load import load_keras, read_signature
 from workbench.store.store import Store
 from workbench.views.card import code_of
 
@@ -171,10 +171,10 @@ def test_tables_show_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_progress_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.cli.progress import Progress
+    from workbench.cli.progress import TerminalProgress
     from workbench.engine.events import Event
 
-    progress = Progress()
+    progress = TerminalProgress()
     monkeypatch.setattr(progress, "live", True)
     with progress:
         for name in STUDIES:
@@ -255,7 +255,7 @@ def test_saved_models_in_folders_of_any_name(name: bytes, small_keras_model: Any
     small_keras_model.save(tmp_path / "plain", save_format="tf")
     path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
     (tmp_path / "plain").rename(path)
-    assert [t.name for t in describe(identify(path, tmp_path)).inputs] == ["image"]
+    assert [t.name for t in read_signature(identify(path, tmp_path)).inputs] == ["image"]
 
 
 def test_runs_of_a_batch_have_files_of_their_own(small_h5: Path, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ TF1 = ("my input", "self", "ünïcode", "inputs:0", "日本 😀", "1st", "a\nb"
 def test_saved_models_of_any_names(write: Any, name: str, tmp_path: Path) -> None:
     output = f"{name} out/1"
     folder = write(tmp_path / "source", "my key: 1", name, output)
-    described = load.describe(ModelInfo(name="m", kind="savedmodel", path=str(folder), sha256=""))
+    described = load.read_signature(ModelInfo(name="m", kind="savedmodel", path=str(folder), sha256=""))
     assert {t.name for t in described.inputs} == {name, "A"}
     assert {t.name for t in described.outputs} == {output, "B"}
     draw = np.random.default_rng(0)

@@ -348,7 +348,7 @@ def test_a_file_works_where_it_is_not(tmp_path: Path, monkeypatch: pytest.Monkey
     Function().unpack(params, packed)
     (score,) = Function().judge(params, {"o": y[:, None] + 1}, y)
     assert score.value == 2
-    assert isinstance(pickle.loads(packed), own.Source)
+    assert isinstance(pickle.loads(packed), own.FunctionSource)
 
 
 def test_a_module_that_fails_in_the_worker_fails_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

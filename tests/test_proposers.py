@@ -19,7 +19,7 @@ from workbench.recipes.grid import grid_dict, parse_grid
 from workbench.testing import ProposerConformance
 from workbench.testing.proposers import GRID, OUT, Simulation, bad, good
 from workbench.values.limits import Limits
-from workbench.values.params import Params, describe
+from workbench.values.params import Params, param_specs
 from workbench.values.recipe import Recipe
 from workbench.values.settings import Search
 from workbench.values.trial import Size, Trial
@@ -383,9 +383,9 @@ def test_mistakes_in_a_proposers_name_are_told(strategy: Any, said: list[str]) -
 
 
 def test_the_setting_says_where_its_names_are_found() -> None:
-    (strategy,) = [s for s in describe(Search) if s.name == "strategy"]
+    (strategy,) = [s for s in param_specs(Search) if s.name == "strategy"]
     assert strategy.registry == "proposers"
-    assert all(s.registry == "" for s in describe(Search) if s.name != "strategy")
+    assert all(s.registry == "" for s in param_specs(Search) if s.name != "strategy")
 
 
 class OddParams(Params):

@@ -28,7 +28,7 @@ from workbench.recipes.grid import Grid, expand, load_grid, parse_grid, parse_ru
 from workbench.store.store import Store
 from workbench.values.base import Value, canonical_json
 from workbench.values.limits import Limits
-from workbench.values.params import Params, describe
+from workbench.values.params import Params, param_specs
 from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.settings import Calibration, Measure, StageLimits, Train, parse_size
 from workbench.values.source import SourceKind
@@ -480,7 +480,7 @@ ALL_PARAMS: dict[str, type[Params]] = {
 
 @pytest.mark.parametrize("cls", ALL_PARAMS.values(), ids=ALL_PARAMS)
 def test_every_parameter_is_described(cls: type[Params]) -> None:
-    specs = describe(cls)
+    specs = param_specs(cls)
     assert [s.name for s in specs] == list(cls.model_fields)
     assert [s.name for s in specs if s.primary] == ([cls.primary] if cls.primary else [])
     for spec in specs:
@@ -500,7 +500,7 @@ def test_every_parameter_is_described(cls: type[Params]) -> None:
 
 @pytest.mark.parametrize("cls", ALL_PARAMS.values(), ids=ALL_PARAMS)
 def test_the_described_range_is_the_one_that_is_checked(cls: type[Params]) -> None:
-    for spec in describe(cls):
+    for spec in param_specs(cls):
         outside = [bound + step for bound, step in ((spec.low, -1), (spec.high, 1)) if bound is not None]
         for value in [*outside, *(["no such choice"] if spec.kind == "choice" else [])]:
             with pytest.raises(ValidationError):
@@ -508,7 +508,7 @@ def test_the_described_range_is_the_one_that_is_checked(cls: type[Params]) -> No
 
 
 def test_what_a_form_shows_of_pruning() -> None:
-    specs = {s.name: s for s in describe(registry.techniques.get("prune").params)}
+    specs = {s.name: s for s in param_specs(registry.techniques.get("prune").params)}
     assert specs["sparsity"].primary
     assert (specs["sparsity"].kind, specs["sparsity"].default) == ("str", 0.5)
     assert (specs["begin"].kind, specs["begin"].low, specs["begin"].high) == ("float", 0.0, 1.0)
@@ -516,7 +516,7 @@ def test_what_a_form_shows_of_pruning() -> None:
 
 
 def test_optional_numbers_are_numbers() -> None:
-    specs = {s.name: s for s in describe(Limits)}
+    specs = {s.name: s for s in param_specs(Limits)}
     assert [(specs[n].kind, specs[n].optional) for n in ("size", "compressed")] == [("int", True)] * 2
 
 

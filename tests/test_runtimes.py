@@ -20,8 +20,8 @@ from workbench import registry
 from workbench.errors import StageFailed
 from workbench.flatbuffer.census import read_census
 from workbench.measure import interleave
-from workbench.measure.hosts import OPEN_SECONDS, Host, Hosts
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.hosts import OPEN_SECONDS, HostProcess, Hosts
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.runtimes.npu import SDKS
@@ -135,7 +135,7 @@ def measured(path: Path, text: str, hosts: Hosts, budget: float = 0.1, samples: 
     """Return the one measurement of a file on a runtime that is there."""
     found: list[Measured] = []
     settings = Measure(budget=budget, half_width=0.9, samples=samples)
-    measure([Subject("it", path)], [need(text)], Asked(settings, everywhere=True), found.append, hosts=hosts)
+    measure([Subject("it", path)], [need(text)], MeasureOptions(settings, everywhere=True), found.append, hosts=hosts)
     (only,) = found
     return only
 
@@ -280,7 +280,7 @@ def test_an_npu_without_its_sdk_says_how_to_get_it(vendor: str, small_int8_tflit
     if vendor != "samsung" and "SDK missing" in said:
         assert f"pip install ai-edge-litert-sdk-{vendor.replace('_', '-')}" in said
     found: list[Measured] = []
-    measure([Subject("it", small_int8_tflite)], [spec], Asked(Measure(budget=0.1)), found.append, hosts=hosts)
+    measure([Subject("it", small_int8_tflite)], [spec], MeasureOptions(Measure(budget=0.1)), found.append, hosts=hosts)
     assert [(f.measurement.state, f.measurement.error) for f in found] == [("failed", said)]
     assert found[0].measurement.kind == "estimated"
 
@@ -568,7 +568,9 @@ class Watched(Hosts):
         super().__init__()
         self.pids: dict[str, int] = {}
 
-    def open(self, path: Path, runtime: RuntimeSpec, watch: Watch | None = None, seconds: float = OPEN_SECONDS) -> Host:
+    def open(
+        self, path: Path, runtime: RuntimeSpec, watch: Watch | None = None, seconds: float = OPEN_SECONDS
+    ) -> HostProcess:
         host = super().open(path, runtime, watch or Watch(), seconds)
         self.pids[path.stem] = host.pid
         return host
@@ -597,7 +599,7 @@ def test_a_process_killed_while_timing_costs_its_own_measurement(
             found[measured.subject] = measured
 
         subjects = [Subject("victim", victim), Subject("other", small_tflite)]
-        asked = Asked(Measure(budget=8, half_width=0.9, samples=10))
+        asked = MeasureOptions(Measure(budget=8, half_width=0.9, samples=10))
         measure(subjects, [need(text)], asked, keep, Watch(on_progress=kill), watched)
     assert len(killed) == 1
     lost, other = found["victim"].measurement, found["other"].measurement

@@ -49,7 +49,7 @@ def change(folder: Path, edit: Callable[[Any], None]) -> Path:
 
 def refused(folder: Path, canary: Path, *said: str) -> None:
     info = identify(folder, folder.parent)
-    for way in (lambda: load.describe(info), lambda: freeze.saved_model_inference(folder)):
+    for way in (lambda: load.read_signature(info), lambda: freeze.saved_model_inference(folder)):
         with pytest.raises(WorkbenchError) as caught:
             way()
         assert all(part in str(caught.value) for part in (*said, f"SavedModel {folder.name!r} has", "--allow-code")), (

@@ -69,7 +69,7 @@ def test_paths_are_told_apart(fixture: str, kind: str, request: pytest.FixtureRe
     copy = tmp_path / f"copy{path.suffix}"
     (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
     assert identify(copy, tmp_path).sha256 == info.sha256
-    signature = glance(info) or load.describe(info)
+    signature = glance(info) or load.read_signature(info)
     assert signature.inputs == SMALL.inputs
     assert signature.outputs == SMALL.outputs
 
@@ -79,7 +79,7 @@ def test_parameters_are_counted(
     fixture: str, small_keras_model: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     info = identify(request.getfixturevalue(fixture), tmp_path)
-    assert load.describe(info).parameters == small_keras_model.count_params()
+    assert load.read_signature(info).parameters == small_keras_model.count_params()
     seen = glance(info)
     assert seen is not None
     assert seen.parameters == small_keras_model.count_params()
@@ -188,7 +188,7 @@ def test_a_lambda_layer_is_refused_unless_allowed(lambda_file: Path, tmp_path: P
         workbench.load_model(lambda_file)
     info = identify(lambda_file, tmp_path, allow_code=True)
     assert info.allow_code
-    assert load.describe(info).outputs[0].shape == (None, 3)
+    assert load.read_signature(info).outputs[0].shape == (None, 3)
     model = workbench.load_model(lambda_file, allow_code=True)
     np.testing.assert_array_equal(model(np.ones((1, 3), np.float32)), np.full((1, 3), 2))
 
@@ -206,7 +206,7 @@ def test_looking_at_a_file_does_not_run_its_code(tmp_path: Path) -> None:
     info = identify(tmp_path / "model.h5", tmp_path, allow_code=True)
     assert glance(info) is not None
     with pytest.raises((AssertionError, WorkbenchError)):
-        load.describe(info)
+        load.read_signature(info)
 
 
 # ---- model objects
@@ -233,7 +233,7 @@ def test_an_object_is_kept_by_its_content(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.h5"))) == 2
     x = np.random.default_rng(0).random((4, 3), dtype=np.float32)
     np.testing.assert_array_equal(load.load_keras(path)(x), model(x))
-    assert load.describe(info).inputs == (TensorInfo(name="x", shape=(None, 3), dtype="float32"),)
+    assert load.read_signature(info).inputs == (TensorInfo(name="x", shape=(None, 3), dtype="float32"),)
 
 
 def test_a_trained_object_is_kept_without_its_optimizer(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_glance_sees_what_loading_tells(
     model = two_input_model if build is None else build()
     model.save(tmp_path / f"model{suffix}")
     info = identify(tmp_path / f"model{suffix}", tmp_path)
-    seen, loaded = glance(info), load.describe(info)
+    seen, loaded = glance(info), load.read_signature(info)
     assert seen is not None
     assert seen.inputs == loaded.inputs
     assert [t.name for t in seen.outputs] == [t.name for t in loaded.outputs]
@@ -368,7 +368,7 @@ def test_saved_models_that_cannot_be_read(tmp_path: Path) -> None:
         info = identify(tmp_path / name, tmp_path)
         assert glance(info) is None
         with pytest.raises(WorkbenchError, match=said):
-            load.describe(info)
+            load.read_signature(info)
 
 
 def test_a_model_with_unknown_layers_cannot_be_loaded(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_model_with_unknown_layers_cannot_be_loaded(tmp_path: Path) -> None:
         with pytest.raises(WorkbenchError, match=r"has an object of class 'Odd', .* \(layer 'odd'\)\. .*--allow-code"):
             identify(path, tmp_path)
         with pytest.raises(WorkbenchError, match=rf"tf_keras cannot load 'odd{suffix}': .*Odd"):
-            load.describe(identify(path, tmp_path, allow_code=True))
+            load.read_signature(identify(path, tmp_path, allow_code=True))
 
 
 def test_loading_a_model_by_the_public_name(
@@ -450,7 +450,7 @@ def test_names_survive_freezing(two_input_model: Any, tmp_path: Path) -> None:
             np.testing.assert_allclose(outputs[names[0]], second, atol=1e-5)
             np.testing.assert_allclose(outputs[names[1]], first, atol=1e-5)
         info = ModelInfo(name=folder, kind="savedmodel", path=str(tmp_path / folder), sha256="")
-        assert {t.name: t.shape for t in load.describe(info).inputs} == {"zeta": (None, 4), "alpha": (None, 2, 2)}
+        assert {t.name: t.shape for t in load.read_signature(info).inputs} == {"zeta": (None, 4), "alpha": (None, 2, 2)}
 
 
 def test_a_frozen_function_that_differs_is_noticed() -> None:

@@ -399,12 +399,12 @@ def test_the_command_line_refuses(victim: Path, canary: Path, tmp_path: Path) ->
 
 
 def test_a_file_that_changed_since_it_was_looked_at(victim: Path, canary: Path, tmp_path: Path) -> None:
-    from workbench.sources.load import describe
+    from workbench.sources.load import read_signature
 
     info = identify(victim, tmp_path)
     tampered.tamper(victim, tampered.operation("io.write_file", filename=str(canary)))
     with pytest.raises(WorkbenchError, match=r"io\.write_file"):
-        describe(info)
+        read_signature(info)
     assert not canary.exists()
 
 

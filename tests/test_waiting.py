@@ -18,14 +18,14 @@ import psutil
 import pytest
 from interrupts import hear_interrupts
 
-from workbench.cli.progress import Progress
+from workbench.cli.progress import TerminalProgress
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
 from workbench.measure import session
 from workbench.measure.hosts import Hosts
 from workbench.measure.lock import machine_lock
 from workbench.measure.protocol import Estimated
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.measure.watch import Watch
 from workbench.recipes.grammar import parse_runtime
 from workbench.values.settings import Measure
@@ -85,7 +85,7 @@ def test_who_waits_holds_no_model_and_measures_when_its_turn_comes(hosts: Hosts,
     assert taken.wait(SOON)
     watch = Watch(None, lambda label, done, total: steps.append(label), on_wait)
     subjects = [Subject("a", small_tflite), Subject("b", small_tflite)]
-    measure(subjects, [BUILTIN], Asked(QUICK, what="the second"), found.append, watch, hosts)
+    measure(subjects, [BUILTIN], MeasureOptions(QUICK, what="the second"), found.append, watch, hosts)
     holder.join(SOON)
     assert told[0].startswith(f"waiting for another measurement: process {os.getpid()}, `the first`, for ")
     assert held[0] == 0
@@ -95,7 +95,7 @@ def test_who_waits_holds_no_model_and_measures_when_its_turn_comes(hosts: Hosts,
 
 
 def test_a_wait_without_end_is_an_error_that_says_who(hosts: Hosts, small_tflite: Path) -> None:
-    asked = Asked(QUICK.model_copy(update={"wait": 0.0}))
+    asked = MeasureOptions(QUICK.model_copy(update={"wait": 0.0}))
     told: list[Measured] = []
     with machine_lock("the first"), pytest.raises(WorkbenchError, match=rf"process {os.getpid()}, `the first`.*--wait"):
         measure([Subject("a", small_tflite)], [BUILTIN], asked, told.append, None, hosts)
@@ -108,7 +108,7 @@ def test_cancelling_while_waiting_ends_it_and_tells_nothing(hosts: Hosts, small_
     told: list[Measured] = []
     watch = Watch(cancel, on_wait=lambda text: cancel.set())
     with machine_lock("the first"):
-        measure([Subject("a", small_tflite)], [BUILTIN], Asked(QUICK), told.append, watch, hosts)
+        measure([Subject("a", small_tflite)], [BUILTIN], MeasureOptions(QUICK), told.append, watch, hosts)
     assert told == []
     until(lambda: not children(hosts), "nothing is held after that")
 
@@ -140,7 +140,7 @@ def test_a_delegate_that_hangs_is_told_and_lets_others_measure(hanging: Path, ho
     arguments = (
         [Subject("a", small_tflite)],
         [parse_runtime(f"delegate:{hanging}")],
-        Asked(QUICK),
+        MeasureOptions(QUICK),
         found.append,
         watch,
     )
@@ -150,7 +150,12 @@ def test_a_delegate_that_hangs_is_told_and_lets_others_measure(hanging: Path, ho
         until(lambda: any("libhangs" in m.path for c in children(own) for m in maps(c)), "the library is loaded")
         others: list[Measured] = []
         measure(
-            [Subject("b", small_tflite)], [BUILTIN], Asked(Measure(budget=0.3, wait=0.0)), others.append, None, hosts
+            [Subject("b", small_tflite)],
+            [BUILTIN],
+            MeasureOptions(Measure(budget=0.3, wait=0.0)),
+            others.append,
+            None,
+            hosts,
         )
         assert [m.measurement.state for m in others] == ["ok"]
         until(lambda: told, "waiting is told")
@@ -191,7 +196,7 @@ def test_a_compilers_estimate_needs_nobody_to_wait(small_tflite: Path, monkeypat
     spec = parse_runtime("ethos-u55-128")
     with monkeypatch.context() as patched:
         patched.setattr(session, "machine_lock", lambda *_: pytest.fail("it was taken"))
-        measure([Subject("a", small_tflite)], [spec], Asked(QUICK), found.append, None, compiler)  # type: ignore[arg-type]  # a stand-in
+        measure([Subject("a", small_tflite)], [spec], MeasureOptions(QUICK), found.append, None, compiler)  # type: ignore[arg-type]  # a stand-in
     assert compiler.free == [True]
     made = found[0].measurement
     assert (made.kind, made.cycles, made.ops_delegated) == ("estimated", {"all": 10}, 3)
@@ -259,7 +264,7 @@ def test_an_interrupt_ends_the_wait_of_a_command(small_tflite: Path) -> None:
 
 
 def test_a_sweeps_progress_says_it_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress() as progress:
+    with TerminalProgress() as progress:
         progress(Event("phase", "measure", "xnnpack", 0, 3))
         progress(Event("waiting", "measure", "waiting for another measurement: process 7, for 1 s"))
         progress(Event("waiting", "measure", "waiting for another measurement: process 7, for 11 s"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from workbench.batches.run import Batch, Step, run_batch
+from workbench.batches.run import Batch, BatchProgress, run_batch
 from workbench.data.dataset import Dataset
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener, silent
@@ -110,7 +110,7 @@ def batch(
     out: str | Path,
     jobs: int | None = None,
     cluster_address: str | None = None,
-    listener: Callable[[Step], None] = lambda step: None,
+    listener: Callable[[BatchProgress], None] = lambda step: None,
     cluster_security: Any = None,
 ) -> Batch:
     """Run a notebook for every model, dataset, grid and seed of a batch file (or a dict like one) and return the batch.
@@ -171,7 +171,7 @@ def bench(
     With `profile` each operator is timed too, where the runtime tells. The listener hears what is waited for. Raises
     WorkbenchError for a file that is not there, and where another measurement has the machine for more than `wait` seconds.
     """
-    from workbench.measure.session import Asked, Measured, Subject, measure
+    from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 
     file = _existing(path)
     found: list[Measurement] = []
@@ -180,7 +180,7 @@ def bench(
         found.append(measured.measurement)
 
     settings = _measure(5.0 if budget is None else budget, profile, wait, half_width)
-    asked = Asked(settings, what=f"bench {file.name}")
+    asked = MeasureOptions(settings, what=f"bench {file.name}")
     measure([Subject(file.name, file)], list(parse_runtimes(runtimes)), asked, keep, _watched(listener))
     return found
 
@@ -201,7 +201,7 @@ def compare(
     """
     from workbench.evaluate.interpreter import describe_ends
     from workbench.measure.looks import Samples
-    from workbench.measure.session import Asked, Measured, Pair, side_by_side
+    from workbench.measure.session import Measured, MeasureOptions, Pair, side_by_side
     from workbench.recipes.grammar import runtime_text
     from workbench.recipes.task import choose_tasks
 
@@ -221,7 +221,7 @@ def compare(
         found[measured.subject] = measured.measurement
 
     settings = _measure(5.0 * len(pairs) if budget is None else budget, profile, wait)
-    asked = Asked(settings, pairs[0].name, samples, everywhere=True, what=f"compare {file.name}")
+    asked = MeasureOptions(settings, pairs[0].name, samples, everywhere=True, what=f"compare {file.name}")
     side_by_side(pairs[:1], pairs[1:], asked, keep, _watched(listener))
     return [found[p.name] for p in pairs]
 

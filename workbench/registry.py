@@ -78,13 +78,13 @@ BUILTIN_SOURCES = {
 BUILTIN_DATASETS = {
     "digits": "workbench.data.digits:Digits",
     "npz": "workbench.data.npz:Npz",
-    "csv": "workbench.data.table:Table",
+    "csv": "workbench.data.table:CsvTable",
     "coco": "workbench.data.coco:Coco",
     "folder": "workbench.data.images:ClassFolder",
 }
 
 BUILTIN_PROPOSERS = {
-    "grid": "workbench.engine.proposers.grid:Grid",
+    "grid": "workbench.engine.proposers.grid:GridProposer",
     "random": "workbench.engine.proposers.optuna_search:Random",
     "tpe": "workbench.engine.proposers.optuna_search:Tpe",
     "nsga2": "workbench.engine.proposers.optuna_search:Nsga2",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
     from workbench.dashboard.widget import Dashboard
-    from workbench.lineage.trace import Traced
+    from workbench.lineage.trace import ShownLineage
     from workbench.views.columns import Columns
     from workbench.views.picks import Pick
 
@@ -112,7 +112,7 @@ class Study:
             "trial", trial_id, [t.recipe for t in trials], f"Ids work too; `workbench show {self.name}` lists them."
         )
 
-    def lineage(self, trial: str | Trial) -> Traced:
+    def lineage(self, trial: str | Trial) -> ShownLineage:
         """Return every execution and file that a trial comes from; drawn in a notebook."""
         from workbench.lineage.trace import trace
 

@@ -22,7 +22,7 @@ import workbench
 from workbench.cli.output import print_table
 from workbench.data.load import bundled
 from workbench.measure.environment import environment
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.values.settings import Measure
 from workbench.values.trial import RuntimeSpec
 
@@ -36,7 +36,7 @@ def same_file(path: Path, pairs: int) -> dict[str, Any]:
     measure(
         [Subject("base", path), *(Subject(f"again {i}", path) for i in range(pairs))],
         [ONE_THREAD],
-        Asked(Measure(), "base"),
+        MeasureOptions(Measure(), "base"),
         found.append,
     )
     base = next(m.measurement for m in found if m.subject == "base")
@@ -118,7 +118,7 @@ def main() -> None:
         rows = []
         for name, path in files.items():
             found: list[Measured] = []
-            measure([Subject(name, path)], [ONE_THREAD], Asked(Measure(budget=5)), found.append)
+            measure([Subject(name, path)], [ONE_THREAD], MeasureOptions(Measure(budget=5)), found.append)
             latency = found[0].measurement.latency_ms
             assert latency is not None
             theirs = own_tool(path)

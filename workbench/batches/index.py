@@ -16,7 +16,7 @@ from workbench.batches.outcome import BatchRun
 from workbench.files import write_atomic
 from workbench.markup import template
 from workbench.views.gate import Suite, junit_xml
-from workbench.views.holding import Check
+from workbench.views.holding import LimitCheck
 from workbench.views.units import duration, text
 
 Row = dict[str, Any]
@@ -239,9 +239,9 @@ def _gate_words(gate: Row) -> str:
 def _suite(run: BatchRun) -> Suite:
     gate = (run.results or {}).get("gate")
     if gate is not None:
-        return Suite(run.id, gate.get("recipe"), [Check.model_validate(c) for c in gate["checks"]])
+        return Suite(run.id, gate.get("recipe"), [LimitCheck.model_validate(c) for c in gate["checks"]])
     words = f"the run gave no verdict: {run.error or 'its notebook has none'}"
-    return Suite(run.id, None, [Check(name="runs", limit="ok", value=run.state, state="missing", text=words)])
+    return Suite(run.id, None, [LimitCheck(name="runs", limit="ok", value=run.state, state="missing", text=words)])
 
 
 def _csv(rows: Sequence[Row]) -> str:

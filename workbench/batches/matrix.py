@@ -32,7 +32,7 @@ MOST_RUNS = 10_000
 OWN = (*AXES.values(), "study", "store", "runtimes", "gate")
 
 
-class Plan(Value):
+class PlannedRun(Value):
     """One run: its id, the notebook's parameters, and whether its sweep measures; `inputs` are the hashes of what goes in."""
 
     id: str
@@ -50,7 +50,7 @@ class Matrix(Value):
 
     template: str
     store: str | None = None
-    runs: tuple[Plan, ...]
+    runs: tuple[PlannedRun, ...]
 
 
 def load_matrix(source: str | Path | Mapping[str, Any]) -> Matrix:
@@ -109,7 +109,7 @@ def read_matrix(data: Mapping[str, Any], folder: Path) -> Matrix:
             parameters["gate"] = gates[m]
         inputs = {"model": model[1], "data": dataset[1], "grid": digest(grid.to_json())}
         runs.append(
-            Plan(
+            PlannedRun(
                 id=_slug(f"{m}-{d}-{g}-{chosen}"),
                 model=m,
                 data=d,
@@ -281,7 +281,7 @@ def _add(what: str, found: dict[str, Any], name: str, value: Any) -> None:
     found[name] = value
 
 
-def _apart(run: Plan) -> str:
+def _apart(run: PlannedRun) -> str:
     return f"{run.id}-{digest([run.model, run.data, run.grid, run.seed])[:6]}"
 
 

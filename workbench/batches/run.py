@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from workbench.batches import interrupt
 from workbench.batches.index import rows_of, write_index
-from workbench.batches.matrix import Matrix, Plan, load_matrix
+from workbench.batches.matrix import Matrix, PlannedRun, load_matrix
 from workbench.batches.outcome import BatchRun
-from workbench.engine.cluster import Cluster, own_cluster
+from workbench.engine.cluster import OwnCluster, own_cluster
 from workbench.engine.pool import available_cores
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import file_sha256, write_atomic
@@ -34,7 +34,7 @@ STORE = "store"
 MOST_AT_ONCE = 4
 
 
-class Step(NamedTuple):
+class BatchProgress(NamedTuple):
     """Where a batch is: runs done, of how many; the run that this is about, and what is told of it."""
 
     done: int
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     text: str
 
 
-Listener = Callable[[Step], None]
+Listener = Callable[[BatchProgress], None]
 
 
 @dataclass
@@ -124,9 +124,9 @@ class _Work:
             self.cancel.set()
             raise
         if self.cancel.is_set() and len(self.found) < len(self.matrix.runs):
-            self.listener(Step(len(self.found), len(self.matrix.runs), "", "cancelled"))
+            self.listener(BatchProgress(len(self.found), len(self.matrix.runs), "", "cancelled"))
 
-    def together(self, plans: list[Plan], jobs: int, place: Callable[..., Any]) -> None:
+    def together(self, plans: list[PlannedRun], jobs: int, place: Callable[..., Any]) -> None:
         """Do some runs, so many at a time; an interrupt ends those in work."""
         if not plans:
             return
@@ -145,7 +145,7 @@ class _Work:
             for future in futures:
                 future.result()
 
-    def one(self, plan: Plan, place: Callable[..., Any]) -> None:
+    def one(self, plan: PlannedRun, place: Callable[..., Any]) -> None:
         """Do one run, and keep what came of it beside its notebook."""
         if self.cancel.is_set():
             return
@@ -192,7 +192,7 @@ class _Work:
             write_atomic(self.manifest(plan), json.dumps(run.to_json(), indent=1).encode())
         self.done(run, "ok" if error is None else error if run.state == "cancelled" else f"FAILED at {error}")
 
-    def kept(self, plan: Plan) -> BatchRun | None:
+    def kept(self, plan: PlannedRun) -> BatchRun | None:
         """Return a run as it was done before, where nothing has changed since and its files are there; else None."""
         try:
             run = BatchRun.model_validate_json(self.manifest(plan).read_bytes())
@@ -204,11 +204,11 @@ class _Work:
             return None
         return run.model_copy(update={"reused": True})
 
-    def fingerprint(self, plan: Plan) -> str:
+    def fingerprint(self, plan: PlannedRun) -> str:
         """Return a hash of all that a run depends on, Workbench's version too; where its store is does not matter."""
         return digest([plan.parameters, plan.inputs, self.notebook_sha256, version("tflite-workbench")])
 
-    def manifest(self, plan: Plan) -> Path:
+    def manifest(self, plan: PlannedRun) -> Path:
         """Return where a run is kept."""
         return self.folder / RUNS / f"{plan.id}.json"
 
@@ -216,12 +216,12 @@ class _Work:
         """Take note of a run that has ended."""
         with self.lock:
             self.found[run.id] = run
-            self.listener(Step(len(self.found), len(self.matrix.runs), run.id, text))
+            self.listener(BatchProgress(len(self.found), len(self.matrix.runs), run.id, text))
 
-    def tell(self, plan: Plan, text: str) -> None:
+    def tell(self, plan: PlannedRun, text: str) -> None:
         """Tell the listener about a run in work."""
         with self.lock:
-            self.listener(Step(len(self.found), len(self.matrix.runs), plan.id, text))
+            self.listener(BatchProgress(len(self.found), len(self.matrix.runs), plan.id, text))
 
     def write(self) -> Batch:
         """Write index and results, and return the batch; runs that were not begun are in it as cancelled."""
@@ -236,7 +236,7 @@ class _Work:
         index = write_index(self.folder, Path(self.template).stem, runs, gated)
         return Batch(self.folder, runs, rows_of(runs), index)
 
-    def _cells(self, plan: Plan) -> Callable[[int, int, str], None]:
+    def _cells(self, plan: PlannedRun) -> Callable[[int, int, str], None]:
         last = ""
 
         def cell(done: int, total: int, heading: str) -> None:
@@ -252,7 +252,7 @@ class _Work:
 
         return templates.parameters_of(templates.read(Path(self.template)))
 
-    def _write_grid(self, plan: Plan, target: Path) -> None:
+    def _write_grid(self, plan: PlannedRun, target: Path) -> None:
         """Write the grid as a file, which the page's command to reproduce names."""
         import yaml
 
@@ -282,7 +282,7 @@ def execute(
 
 
 @contextlib.contextmanager
-def _place(cluster: Cluster | None) -> Iterator[Callable[..., Any]]:
+def _place(cluster: OwnCluster | None) -> Iterator[Callable[..., Any]]:
     """Give what runs a notebook: this process, or the workers of a dask scheduler."""
     if cluster is None:
         yield execute

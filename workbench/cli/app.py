@@ -11,10 +11,10 @@ import click
 import workbench
 from workbench.cli.loading import loading
 from workbench.cli.output import print_table
-from workbench.cli.progress import Progress
+from workbench.cli.progress import TerminalProgress
 from workbench.cli.streams import takes_unicode
 from workbench.commands.group import COMMANDS, Verbs
-from workbench.commands.host import Host
+from workbench.commands.host import FrontEnd
 from workbench.commands.result import Result, Table, ascii_text, csv_text
 from workbench.engine.options import SweepOptions
 from workbench.handle import RunningSweep
@@ -27,7 +27,7 @@ Exit status: 0 done, 1 a run failed, 2 bad usage, 3 the output could not be writ
 """
 
 
-class Terminal(Host):
+class Terminal(FrontEnd):
     """The command line: a sweep is waited for, its progress drawn on stderr."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ class Terminal(Host):
         """Run to the end."""
         from workbench import api
 
-        with Progress() as progress:
+        with TerminalProgress() as progress:
             return api.start_sweep(model, data, grid, options, listener=progress, command=self.command)
 
 

@@ -12,7 +12,7 @@ from workbench.views.units import duration
 QUIET_SECONDS = 10.0
 
 
-class Progress:
+class TerminalProgress:
     """A listener of sweep events that draws on stderr."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Progress:
         self.failed = 0
         self._last = 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TerminalProgress:
         if self.live:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn

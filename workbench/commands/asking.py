@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import CLOSED, Block, Result, Row, Table, json_text, value_text
 from workbench.commands.tables import first_line, trials_table
 from workbench.store.reader import Reader
@@ -159,7 +159,7 @@ def studies(tag: str | None, store: str | None, form: str) -> Studies:
 @flags.store_option
 @flags.format_option
 @pass_host
-def show(host: Host, study: str, store: str | None, form: str) -> Trials:
+def show(host: FrontEnd, study: str, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY."""
     opened = host.study(study, store)
     return Trials(opened, form, study=opened)
@@ -177,7 +177,7 @@ def show(host: Host, study: str, store: str | None, form: str) -> Trials:
 @flags.store_option
 @flags.format_option
 @pass_host
-def pareto(host: Host, study: str, x: str, y: str | None, store: str | None, form: str) -> Trials:
+def pareto(host: FrontEnd, study: str, x: str, y: str | None, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY that no other beats in both metrics."""
     opened = host.study(study, store)
     columns = opened.columns()
@@ -213,7 +213,7 @@ class Best(Trials):
 @flags.store_option
 @flags.format_option
 @pass_host
-def best(host: Host, study: str, store: str | None, form: str, **values: Any) -> Trials:
+def best(host: FrontEnd, study: str, store: str | None, form: str, **values: Any) -> Trials:
     """Name the smallest trial of STUDY that keeps the limits; exit 1 when none does.
 
     With it come the fastest, the most accurate and the balanced one (the knee of the front of size and quality), and what each costs.

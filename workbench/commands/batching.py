@@ -11,26 +11,26 @@ import click
 
 from workbench import api
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.values.limits import read_limits
 from workbench.views.columns import Columns
-from workbench.views.gate import Verdict, junit_xml, suite_of, verdict
+from workbench.views.gate import GateVerdict, junit_xml, suite_of, verdict
 from workbench.views.holding import Holder
 from workbench.views.units import size_text, text
 
 if TYPE_CHECKING:
     from workbench.batches.outcome import BatchRun
-    from workbench.batches.run import Batch, Step
+    from workbench.batches.run import Batch, BatchProgress
 
 
 @dataclass
-class Judged(Result):
+class GateResult(Result):
     """A verdict on one study, limit by limit."""
 
-    value: Verdict
+    value: GateVerdict
     study: str = field(kw_only=True)
 
     def blocks(self) -> Iterable[Block]:
@@ -63,7 +63,7 @@ class Judged(Result):
         return [c.to_json() for c in self.value.checks]
 
 
-def verdict_line(found: Verdict) -> str:
+def verdict_line(found: GateVerdict) -> str:
     """Return a verdict in one line."""
     recipe = found.trial.recipe if found.trial else "no variant"
     if found.passed:
@@ -88,8 +88,8 @@ def verdict_line(found: Verdict) -> str:
 @flags.format_option
 @pass_host
 def gate(
-    host: Host, study: str, trial: str | None, junit: str | None, store: str | None, form: str, **values: Any
-) -> Judged:
+    host: FrontEnd, study: str, trial: str | None, junit: str | None, store: str | None, form: str, **values: Any
+) -> GateResult:
     """Say whether a variant of STUDY keeps all limits; exit 0 when it does, 1 when it does not or a figure is missing.
 
     In CI name the variant that you ship with --trial: without it the smallest that keeps all limits is judged, so that the gate
@@ -103,7 +103,7 @@ def gate(
     if junit:
         write_atomic(Path(junit), junit_xml([suite_of(opened.name, found)]))
     notes = (*((f"wrote {junit}",) if junit else ()), *opened.notes())
-    return Judged(found, form, notes, int(not found.passed), study=opened.name)
+    return GateResult(found, form, notes, int(not found.passed), study=opened.name)
 
 
 @dataclass
@@ -162,7 +162,13 @@ def _run_row(run: BatchRun) -> Row:
 @flags.format_option
 @pass_host
 def batch(
-    host: Host, source: str, out: str | None, jobs: int | None, cluster_address: str | None, form: str, **values: Any
+    host: FrontEnd,
+    source: str,
+    out: str | None,
+    jobs: int | None,
+    cluster_address: str | None,
+    form: str,
+    **values: Any,
 ) -> Batched:
     """Run a notebook for every model, dataset, grid and seed that FILE (YAML) names, and write an index of the reports.
 
@@ -172,7 +178,7 @@ def batch(
     if folder.is_file():
         raise WorkbenchError(f"{str(folder)!r} is a file. Name a folder with --out.")
 
-    def listener(step: Step) -> None:
+    def listener(step: BatchProgress) -> None:
         host.tell(f"[{step.done}/{step.total}] {step.run} {step.text}")
 
     found = api.batch(host.named(source), folder, jobs, cluster_address, listener, flags.cluster_security(values))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.errors import unknown
 from workbench.store.cleaning import Garbage, compact, find_garbage, free, remove_study, study_rows
@@ -25,7 +25,7 @@ from workbench.views.units import size_text
 @click.option("--yes", is_flag=True, help="do not ask")
 @flags.store_option
 @pass_host
-def rm(host: Host, study: str, yes: bool, store: str | None) -> Said:
+def rm(host: FrontEnd, study: str, yes: bool, store: str | None) -> Said:
     """Remove STUDY: its record, trials and measurements.
 
     Its files stay until `store gc`, since other studies may share them.

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.names import file_stem
 from workbench.targets.export import files_of
@@ -68,7 +68,7 @@ def inspect(file: str, form: str) -> Inspection:
 @flags.target_option
 @flags.store_option
 @pass_host
-def export(host: Host, study: str, trial: str, out: str, target: str, store: str | None) -> Said:
+def export(host: FrontEnd, study: str, trial: str, out: str, target: str, store: str | None) -> Said:
     """Write TRIAL (id or recipe) of STUDY: model.tflite, labels, card.json and what runs it on a target."""
     opened = host.study(study, store)
     folder = opened.export(trial, out, target)
@@ -84,7 +84,9 @@ def export(host: Host, study: str, trial: str, out: str, target: str, store: str
 @flags.limit_options
 @flags.store_option
 @pass_host
-def report(host: Host, study: str, out: str | None, pdf: bool, code: bool, store: str | None, **values: Any) -> Said:
+def report(
+    host: FrontEnd, study: str, out: str | None, pdf: bool, code: bool, store: str | None, **values: Any
+) -> Said:
     """Write STUDY as one self-contained HTML file that opens offline, and keep its executed notebook beside it.
 
     With limits of a gate the report tells whether a variant keeps them.

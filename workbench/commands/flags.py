@@ -10,7 +10,7 @@ import click
 from workbench import registry
 from workbench.errors import WorkbenchError
 from workbench.values.limits import OPTIONS, Limits, parse_bounds
-from workbench.values.params import Params, ParamSpec, describe
+from workbench.values.params import Params, ParamSpec, param_specs
 from workbench.values.settings import Calibration, Measure, Search, StageLimits, Train
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,7 +84,7 @@ def technique_options(function: F) -> F:
                 f"--{name}", f"axis_{name}", is_flag=True, help=f"with and without: {technique.help}"
             )(function)
         else:
-            primary = next(s for s in describe(technique.params) if s.primary)
+            primary = next(s for s in param_specs(technique.params) if s.primary)
             example = ",".join(primary.choices[:3]) if primary.choices else f"none,{primary.default}"
             text = f"{technique.help}; list of {primary.name} values, e.g. {example}"
             function = click.option(f"--{name}", f"axis_{name}", metavar="A,B,...", help=text)(function)
@@ -94,7 +94,7 @@ def technique_options(function: F) -> F:
 def settings_options(function: F) -> F:
     """Add a flag per setting of a sweep."""
     for group, (cls, prefix) in reversed(SETTINGS.items()):
-        for spec in reversed(describe(cls)):
+        for spec in reversed(param_specs(cls)):
             function = param_option(spec, f"{group}__{spec.name}", prefix)(function)
     return function
 
@@ -116,7 +116,7 @@ class BoundsType(click.ParamType[Any]):
 
 def limit_options(function: F) -> F:
     """Add a flag per limit, as `Limits` describes it."""
-    for spec in reversed(describe(Limits)):
+    for spec in reversed(param_specs(Limits)):
         named = spec.model_copy(update={"name": OPTIONS[spec.name]})
         if isinstance(spec.default, dict):
             # Nothing is the default; an empty mapping is no word of the command line.
@@ -138,7 +138,7 @@ def runtime_options(function: F) -> F:
     """Add a flag per option that any runtime has."""
     seen: dict[str, ParamSpec] = {}
     for runtime in registry.runtimes.all().values():
-        for spec in describe(runtime.params):
+        for spec in param_specs(runtime.params):
             seen.setdefault(spec.name, spec)
     for spec in reversed(seen.values()):
         function = param_option(spec, f"runtime__{spec.name}", "")(function)
@@ -153,7 +153,7 @@ class TargetOption(click.Option):
         found = super().get_help_record(ctx)
         said = []
         for name, target in registry.targets.all().items():
-            options = ",".join(f"{spec.name}={spec.default}" for spec in describe(target.params))
+            options = ",".join(f"{spec.name}={spec.default}" for spec in param_specs(target.params))
             said.append(f"{name}{f'[{options}]' if options else ''}: {target.help}")
         return found and (found[0], f"{found[1]}; {'; '.join(said)}")
 

@@ -15,7 +15,7 @@ from workbench.handle import RunningSweep
 from workbench.study import Study, open_study
 
 
-class Host(ABC):
+class FrontEnd(ABC):
     """How names are understood and how a sweep is run there; `body` is the text below the line, in a notebook's cell."""
 
     body: str | None = None

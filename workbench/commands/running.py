@@ -12,7 +12,7 @@ import click
 
 from workbench import api, registry
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.engine.events import Event, Listener
 from workbench.errors import WorkbenchError
@@ -97,7 +97,7 @@ wait_option = click.option(
 @flags.format_option
 @pass_host
 def bench(
-    host: Host,
+    host: FrontEnd,
     file: str,
     runtime: str,
     budget: float | None,
@@ -132,7 +132,7 @@ def bench(
 @flags.format_option
 @pass_host
 def compare(
-    host: Host,
+    host: FrontEnd,
     file: str,
     runtimes: str,
     data: str | None,
@@ -173,7 +173,7 @@ def doctor(form: str) -> Parts:
     return Parts(found, form, facts=environment())
 
 
-def _telling(host: Host) -> Listener:
+def _telling(host: FrontEnd) -> Listener:
     """Return a listener that says in a line what is waited for."""
 
     def listener(event: Event) -> None:

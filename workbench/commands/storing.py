@@ -38,7 +38,7 @@ store = Verbs(
 
 
 @dataclass
-class Check(Result):
+class StoreCheck(Result):
     """What was found in a store that was read whole."""
 
     value: Checked
@@ -78,7 +78,7 @@ class Check(Result):
 )
 @flags.store_option
 @flags.format_option
-def check(set_aside: bool, store: str | None, form: str) -> Check:
+def check(set_aside: bool, store: str | None, form: str) -> StoreCheck:
     """Read every row and hash every file of the store; exit 0 when all is well, 1 when not.
 
     `damaged`, `missing` and `unreadable` are mended by the same sweep again; `absent` is made again when it is needed, `unknown` and
@@ -96,7 +96,7 @@ def check(set_aside: bool, store: str | None, form: str) -> Check:
             f"{found.kept_aside} in {str(opened.root / DAMAGED)!r}, set aside now or earlier; delete them when nobody wants to look at them"
         )
     # What was just set aside is damaged no more, but what stood on it has to be built again.
-    return Check(found, form, tuple(notes), int(not found.ok), place=opened.location)
+    return StoreCheck(found, form, tuple(notes), int(not found.ok), place=opened.location)
 
 
 def _few(users: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Table
 from workbench.commands.tables import trials_table
 from workbench.data.load import bundled
@@ -85,7 +85,7 @@ class Swept(Result):
     "--profile", is_flag=True, help="print how often each kind of stage ran, how long, and what it waited for"
 )
 @pass_host
-def sweep(host: Host, model: str, data: str, grid_file: str | None, profile: bool, **values: Any) -> Swept:
+def sweep(host: FrontEnd, model: str, data: str, grid_file: str | None, profile: bool, **values: Any) -> Swept:
     """Try every recipe of a grid on MODEL (.keras, .h5, SavedModel folder, float .tflite).
 
     Finished work of an earlier call is found in the store and not done again.
@@ -105,7 +105,7 @@ def sweep(host: Host, model: str, data: str, grid_file: str | None, profile: boo
 @click.option("--runtime", metavar="A,B,...", help="where to measure  [default: xnnpack,builtin]")
 @click.option("--jobs", type=click.IntRange(min=1), help="worker processes  [default: number of cores]")
 @pass_host
-def demo(host: Host, out: str, **values: Any) -> Swept:
+def demo(host: FrontEnd, out: str, **values: Any) -> Swept:
     """Sweep the bundled model on the bundled digits, and write a report.
 
     The model is a small residual network for the UCI handwritten digits; a sweep of 36 recipes takes two to three minutes on 2 cores.
@@ -134,7 +134,7 @@ def swept(study: Study, seconds: float, profile: bool = False, more: tuple[str, 
     )
 
 
-def sweep_options(host: Host, values: dict[str, Any]) -> SweepOptions:
+def sweep_options(host: FrontEnd, values: dict[str, Any]) -> SweepOptions:
     """Return what a verb's flags say of how its sweep is run; what it has no flag for is as it is by default."""
     runtime, task = values.get("runtime"), values.get("task")
     same = {f.name: values[f.name] for f in fields(SweepOptions) if f.name in values and f.name != "task"}
@@ -146,7 +146,7 @@ def sweep_options(host: Host, values: dict[str, Any]) -> SweepOptions:
     )
 
 
-def make_grid(host: Host, file: str | None, values: dict[str, Any]) -> Grid:
+def make_grid(host: FrontEnd, file: str | None, values: dict[str, Any]) -> Grid:
     """Return the grid of a file, of the text below the line, or of technique flags; flags of settings override its own."""
     axes = {k.removeprefix("axis_"): v for k, v in values.items() if k.startswith("axis_") and v}
     given = [

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from workbench.commands import flags
-from workbench.commands.host import Host, pass_host
+from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Table
 from workbench.errors import WorkbenchError
 from workbench.lineage.draw import svg
@@ -18,7 +18,7 @@ from workbench.lineage.graph import Lineage
 
 
 @dataclass
-class Traced(Result):
+class LineageResult(Result):
     """A lineage as a table, as JSON, or drawn."""
 
     value: Lineage
@@ -55,7 +55,7 @@ class Traced(Result):
 @flags.store_option
 @flags.format_option
 @pass_host
-def lineage(host: Host, study: str, trial: str, out: str | None, store: str | None, form: str) -> Traced:
+def lineage(host: FrontEnd, study: str, trial: str, out: str | None, store: str | None, form: str) -> LineageResult:
     """Tell where TRIAL of STUDY comes from: every execution and file from model and data to its file and figures."""
     found = host.study(study, store).lineage(trial)
     notes: tuple[str, ...] = ()
@@ -68,4 +68,4 @@ def lineage(host: Host, study: str, trial: str, out: str | None, store: str | No
         except OSError as error:
             raise WorkbenchError(f"--out {out!r} cannot be written: {error}") from error
         notes = (f"drawn in {out}",)
-    return Traced(found, form, notes)
+    return LineageResult(found, form, notes)

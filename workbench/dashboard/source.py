@@ -11,7 +11,7 @@ from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """A study with its trials."""
 
     @property

@@ -13,8 +13,8 @@ from typing import Any
 from workbench.dashboard.axes import Axes
 from workbench.dashboard.limits import Sliders
 from workbench.dashboard.panels import environment, failed, missing_trial, parallel
-from workbench.dashboard.source import Source
-from workbench.dashboard.table import Table
+from workbench.dashboard.source import TrialSource
+from workbench.dashboard.table import TableState
 from workbench.engine.events import Event
 from workbench.values.bulk import uncollected
 from workbench.values.study import StudyRecord
@@ -29,12 +29,12 @@ STATES: tuple[State, ...] = ("ok", "failed", "skipped", "running", "pending")
 class DashboardState:
     """A study's dashboard: what is known, what was chosen, and what follows from both."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TrialSource) -> None:
         self.source = source
         self.progress: Event | None = None
         self.columns = Columns([])
         self.axes = Axes()
-        self.arranged = Table()
+        self.arranged = TableState()
         self.selected: list[str] = []
         self._seen: Any = None
         self._marks: list[tuple[Any, ...]] | None = None

@@ -16,7 +16,7 @@ STATES = ("", "ok", "failed", "skipped", "running", "pending")
 _METRICS = {"size_bytes": "size", "gzip_bytes": "compressed", "latency_ms": "latency", "memory_bytes": "memory", "peak_bytes": "peak"}  # fmt: skip
 
 
-class Table:
+class TableState:
     """How the table is arranged; the order in which recipes were asked for, until a column is chosen."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from workbench.dashboard.download import measured_file
 from workbench.dashboard.kept import Kept, Snapshot, snapshot_of
 from workbench.dashboard.live import Pulse
 from workbench.dashboard.page import SCRIPTS, STYLES, joined
-from workbench.dashboard.source import Source, Working
+from workbench.dashboard.source import TrialSource, Working
 from workbench.dashboard.state import DashboardState
 from workbench.engine.events import Event
 from workbench.errors import WorkbenchError
@@ -63,7 +63,7 @@ class Dashboard:
     that a saved notebook is read without a kernel too.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TrialSource) -> None:
         self.source = source
         self.widget = DashboardWidget(key=secrets.token_hex(4))
         self.widget.on_msg(lambda _widget, content, _buffers: self.hear(content))

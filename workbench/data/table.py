@@ -45,7 +45,7 @@ class TableParams(Params):
     test: float = Field(0.25, gt=0, lt=1, description="share of rows for the test split where no column says it")
 
 
-class Table(DatasetReader[TableParams]):
+class CsvTable(DatasetReader[TableParams]):
     """Numbers with a row per sample."""
 
     name = "csv"

@@ -20,7 +20,7 @@ FILES = {
 CONNECT_SECONDS = 30
 
 
-class Cluster(NamedTuple):
+class OwnCluster(NamedTuple):
     """Where a scheduler listens, and dask's own `Security` for it."""
 
     address: str
@@ -42,7 +42,7 @@ class Cluster(NamedTuple):
             ) from None
 
 
-def own_cluster(address: str | None, given: Any = None) -> Cluster | None:
+def own_cluster(address: str | None, given: Any = None) -> OwnCluster | None:
     """Return the cluster at an address, None without one; `given` is a mapping of files (`ca cert key`), a `distributed.Security`, or None.
 
     What is not given stands in dask's configuration. Warns with UnprotectedCluster where nothing keeps others out. Raises WorkbenchError for a
@@ -69,7 +69,7 @@ def own_cluster(address: str | None, given: Any = None) -> Cluster | None:
         )
     elif scheme != "inproc":
         warnings.warn(_unprotected(address), UnprotectedCluster, stacklevel=3)
-    return Cluster(address, security)
+    return OwnCluster(address, security)
 
 
 def _files(given: Any) -> dict[str, str]:

@@ -61,7 +61,7 @@ def check_data(store: Store, info: DatasetInfo) -> None:
         )
 
 
-class Told:
+class DamageTeller:
     """Passes on what is set aside in a store, by this process or a worker, to a listener."""
 
     def __init__(self, root: Path, listener: Listener) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data.materialize import open_split
-from workbench.engine import verdicts
+from workbench.engine import warn
 from workbench.engine.damage import Tell, check_data
 from workbench.engine.events import Event, Listener
 from workbench.engine.ledger import Ledger
@@ -17,7 +17,7 @@ from workbench.errors import Cancelled
 from workbench.evaluate.arrays import load_arrays
 from workbench.measure.environment import fingerprint, machine
 from workbench.measure.looks import Samples
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.measure.watch import Watch
 from workbench.recipes import grammar
 from workbench.store.store import runtime_key
@@ -44,7 +44,7 @@ def cut_shorter(trial: Trial, runtime: RuntimeSpec, settings: Measure, count: in
     return any(found and found.budget_s is not None and found.budget_s < 0.99 * each_s for found in here)
 
 
-class Timing:
+class SweepTiming:
     """The measuring of one sweep."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Timing:
                 if t.artifact
             ]
             what = f"study {self.study}"
-            asked = Asked(grid.measure, baseline.id, self._samples(), seed=grid.train.seed, what=what)
+            asked = MeasureOptions(grid.measure, baseline.id, self._samples(), seed=grid.train.seed, what=what)
             hosts = self.request.engine.hosts() if self.request.engine else None
             measure(subjects, [runtime], asked, on_measured, watch, hosts)
             if self.cancel.is_set():
@@ -140,8 +140,8 @@ class Timing:
     def _judge(self, trial_id: str, result: Measured) -> None:
         trial = self.ledger.trials[trial_id]
         file = Path(trial.artifact.path) if trial.artifact else None
-        found = verdicts.after_measuring(result.measurement, result.narrow, trial.baseline, file)
-        kept = tuple(w for w in trial.warnings if not verdicts.replaced(w, result.measurement))
+        found = warn.after_measuring(result.measurement, result.narrow, trial.baseline, file)
+        kept = tuple(w for w in trial.warnings if not warn.replaced(w, result.measurement))
         if kept + found != trial.warnings:
             self.ledger.save(trial.model_copy(update={"warnings": kept + found}))
 

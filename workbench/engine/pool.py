@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 
 import yaml
 
-from workbench.engine.cluster import Cluster
+from workbench.engine.cluster import OwnCluster
 from workbench.engine.loop import OwnLoop
 from workbench.engine.preload import PARENT, SCRATCH
 from workbench.engine.preload_tensorflow import warm_up
@@ -39,7 +39,7 @@ class Pool:
         self,
         jobs: int,
         logs: Path | None,
-        cluster: Cluster | None = None,
+        cluster: OwnCluster | None = None,
         memory: str = "auto",
         tensorflow: bool = False,
     ) -> None:

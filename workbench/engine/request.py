@@ -105,7 +105,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
         if not request.grid.measure.skip:
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data
-    signature = describe(model, request, pool, listener, cancel)
+    signature = signature_of(model, request, pool, listener, cancel)
     dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
     untrainable = _untrainable(dataset)
     trained = next((r for r in expansion.recipes if _trains(r)), None)
@@ -146,7 +146,7 @@ def check_runtimes(runtimes: tuple[RuntimeSpec, ...]) -> None:
             raise WorkbenchError(f"runtime {text!r} cannot work here: {missing}. `workbench doctor` lists what does.")
 
 
-def describe(
+def signature_of(
     model: ModelInfo, request: Request, pool: Callable[[bool], Pool], listener: Listener, cancel: threading.Event
 ) -> Signature:
     """Return a model's inputs and outputs: read from its file, or in a worker where only loading it can tell."""

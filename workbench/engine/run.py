@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.data.materialize import calibration_warnings
-from workbench.engine import verdicts
+from workbench.engine import warn
 from workbench.engine.build import Builder, Growth
 from workbench.engine.choosing import AHEAD, Chooser, most_trials
 from workbench.engine.damage import Tell
@@ -147,7 +147,7 @@ class Run:
             }
         )
         baseline = made if made.baseline else self.ledger.baseline
-        found = verdicts.after_build(made, baseline, notes)
+        found = warn.after_build(made, baseline, notes)
         if self._calibrates(trial.id):
             found += self._calibration_warnings()
         return made.model_copy(update={"warnings": made.warnings + found})

@@ -98,11 +98,11 @@ def _open(job: Job) -> dict[str, Any]:
 
 
 def _describe(job: Job) -> dict[str, Any]:
-    from workbench.sources.load import describe
+    from workbench.sources.load import read_signature
 
     if job.source.kind != "tflite":
         set_up_tensorflow(job.threads)
-    return {"artifact": None, "data": describe(job.source, job.source_path).to_json()}
+    return {"artifact": None, "data": read_signature(job.source, job.source_path).to_json()}
 
 
 def _train(job: Job) -> dict[str, Any]:
@@ -259,10 +259,10 @@ def _input_types(model: Path) -> dict[str, Any]:
         interpreter = open_interpreter(model)
         names, _ = signature_names(interpreter)
         return {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
-    from workbench.sources.load import describe
+    from workbench.sources.load import read_signature
 
     # Made by a stage of a model that was checked.
-    signature = describe(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256="", allow_code=True))
+    signature = read_signature(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256="", allow_code=True))
     return {t.name: np.dtype(t.dtype) for t in signature.inputs}
 
 

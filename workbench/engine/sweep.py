@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from workbench.engine.damage import Told
+from workbench.engine.damage import DamageTeller
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.ledger import Ledger
-from workbench.engine.measuring import Timing
+from workbench.engine.measuring import SweepTiming
 from workbench.engine.plan import Planner
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.request import Prepared, Request, prepare
@@ -59,7 +59,7 @@ def _run(
 
     clock = [time.monotonic()]
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told = Told(request.store.root, listener)
+    told = DamageTeller(request.store.root, listener)
     try:
         listener(Event("phase", "prepare", "reading model and data"))
         prepared = prepare(request, pool, listener, cancel)
@@ -75,7 +75,7 @@ def _run(
             folder.sweep(time.time() - ABANDONED_SECONDS)
         ledger = Ledger(request.store, prepared.study, planner, request.options.retry_failed)
         run = Run(request, prepared, ledger, listener, cancel, told.tell)
-        timing = Timing(request, prepared, ledger, listener, cancel, told.tell)
+        timing = SweepTiming(request, prepared, ledger, listener, cancel, told.tell)
         told.tell("build")
         run.build(pool)
         run.keep_outputs(pool, timing.wanted)

@@ -14,7 +14,7 @@ from workbench.flatbuffer.budget import Budget, Spent
 from workbench.flatbuffer.numbers import BITS, Array, count_distinct, count_zeros, densify, is_float, unpack
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import ENDLESS, read_model, refusal
-from workbench.flatbuffer.records import Graph, Model, Operator, Tensor
+from workbench.flatbuffer.records import Graph, Model, Operator, StoredTensor
 from workbench.values.trial import Census, Size, TensorCensus
 
 _SMALL_INTEGERS = ("int8", "uint8", "int16", "int4", "uint4", "int2")
@@ -98,9 +98,9 @@ def read_sizes(path: Path) -> Size:
     return Size(file=len(data), gzip=len(gzip.compress(data, compresslevel=9, mtime=0)))
 
 
-def _constants(model: Model, steps: Budget) -> list[tuple[Tensor, _Use]]:
+def _constants(model: Model, steps: Budget) -> list[tuple[StoredTensor, _Use]]:
     """Return every constant that is a weight once, with its most telling use, in file order; raises Spent."""
-    found: dict[int, tuple[Tensor, _Use]] = {}
+    found: dict[int, tuple[StoredTensor, _Use]] = {}
     for graph in model.graphs:
         readers = _readers(graph)
         block_scales = {i for t in graph.tensors for i in t.blocks}
@@ -115,7 +115,7 @@ def _constants(model: Model, steps: Budget) -> list[tuple[Tensor, _Use]]:
     return list(found.values())
 
 
-def _is_weight(tensor: Tensor) -> bool:
+def _is_weight(tensor: StoredTensor) -> bool:
     if tensor.type not in BITS:
         return False
     # An int32 constant without a scale is a shape, an axis or an index, not a bias.
@@ -142,7 +142,7 @@ def _uses(graph: Graph, readers: dict[int, list[tuple[Operator, int]]], index: i
             seen.update(behind)
 
 
-def _inspect(tensor: Tensor, use: _Use, room: Budget) -> tuple[TensorCensus, int]:
+def _inspect(tensor: StoredTensor, use: _Use, room: Budget) -> tuple[TensorCensus, int]:
     assert tensor.data is not None
     axis = _channel_axis(tensor, use)
     stored = unpack(tensor.data, tensor.type, tensor.elements)
@@ -173,7 +173,7 @@ def _inspect(tensor: Tensor, use: _Use, room: Budget) -> tuple[TensorCensus, int
     ), zeros
 
 
-def _channel_axis(tensor: Tensor, use: _Use) -> int:
+def _channel_axis(tensor: StoredTensor, use: _Use) -> int:
     rank = len(tensor.shape)
     if tensor.scales > 1 and 0 <= tensor.axis < rank and tensor.shape[tensor.axis] == tensor.scales:
         return tensor.axis
@@ -185,7 +185,7 @@ def _channel_axis(tensor: Tensor, use: _Use) -> int:
     return axis if axis < rank else 0
 
 
-def _zero_points(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _zero_points(tensor: StoredTensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     points = tensor.zero_points
     if is_float(tensor.type) or tensor.blocks:
         return points[:0]
@@ -206,6 +206,6 @@ def _ends(model: Model, which: str) -> Iterator[str]:
             yield prefix + _end(graph.tensors[index], names.get(index, ""))
 
 
-def _end(tensor: Tensor, name: str) -> str:
+def _end(tensor: StoredTensor, name: str) -> str:
     shape = ",".join("?" if d < 0 else str(d) for d in tensor.signature)
     return f"{name or tensor.name}:{tensor.type}[{shape}]"

@@ -13,7 +13,7 @@ from workbench.compat.flatbuffers import table_of
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.budget import Budget, Spent
 from workbench.flatbuffer.numbers import BITS, Array, Sparsity
-from workbench.flatbuffer.records import Graph, Model, Operator, Signature, Tensor
+from workbench.flatbuffer.records import Graph, Model, Operator, SignatureDef, StoredTensor
 
 IDENTIFIER = b"TFL3"
 ENDLESS = "it is damaged (its tables point to one another, so that there is no end of reading them)"
@@ -143,7 +143,7 @@ class _Reader:
         ends = (self.indices(v, len(tensors)) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
         return Graph(tensors, operators, *ends)
 
-    def tensor(self, tensor: Any) -> Tensor:
+    def tensor(self, tensor: Any) -> StoredTensor:
         name, number, shape = self.text(tensor.Name()), tensor.Type(), self.ints(tensor.ShapeAsNumpy())
         if len(shape) > _MOST_DIMENSIONS:
             raise _Damaged(f"tensor {_brief(name)} has {len(shape):,} dimensions")
@@ -166,7 +166,7 @@ class _Reader:
         bits = BITS.get(type_)
         if data is not None and bits is not None:
             _check_fit(name, type_, shape, bits, data.size, sparse=sparsity is not None)
-        return Tensor(
+        return StoredTensor(
             name,
             type_,
             shape,
@@ -225,7 +225,7 @@ class _Reader:
             name = self.text(_union(operator.BuiltinOptions2(), self.schema.StableHLOCompositeOptions()).Name()) or name
         return Operator(name, inputs, outputs, adjoint)
 
-    def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> Signature:
+    def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> SignatureDef:
         graph = graphs[signature.SubgraphIndex()]
         inputs, outputs = (
             self.names(signature.InputsLength(), signature.Inputs),
@@ -236,7 +236,7 @@ class _Reader:
         for index in (i for i in (*graph.inputs, *graph.outputs) if i >= 0):
             end = graph.tensors[index]
             self.structure.spend(len(end.name) + _NUMBER * (1 + len(end.signature)))
-        return Signature(self.text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
+        return SignatureDef(self.text(signature.SignatureKey()), signature.SubgraphIndex(), inputs, outputs)
 
     def tables(self, length: int, get: Callable[[int], Any], least: int = _TABLE) -> list[Any]:
         """Return the tables of a vector, each of which takes at least so many bytes of a file."""

@@ -9,7 +9,7 @@ from workbench.flatbuffer.numbers import Array, Sparsity
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """One tensor; `data` is its stored bytes, None for activations and for data kept in another file."""
 
     name: str
@@ -44,14 +44,14 @@ class Operator:
 class Graph:
     """One subgraph: its tensors, operators and the tensor numbers of its ends."""
 
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[StoredTensor, ...]
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Signature:
+class SignatureDef:
     """A named way in: the subgraph it runs and the public names of tensors."""
 
     key: str
@@ -65,4 +65,4 @@ class Model:
     """A whole flatbuffer."""
 
     graphs: tuple[Graph, ...]
-    signatures: tuple[Signature, ...]
+    signatures: tuple[SignatureDef, ...]

@@ -14,14 +14,14 @@ from workbench.values.study import StudyRecord
 from workbench.values.trial import Measurement, Trial
 
 
-class Traced(Lineage):
+class ShownLineage(Lineage):
     """A lineage that a notebook shows drawn."""
 
     def _repr_html_(self) -> str:
         return svg(self)
 
 
-def trace(store: Reader, record: StudyRecord, trial: Trial) -> Traced:
+def trace(store: Reader, record: StudyRecord, trial: Trial) -> ShownLineage:
     """Return the lineage of a trial of a study; what the store does not have is left out and said in the notes."""
     builder = _Builder(record, trial, store.machines())
     key = store.trial_keys(record.name).get(trial.id, "")
@@ -100,12 +100,12 @@ class _Builder:
             )
             self._edge(file, name, "file")
 
-    def lineage(self) -> Traced:
+    def lineage(self) -> ShownLineage:
         graph: dict[str, list[str]] = {n: [] for n in self.nodes}
         for edge in self.edges.values():
             if edge.start in graph and edge.end in graph:
                 graph[edge.end].append(edge.start)
-        return Traced(
+        return ShownLineage(
             study=self.record.name,
             trial=self.trial.id,
             recipe=self.trial.recipe,

@@ -91,7 +91,7 @@ def _serve(channel: Channel) -> None:
             elif isinstance(request, protocol.Time):
                 times = time_invocations(session.invoke, request.count, request.warm_ns)
                 # Who asks checks it; a turn is short.
-                answer = protocol.Timed.model_construct(samples_ns=tuple(times))
+                answer = protocol.Times.model_construct(samples_ns=tuple(times))
             elif isinstance(request, protocol.Outputs):
                 arrays = _outputs(session, opened, request)
                 answer = protocol.Given(arrays=protocol.heads_of(arrays))

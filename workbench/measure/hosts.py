@@ -50,14 +50,16 @@ class Hosts:
         """Start the process that a runtime's hosts are forked from; raises StageFailed when it cannot run there."""
         self._parent(_environment(runtime), watch)
 
-    def open(self, path: Path, runtime: RuntimeSpec, watch: Watch = _SILENT, seconds: float = OPEN_SECONDS) -> Host:
+    def open(
+        self, path: Path, runtime: RuntimeSpec, watch: Watch = _SILENT, seconds: float = OPEN_SECONDS
+    ) -> HostProcess:
         """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there."""
         parent = self._parent(_environment(runtime), watch)
         mine, theirs = socket.socketpair()
         label = f"{path.name} on {runtime.name}"
         with theirs:
             forked, _ = parent.ask(protocol.Fork(runtime=runtime.name), START_SECONDS, protocol.Forked, passing=theirs)
-        host = Host(Connection(Channel(mine), label, process(forked.pid), watch), forked.pid)
+        host = HostProcess(Connection(Channel(mine), label, process(forked.pid), watch), forked.pid)
         request = protocol.Open(path=os.fsencode(path), runtime=runtime.name, options=runtime.options)
         try:
             host.facts, _ = host.connection.ask(request, seconds, protocol.Opened, protocol.Estimated)
@@ -123,7 +125,7 @@ def _environment(runtime: RuntimeSpec) -> dict[str, str]:
     return implementation.environment(params)
 
 
-class Host:
+class HostProcess:
     """One artifact on one runtime in a process of its own."""
 
     def __init__(self, connection: Connection, pid: int) -> None:
@@ -132,7 +134,7 @@ class Host:
 
     def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
         """Return the nanoseconds of `count` invocations."""
-        timed, _ = self.connection.ask(protocol.Time(count=count, warm_ns=warm_ns), seconds, protocol.Timed)
+        timed, _ = self.connection.ask(protocol.Time(count=count, warm_ns=warm_ns), seconds, protocol.Times)
         if len(timed.samples_ns) != count:
             raise self.connection.distrust(f"{len(timed.samples_ns)} times of {count} invocations")
         return list(timed.samples_ns)
@@ -151,7 +153,7 @@ class Host:
 
     def profile(self, invocations: int) -> OpProfile | None:
         """Return the time of each operator, None where the runtime does not tell."""
-        request = protocol.Profile(invocations=invocations)
+        request = protocol.ProfileRequest(invocations=invocations)
         profiled, _ = self.connection.ask(request, ANSWER_SECONDS, protocol.Profiled)
         found: OpProfile | None = profiled.profile
         return found

@@ -39,7 +39,7 @@ TURN_SECONDS = 30.0
 TURN_SHARE = 20.0
 
 
-class Timed(Protocol):
+class Timeable(Protocol):
     """What can be timed: a host, or a fake in the tests."""
 
     def time(self, count: int, warm_ns: int, seconds: float) -> list[int]:
@@ -56,7 +56,7 @@ class Variant:
     """One artifact on one runtime: how to open it, its raw samples by round (nanoseconds), why it stopped if it broke or is `unfit` for the runtime."""
 
     name: str
-    open: Callable[[], Timed]
+    open: Callable[[], Timeable]
     baseline: str | None = None
     took_s: float = 0.0
     per_turn: int = 0
@@ -67,7 +67,7 @@ class Variant:
     error: str | None = None
     unfit: bool = False
     narrow: bool = False
-    host: Timed | None = None
+    host: Timeable | None = None
     fresh: bool = False
 
     def reopen(self, clock: Callable[[], float]) -> None:

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.1
 HOLDER_BYTES = 4096
 
 
-class Holder(Value):
+class LockHolder(Value):
     """Who has the lock: a process, what it measures, and since when (seconds since 1970)."""
 
     pid: int = Field(gt=0)
@@ -54,7 +54,7 @@ def machine_lock(
     try:
         _acquire(file, path, wait, watch or Watch(), on_busy)
         try:
-            mine = Holder(pid=os.getpid(), what=printable(what)[:200], since=time.time())
+            mine = LockHolder(pid=os.getpid(), what=printable(what)[:200], since=time.time())
             _write(file, json.dumps(mine.to_json()).encode() + b"\n")
             yield
         finally:
@@ -72,10 +72,10 @@ def _write(file: int, line: bytes) -> None:
         os.pwrite(file, line, 0)
 
 
-def holder(file: int) -> Holder | None:
+def holder(file: int) -> LockHolder | None:
     """Return who says in the open lock file to have it; None where that cannot be read."""
     try:
-        return Holder.model_validate_json(os.pread(file, HOLDER_BYTES, 0))
+        return LockHolder.model_validate_json(os.pread(file, HOLDER_BYTES, 0))
     except (OSError, ValidationError):
         # It has just been taken and not yet written, or by another version.
         return None

@@ -18,7 +18,7 @@ from workbench import registry
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import quality as q
 from workbench.evaluate.arrays import save_arrays
-from workbench.measure.hosts import Host, Hosts
+from workbench.measure.hosts import HostProcess, Hosts
 from workbench.measure.watch import Watch
 from workbench.values.task import TaskSpec
 from workbench.values.trial import Agreement, OpProfile, Quality, RuntimeSpec
@@ -93,14 +93,14 @@ class Looks:
             return None
 
     @contextlib.contextmanager
-    def _open(self, path: Path, runtime: RuntimeSpec) -> Iterator[Host]:
+    def _open(self, path: Path, runtime: RuntimeSpec) -> Iterator[HostProcess]:
         host = self._hosts.open(path, runtime, self._watch)
         try:
             yield host
         finally:
             host.close()
 
-    def _compare(self, host: Host, path: Path) -> Agreement | None:
+    def _compare(self, host: HostProcess, path: Path) -> Agreement | None:
         if path not in self._references:
             try:
                 with self._open(path, REFERENCE) as reference:
@@ -115,7 +115,7 @@ class Looks:
         found = host.outputs(self._inputs(COMPARED), COMPARED, COMPARED_SECONDS)
         return compare(q.cleared(found, tasks), q.cleared(expected, tasks))
 
-    def _quality(self, host: Host) -> Quality:
+    def _quality(self, host: HostProcess) -> Quality:
         assert self._samples is not None
         s = self._samples
         found = host.outputs(self._inputs(s.count), s.count, QUALITY_SECONDS)

@@ -86,14 +86,14 @@ class Outputs(Message):
     seconds: float
 
 
-class Profile(Message):
+class ProfileRequest(Message):
     """Time each operator."""
 
     do: Literal["profile"] = "profile"
     invocations: Count
 
 
-Request = Open | Time | Outputs | Profile
+Request = Open | Time | Outputs | ProfileRequest
 
 # ---- from a host
 
@@ -136,7 +136,7 @@ class Estimated(Covered):
     profile: OpProfile | None = None
 
 
-class Timed(Message):
+class Times(Message):
     """Nanoseconds of each invocation."""
 
     answer: Literal["timed"] = "timed"
@@ -171,7 +171,7 @@ class Profiled(Message):
 
 
 Answer = Annotated[
-    Ready | Forked | Refused | Opened | Estimated | Timed | Given | Profiled, Field(discriminator="answer")
+    Ready | Forked | Refused | Opened | Estimated | Times | Given | Profiled, Field(discriminator="answer")
 ]
 _ANSWERS: TypeAdapter[Any] = TypeAdapter(Answer)
 _FORK: TypeAdapter[Any] = TypeAdapter(Fork)

@@ -15,7 +15,7 @@ from workbench import registry
 from workbench.errors import Cancelled, StageFailed, Unfit, WorkbenchError
 from workbench.measure import stats
 from workbench.measure.environment import environment
-from workbench.measure.hosts import OPEN_SECONDS, Host, Hosts
+from workbench.measure.hosts import OPEN_SECONDS, HostProcess, Hosts
 from workbench.measure.interleave import Variant, close_all, open_all, run_rounds
 from workbench.measure.lock import machine_lock
 from workbench.measure.looks import Looks, Samples
@@ -59,7 +59,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MeasureOptions:
     """How to measure: settings, which name is the baseline, real samples to look at outputs with (see `looks.py`).
 
     With `everywhere` outputs are held against the reference kernels on every runtime, not only on accelerators. `what` is what
@@ -77,7 +77,7 @@ class Asked:
 def measure(
     subjects: list[Subject],
     runtimes: list[RuntimeSpec],
-    asked: Asked,
+    asked: MeasureOptions,
     on_measured: Callable[[Measured], None],
     watch: Watch | None = None,
     hosts: Hosts | None = None,
@@ -97,7 +97,7 @@ def measure(
 def side_by_side(
     base: list[Pair],
     rest: list[Pair],
-    asked: Asked,
+    asked: MeasureOptions,
     on_measured: Callable[[Measured], None],
     watch: Watch | None = None,
     hosts: Hosts | None = None,
@@ -126,7 +126,7 @@ class _Wave:
         self,
         hosts: Hosts,
         looks: Looks,
-        asked: Asked,
+        asked: MeasureOptions,
         watch: Watch,
         on_measured: Callable[[Measured], None],
         known: tuple[str, ...],
@@ -186,10 +186,10 @@ class _Wave:
         finally:
             close_all(variants)
 
-    def _opener(self, pair: Pair) -> Callable[[], Host]:
+    def _opener(self, pair: Pair) -> Callable[[], HostProcess]:
         known = self.facts[pair.name]
 
-        def open_host() -> Host:
+        def open_host() -> HostProcess:
             limit = again_seconds((known[0].init_ms + known[0].first_ms) / 1e3) if known else OPEN_SECONDS
             host = self.hosts.open(pair.path, pair.runtime, self.watch, limit)
             if not isinstance(host.facts, Opened):

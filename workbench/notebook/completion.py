@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import click
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.notebook.session import Session
+    from workbench.notebook.session import NotebookFrontEnd
 
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*(?:<<|=)\s*)?%{1,2}wb[ \t]+(?P<rest>.*)$")
 _SUFFIXES = {
@@ -30,7 +30,7 @@ class Offer(NamedTuple):
     texts: list[str]
 
 
-def register(shell: InteractiveShell, session: Callable[[], Session]) -> None:
+def register(shell: InteractiveShell, session: Callable[[], NotebookFrontEnd]) -> None:
     """Have the shell's completer ask us first."""
 
     def offer(text: str) -> Offer | None:
@@ -40,7 +40,7 @@ def register(shell: InteractiveShell, session: Callable[[], Session]) -> None:
     complete_with(shell, offer)
 
 
-def complete(session: Session, text: str) -> Offer:
+def complete(session: NotebookFrontEnd, text: str) -> Offer:
     """Return what can follow the text after `%wb `, up to the cursor; nothing for a verb that is not known."""
     from workbench.commands.group import Verbs
     from workbench.notebook.session import app
@@ -75,7 +75,11 @@ def complete(session: Session, text: str) -> Offer:
 
 
 def values(
-    session: Session, command: click.Command, parameter: click.Parameter, fragment: str, given: Mapping[str, str]
+    session: NotebookFrontEnd,
+    command: click.Command,
+    parameter: click.Parameter,
+    fragment: str,
+    given: Mapping[str, str],
 ) -> Offer:
     """Return what a parameter can be, as far as it can be known; `given` holds the arguments before it by name."""
     texts, separators = known_values(session, command, parameter, given)
@@ -88,7 +92,7 @@ def values(
 
 
 def known_values(
-    session: Session, command: click.Command, parameter: click.Parameter, given: Mapping[str, str]
+    session: NotebookFrontEnd, command: click.Command, parameter: click.Parameter, given: Mapping[str, str]
 ) -> tuple[list[str], str]:
     """Return the texts that a parameter can be, and the letters that part several of them ("" where it takes one)."""
     import click
@@ -138,7 +142,7 @@ def _suffixes(name: str) -> tuple[str, ...] | None:
     return () if name == "out" else _SUFFIXES.get(name)
 
 
-def _store(session: Session) -> Any:
+def _store(session: NotebookFrontEnd) -> Any:
     from workbench.store.reader import Reader
 
     return Reader(session.store)
@@ -164,7 +168,7 @@ def _positional(words: Iterable[str], options: Mapping[str, click.Parameter]) ->
     return found
 
 
-def _variables(session: Session, wanted: Any) -> list[str]:
+def _variables(session: NotebookFrontEnd, wanted: Any) -> list[str]:
     return [n for n, v in own_variables(session.shell).items() if wanted(v)]
 
 

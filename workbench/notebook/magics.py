@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.notebook.session import Session
+    from workbench.notebook.session import NotebookFrontEnd
 
 
 @magics_class
@@ -22,15 +22,15 @@ class WorkbenchMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self._session: Session | None = None
+        self._session: NotebookFrontEnd | None = None
 
     @property
-    def session(self) -> Session:
+    def session(self) -> NotebookFrontEnd:
         """What the notebook works on."""
         if self._session is None:
-            from workbench.notebook.session import Session
+            from workbench.notebook.session import NotebookFrontEnd
 
-            self._session = Session(self.shell)
+            self._session = NotebookFrontEnd(self.shell)
         return self._session
 
     @line_cell_magic

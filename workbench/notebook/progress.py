@@ -67,7 +67,7 @@ class Gauge:
         if event.kind not in ("trial", "stage-started", "waiting"):
             self.bar.max, self.bar.value = max(event.total, 1), event.done
         if event.kind != "trial":
-            self.text.value = describe(event)
+            self.text.value = event_text(event)
 
     def _finish(self) -> None:
         with self._lock:
@@ -79,7 +79,7 @@ class Gauge:
         self._ended()
 
 
-class Progress:
+class NotebookProgress:
     """What `%wb sweep` shows: a gauge that lives while the sweep does, and an output that stays in the saved notebook."""
 
     def __init__(self, study: Study) -> None:
@@ -125,7 +125,7 @@ def study_blocks(study: Study) -> Iterable[Block]:
     yield from (f"data: {note}" for note in study.record.dataset.notes)
 
 
-def describe(event: Event) -> str:
+def event_text(event: Event) -> str:
     """Return what a sweep does at the moment, for people."""
     import html
 

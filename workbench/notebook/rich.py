@@ -35,9 +35,9 @@ def show_result(result: Result) -> None:
 
 def show_study(study: Study) -> None:
     """Show a study: progress with Cancel while a sweep works on it, and its trials."""
-    from workbench.notebook.progress import Progress
+    from workbench.notebook.progress import NotebookProgress
 
-    Progress(study).show()
+    NotebookProgress(study).show()
 
 
 def bundle(result: Result) -> dict[str, str]:

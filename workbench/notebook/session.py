@@ -12,7 +12,7 @@ import click
 
 from workbench import api
 from workbench.commands.group import COMMANDS, Verbs
-from workbench.commands.host import Host
+from workbench.commands.host import FrontEnd
 from workbench.engine.engine import Engine
 from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError, unknown
@@ -64,7 +64,7 @@ class Workers(NamedTuple):
     cluster_security: dict[str, str] | None
 
 
-class Session(Host):
+class NotebookFrontEnd(FrontEnd):
     """One notebook's state; every verb runs through `run`."""
 
     def __init__(self, shell: InteractiveShell) -> None:

@@ -10,7 +10,7 @@ import click
 
 from workbench import registry
 from workbench.commands import flags
-from workbench.commands.host import Host
+from workbench.commands.host import FrontEnd
 from workbench.commands.result import Block, Result, Row
 from workbench.commands.sweeping import sweep_options
 from workbench.commands.tables import trials_table
@@ -18,7 +18,7 @@ from workbench.handle import RunningSweep
 from workbench.recipes import grammar
 from workbench.recipes.grid import parse_grid
 from workbench.techniques.base import KerasTechnique
-from workbench.values.params import ParamSpec, describe
+from workbench.values.params import ParamSpec, param_specs
 from workbench.values.recipe import SCHEMES
 from workbench.values.settings import Calibration, Train
 from workbench.values.trial import Trial
@@ -62,10 +62,10 @@ class Tried(Result):
 def technique(name: str) -> click.Command:
     """Return the verb of a technique, its options made from the technique's `Params`."""
     found = registry.techniques.get(name)
-    specs = describe(found.params)
+    specs = param_specs(found.params)
     trained = isinstance(found, KerasTechnique)
 
-    def run(host: Host, /, **values: Any) -> Tried:
+    def run(host: FrontEnd, /, **values: Any) -> Tried:
         options = {k.removeprefix("own__"): v for k, v in values.items() if k.startswith("own__") and v is not None}
         chosen = grammar.split_list(values["primary"]) if values.get("primary") else [None]
         steps = [grammar.step_text(grammar.step_of(name, value, options)) for value in chosen]
@@ -102,7 +102,7 @@ def technique(name: str) -> click.Command:
 def convert(_name: str) -> click.Command:
     """Return the verb that converts the model as it is."""
 
-    def run(host: Host, /, **values: Any) -> Tried:
+    def run(host: FrontEnd, /, **values: Any) -> Tried:
         return attempt(host, [BASELINE], values)
 
     return click.command("convert", help="Convert the current model to a float .tflite and run it.")(
@@ -113,7 +113,7 @@ def convert(_name: str) -> click.Command:
 def delegate(_name: str) -> click.Command:
     """Return the verb that runs one variant on many runtimes."""
 
-    def run(host: Host, /, runtimes: str, recipe: str, **values: Any) -> Tried:
+    def run(host: FrontEnd, /, runtimes: str, recipe: str, **values: Any) -> Tried:
         return attempt(host, [recipe], {**values, "runtime": runtimes})
 
     command = click.option(
@@ -130,7 +130,7 @@ def delegate(_name: str) -> click.Command:
     )(command)
 
 
-def attempt(host: Host, recipes: Sequence[str], values: dict[str, Any]) -> Tried:
+def attempt(host: FrontEnd, recipes: Sequence[str], values: dict[str, Any]) -> Tried:
     """Start a sweep of some recipes and the baseline; raises WorkbenchError for a recipe that cannot be."""
     names = [grammar.recipe_text(grammar.parse_recipe(r)) for r in recipes]
     settings = flags.collect(values, flags.SETTINGS)
@@ -151,7 +151,7 @@ def _about(command: Any, runtime: bool = True) -> Any:
 
 def _settings(command: Callable[..., Any], group: str, cls: Any) -> Any:
     prefix = flags.SETTINGS[group][1]
-    for spec in reversed(describe(cls)):
+    for spec in reversed(param_specs(cls)):
         command = flags.param_option(spec, f"{group}__{spec.name}", prefix)(command)
     return command
 

@@ -13,7 +13,7 @@ from workbench import api
 from workbench.commands import flags
 from workbench.commands.result import Block, Result, Row, Said, Table
 from workbench.data.dataset import Dataset
-from workbench.notebook.session import Session
+from workbench.notebook.session import NotebookFrontEnd
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
 from workbench.store.store import Store
@@ -49,7 +49,7 @@ class Facts(Result):
 )
 @flags.store_option
 @click.pass_obj
-def model(session: Session, model: str, allow_code: bool, store: str | None) -> Facts:
+def model(session: NotebookFrontEnd, model: str, allow_code: bool, store: str | None) -> Facts:
     """Name the MODEL to optimize: a .keras, .h5 or float .tflite file, a SavedModel folder, or a variable with a tf_keras model."""
     named = session.named(model)
     info = identify(named, Store(store).root / "models" if not isinstance(named, (str, Path)) else Path(), allow_code)
@@ -71,7 +71,7 @@ def model(session: Session, model: str, allow_code: bool, store: str | None) -> 
 @click.command()
 @click.argument("data")
 @click.pass_obj
-def data(session: Session, data: str) -> Facts:
+def data(session: NotebookFrontEnd, data: str) -> Facts:
     """Name the DATA: digits, a .npz or .csv file, a folder of class subfolders of images, or a variable with arrays."""
     dataset: Dataset = api.load_dataset(session.named(data))
     facts = {}
@@ -97,7 +97,7 @@ def data(session: Session, data: str) -> Facts:
 @click.argument("study")
 @flags.store_option
 @click.pass_obj
-def dashboard(session: Session, study: str, store: str | None) -> Said:
+def dashboard(session: NotebookFrontEnd, study: str, store: str | None) -> Said:
     """Show the live trade-off chart of STUDY."""
     return Said(session.study(study, store).dashboard())
 

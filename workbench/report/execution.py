@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 10
 Listener = Callable[[int, int, str], None]
 
 
-class Execution:
+class NotebookRun:
     """A notebook that runs, as far as it got, and its kernel, of which nothing is left once the context ends."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Execution:
         self._client: Any = None
         self._ended, self._stopped = threading.Event(), threading.Event()
 
-    def __enter__(self) -> Execution:
+    def __enter__(self) -> NotebookRun:
         return self
 
     def __exit__(
@@ -161,7 +161,7 @@ def _engine() -> str:
 
     class Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, execution: Execution, **_: Any) -> Any:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, execution: NotebookRun, **_: Any) -> Any:
             return execution.execute(nb_man, kernel_name)
 
     papermill_engines.register("workbench", Engine)

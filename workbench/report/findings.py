@@ -48,7 +48,7 @@ def findings(record: StudyRecord, trials: Sequence[Trial] | Columns) -> list[Fin
     return [f for f in found if f is not None]
 
 
-def describe(trial: Trial, columns: Columns) -> str:
+def trial_sentence(trial: Trial, columns: Columns) -> str:
     """Return a variant in one line: recipe, size, quality, and what it costs against the baseline."""
     parts = [trial.recipe, *([units.size_text(trial.size.file)] if trial.size else []), *_quality_words(trial, columns)]
     words = ", ".join(parts)
@@ -71,7 +71,7 @@ def _baseline(columns: Columns) -> Finding | None:
     baseline = columns.baseline
     if baseline is None or baseline.state != "ok":
         return Finding("No baseline", "the float32 baseline did not run, so nothing can be compared with it")
-    parts = [describe(baseline, columns)]
+    parts = [trial_sentence(baseline, columns)]
     latency = columns.metrics.get("latency")
     value = latency.value(baseline, baseline) if latency else None
     if latency and value is not None:
@@ -108,7 +108,7 @@ def _smallest(columns: Columns) -> Finding | None:
         return Finding(f"Smallest {words}", "none")
     if smallest.baseline:
         return Finding(f"Smallest {words}", "the baseline itself; no variant is smaller")
-    return Finding(f"Smallest {words}", describe(smallest, columns))
+    return Finding(f"Smallest {words}", trial_sentence(smallest, columns))
 
 
 def _fastest(columns: Columns) -> Finding | None:
@@ -120,7 +120,7 @@ def _fastest(columns: Columns) -> Finding | None:
     title = f"Fastest {words} on {_where(latency)}"
     if fastest.baseline:
         return Finding(title, "the baseline itself; no variant is faster")
-    return Finding(title, f"{describe(fastest, columns)}, {units.text(time, 'ms')}")
+    return Finding(title, f"{trial_sentence(fastest, columns)}, {units.text(time, 'ms')}")
 
 
 def _others(columns: Columns) -> list[Finding]:
@@ -128,7 +128,7 @@ def _others(columns: Columns) -> list[Finding]:
     limits, words = tolerance(columns)
     picked = picks(columns, limits) if limits else []
     found = [p for p in picked if p.name in ("most accurate", "balanced") and p.trial.id != picked[0].trial.id]
-    return [Finding(f"{p.name.capitalize()} {words}", describe(p.trial, columns)) for p in found]
+    return [Finding(f"{p.name.capitalize()} {words}", trial_sentence(p.trial, columns)) for p in found]
 
 
 def _compressed(columns: Columns) -> Finding | None:
@@ -166,7 +166,7 @@ def _kept(record: StudyRecord, columns: Columns) -> Finding | None:
     found = best(columns, limits)
     return Finding(
         f"Smallest that keeps the constraints asked for ({words})",
-        "none does" if found is None else describe(found, columns),
+        "none does" if found is None else trial_sentence(found, columns),
     )
 
 

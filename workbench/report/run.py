@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from workbench.errors import WorkbenchError, unknown
 from workbench.files import write_atomic
 from workbench.report import templates
-from workbench.report.execution import Execution, Listener
+from workbench.report.execution import Listener, NotebookRun
 from workbench.report.packing import unpacked
 from workbench.report.section import ERROR_TAG, MIME
 
@@ -57,7 +57,7 @@ def run_notebook(
     title = _title_of(notebook, source.stem)
     with (
         tempfile.TemporaryDirectory(prefix="workbench-") as temporary,
-        Execution(notebook, Path(temporary), environment or {}, listener, exported=page is not None) as execution,
+        NotebookRun(notebook, Path(temporary), environment or {}, listener, exported=page is not None) as execution,
     ):
         error = execution.run(parameters, cancel)
         # Written while the kernel ends.

@@ -24,7 +24,7 @@ from workbench.values.trial import OpProfile, Trial
 from workbench.views.bounds import limits_text
 from workbench.views.card import trial_card
 from workbench.views.columns import Columns
-from workbench.views.gate import Verdict, verdict
+from workbench.views.gate import GateVerdict, verdict
 from workbench.views.listing import facts, failures, listing, runtimes, warnings
 from workbench.views.pareto import best as best_of
 from workbench.views.picks import Pick
@@ -251,7 +251,7 @@ class Report:
             return None, "No variant is good enough to be named.", ""
         return found, f"the smallest {words}".strip(), ""
 
-    def _verdict(self, limits: Mapping[str, Any]) -> Verdict | None:
+    def _verdict(self, limits: Mapping[str, Any]) -> GateVerdict | None:
         return verdict(self._columns, read_limits(limits, "gate")) if limits else None
 
 
@@ -271,14 +271,14 @@ def _check_name(name: str) -> str:
     return CHECKS.get(limit, name) + (f" ({about})" if about else "")
 
 
-def _gate_words(found: Verdict) -> str:
+def _gate_words(found: GateVerdict) -> str:
     recipe = f"`{found.trial.recipe}`" if found.trial else "No variant"
     if found.passed:
         return f"{recipe} is the smallest variant that keeps every limit."
     return f"No variant keeps every limit; {recipe} comes nearest." if found.trial else f"{recipe} runs."
 
 
-def _gate_json(found: Verdict) -> dict[str, Any]:
+def _gate_json(found: GateVerdict) -> dict[str, Any]:
     trial = found.trial
     checks = [check.to_json() for check in found.checks]
     named = {"trial": trial.id if trial else None, "recipe": trial.recipe if trial else None}

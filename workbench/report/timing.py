@@ -29,7 +29,7 @@ class Timing(NamedTuple):
     cycles: bool
 
 
-class Timed(NamedTuple):
+class TimedTrial(NamedTuple):
     """A trial with why it is shown, and its timings by runtime."""
 
     recipe: str
@@ -37,7 +37,7 @@ class Timed(NamedTuple):
     timings: tuple[Timing, ...]
 
 
-def timed(trials: Sequence[Trial] | Columns, profiles: Profiles) -> list[Timed]:
+def timed(trials: Sequence[Trial] | Columns, profiles: Profiles) -> list[TimedTrial]:
     """Return the baseline, the smallest and the fastest good enough trial, each once and only where it has profiles."""
     if not profiles:
         return []
@@ -53,7 +53,7 @@ def timed(trials: Sequence[Trial] | Columns, profiles: Profiles) -> list[Timed]:
         timings = _timings(trial, columns, profiles)
         if timings:
             within = f" {words}" if words and whys != ["baseline"] else ""
-            found.append(Timed(trial.recipe, " and ".join(whys) + within, timings))
+            found.append(TimedTrial(trial.recipe, " and ".join(whys) + within, timings))
     return found
 
 

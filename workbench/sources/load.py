@@ -101,7 +101,7 @@ def _checked_file(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def describe(info: ModelInfo, path: Path | None = None) -> Signature:
+def read_signature(info: ModelInfo, path: Path | None = None) -> Signature:
     """Return the inputs and outputs of a source by loading it; `path` is what it was converted to. Raises WorkbenchError when it cannot be read."""
     native = registry.sources.get(info.kind)
     if not isinstance(native, NativeSource):

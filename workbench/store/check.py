@@ -31,7 +31,7 @@ Looked = tuple[Path, State | None, str]
 GRAVE = ("damaged", "missing", "unreadable")
 
 
-class Finding(NamedTuple):
+class StoreFault(NamedTuple):
     """One thing that is not as a whole store has it.
 
     `damaged`: its content is not what was put there; `missing`: a trial's file is gone; `unreadable`: a row of a wrong shape, or the
@@ -51,7 +51,7 @@ class Checked:
 
     files: int = 0
     bytes: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[StoreFault] = field(default_factory=list)
     set_aside: int = 0
     kept_aside: int = 0
 
@@ -73,17 +73,17 @@ def check_store(store: Reader, data_sha256: DataHash, aside: bool = False) -> Ch
         done.findings += _database(store)
         users, unreadable = _users(store)
         datasets = {s.dataset.sha256: s.dataset for s in store.studies() if is_name(s.dataset.sha256)}
-        done.findings += [*unreadable, *(Finding("unreadable", "database", text) for text in store.left_out())]
+        done.findings += [*unreadable, *(StoreFault("unreadable", "database", text) for text in store.left_out())]
     except WorkbenchError as error:
         # Its files can be looked at all the same.
-        done.findings.append(Finding("unreadable", "database", str(error)))
+        done.findings.append(StoreFault("unreadable", "database", str(error)))
     present = set()
     for path, state, why in (*_artifacts(store, users), *_data(store, datasets, data_sha256), *_models(store)):
         present.add(path)
         done.files += 1
         done.bytes += _bytes(path)
         if state is not None:
-            done.findings.append(Finding(state, _name(store, path), why, tuple(users.get(path, ()))))
+            done.findings.append(StoreFault(state, _name(store, path), why, tuple(users.get(path, ()))))
         if aside and state == "damaged":
             set_aside(path, store.root, why)
             done.set_aside += 1
@@ -92,14 +92,14 @@ def check_store(store: Reader, data_sha256: DataHash, aside: bool = False) -> Ch
     return done
 
 
-def _database(store: Reader) -> Iterator[Finding]:
+def _database(store: Reader) -> Iterator[StoreFault]:
     if store.place.url.get_backend_name() != "sqlite":
         return
     said = store.database.ask(lambda db: list(db.exec_driver_sql("PRAGMA integrity_check").scalars().all()))
-    yield from (Finding("damaged", "database", str(line)) for line in said or [] if line != "ok")
+    yield from (StoreFault("damaged", "database", str(line)) for line in said or [] if line != "ok")
 
 
-def _users(store: Reader) -> tuple[Users, list[Finding]]:
+def _users(store: Reader) -> tuple[Users, list[StoreFault]]:
     """Return which trials and stages stand on which file, and the rows that cannot be read."""
     users: Users = defaultdict(list)
     for study in sorted({*store.study_names(), *store.counts()}):
@@ -114,7 +114,7 @@ def _users(store: Reader) -> tuple[Users, list[Finding]]:
         result = read_stage(text)
         if result is None:
             why = f"the result of stage {kind} {key[:12]} is of a wrong shape; a sweep that needs it makes it again"
-            unreadable.append(Finding("unreadable", "database", why))
+            unreadable.append(StoreFault("unreadable", "database", why))
             continue
         for artifact in files_of(result):
             users[store.artifacts.path(artifact["sha256"], artifact["kind"])].append(f"stage {kind} {key[:12]}")
@@ -166,12 +166,12 @@ def _models(store: Reader) -> Iterator[Looked]:
             yield path, None, ""
 
 
-def _gone(store: Reader, users: Users, present: set[Path], datasets: dict[str, DatasetInfo]) -> Iterator[Finding]:
+def _gone(store: Reader, users: Users, present: set[Path], datasets: dict[str, DatasetInfo]) -> Iterator[StoreFault]:
     for path, used_by in users.items():
         if path in present or os.path.lexists(path):
             continue
         if any(user.startswith(TRIAL) for user in used_by):
-            yield Finding(
+            yield StoreFault(
                 "missing",
                 _name(store, path),
                 "the file of a trial is not there; the same sweep again builds it",
@@ -179,11 +179,11 @@ def _gone(store: Reader, users: Users, present: set[Path], datasets: dict[str, D
             )
         else:
             why = "not there; a sweep that needs it makes it again"
-            yield Finding("absent", _name(store, path), why, tuple(used_by))
+            yield StoreFault("absent", _name(store, path), why, tuple(used_by))
     for sha256, info in datasets.items():
         if store.data / sha256 not in present:
             why = f"the arrays of dataset {info.name!r} are not there; a sweep that needs them writes them again"
-            yield Finding("absent", _name(store, store.data / sha256), why)
+            yield StoreFault("absent", _name(store, store.data / sha256), why)
 
 
 def _name(store: Reader, path: Path) -> str:

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 import sqlalchemy as sa
 
 from workbench.errors import WorkbenchError, unknown
-from workbench.store.needed import Needed, Node, find_needed
+from workbench.store.needed import ExecutionNode, Needed, find_needed
 from workbench.store.place import reason
 from workbench.store.reader import Reader
 from workbench.store.rows import is_name
@@ -84,7 +84,7 @@ def find_garbage(store: Reader, now: float | None = None) -> Garbage:
     lying = [item for part in ("artifacts", "data", "models") for item in lie(store, part)]
     touched = {f.path.name: f.changed for f in lying if f.part == "artifacts"}
 
-    def young(node: Node) -> bool:
+    def young(node: ExecutionNode) -> bool:
         times = [touched[name] for name in node.files if name in touched]
         return max([*times, node.ended or 0.0]) > now - YOUNG_SECONDS
 

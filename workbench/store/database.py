@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from workbench.errors import MissingExtra, WorkbenchError
 from workbench.store.migrate import backup, kept_copy, older, upgrade_file
-from workbench.store.place import Place, reason
+from workbench.store.place import StorePlace, reason
 from workbench.store.reading import SqliteFile
 from workbench.store.servers import DRIVERS, server_engine
 from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META, MOVING
@@ -33,7 +33,7 @@ class _Older(Exception):
 class ReadDatabase:
     """A database that is read; tables that it does not have are empty, and so is a database that is not there."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: StorePlace) -> None:
         self.place = place
         self.file = SqliteFile(place.file) if place.file else None
         self._engine: sa.Engine | None = None
@@ -154,7 +154,7 @@ class ReadDatabase:
         return self._tables
 
 
-def check_layout(found: Any, place: Place) -> None:
+def check_layout(found: Any, place: StorePlace) -> None:
     """Raise WorkbenchError for a layout that this version does not know; None is a store that is just being made."""
     if found == MOVING:
         raise WorkbenchError(
@@ -179,7 +179,7 @@ def _fetched(db: sa.Connection, query: sa.Select[Any]) -> Rows:
         raise
 
 
-def no_driver(place: Place, error: ImportError) -> WorkbenchError:
+def no_driver(place: StorePlace, error: ImportError) -> WorkbenchError:
     """Return the error for a driver that is not there."""
     ours = DRIVERS.get(place.url.get_backend_name())
     if ours is not None and place.url.get_driver_name() == ours.name:

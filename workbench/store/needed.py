@@ -24,7 +24,7 @@ _SHA256 = re.compile(r'"sha256":\s*"([0-9a-f]{64})"')
 CHUNK = 500
 
 
-class Node(NamedTuple):
+class ExecutionNode(NamedTuple):
     """An execution as the graph has it: inputs by key, sources and files by hash and name; `ended` in seconds since 1970, None where that was not recorded."""
 
     kind: str
@@ -41,7 +41,7 @@ class Needed:
     `open` counts trials that are not finished, by study: for them everything made of the study's model is kept.
     """
 
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, ExecutionNode] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     trials: set[str] = field(default_factory=set)
     studies: set[str] = field(default_factory=set)
@@ -55,12 +55,12 @@ class Needed:
         """Return the hashes of models and datasets that studies and kept executions are made of."""
         return {*self.studies, *(s for key in self.kept for s in self.nodes[key].sources)}
 
-    def freed(self) -> dict[str, Node]:
+    def freed(self) -> dict[str, ExecutionNode]:
         """Return the executions that nothing needs."""
         return {key: node for key, node in self.nodes.items() if key not in self.kept}
 
 
-def find_needed(store: Reader, young: Callable[[Node], bool]) -> Needed:
+def find_needed(store: Reader, young: Callable[[ExecutionNode], bool]) -> Needed:
     """Return what the trials of a store need, and beside it what is `young`, or made of the model of a study that is not finished.
 
     Of a migrated store, whose executions have no inputs, those are kept whose files a trial has.
@@ -109,9 +109,9 @@ def _trials(store: Reader, found: Needed) -> set[str]:
     return ends
 
 
-def _nodes(store: Reader) -> Iterator[tuple[str, Node]]:
+def _nodes(store: Reader) -> Iterator[tuple[str, ExecutionNode]]:
     text = sa.cast(EXECUTIONS.c.execution, sa.Text)
-    bare: dict[str, Node] = {}
+    bare: dict[str, ExecutionNode] = {}
     for key, kind, told in store.database.rows(sa.select(EXECUTIONS.c.key, EXECUTIONS.c.kind, text))[0]:
         node = _node(kind, told)
         if node.files:
@@ -129,12 +129,12 @@ def _nodes(store: Reader) -> Iterator[tuple[str, Node]]:
             yield key, bare[key]._replace(files=frozenset(f"{a['sha256']}.{a['kind']}" for a in files))
 
 
-def _node(kind: str, text: Any) -> Node:
+def _node(kind: str, text: Any) -> ExecutionNode:
     try:
         found = read_value(Execution, text)
     except Unreadable:
-        return Node(kind, frozenset(), frozenset(), frozenset(), None)
-    return Node(
+        return ExecutionNode(kind, frozenset(), frozenset(), frozenset(), None)
+    return ExecutionNode(
         found.kind,
         frozenset(found.inputs.values()),
         frozenset(found.sources.values()),

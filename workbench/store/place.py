@@ -17,7 +17,7 @@ DEFAULT_STORE = ".workbench"
 DATABASE = "store.db"
 
 
-class Place(NamedTuple):
+class StorePlace(NamedTuple):
     """`root` holds the files, `url` is the database, `file` its file where it is SQLite's; `location` is how to name it, without a password."""
 
     root: Path
@@ -26,7 +26,7 @@ class Place(NamedTuple):
     location: str
 
 
-def find_place(location: str | Path | None = None) -> Place:
+def find_place(location: str | Path | None = None) -> StorePlace:
     """Return the place named by an argument, else by `WORKBENCH_STORE`, else `.workbench`; nothing is looked at or made.
 
     A URL's files are in `WORKBENCH_ARTIFACTS` (default `.workbench`). Raises WorkbenchError for a text that is no URL.
@@ -36,7 +36,7 @@ def find_place(location: str | Path | None = None) -> Place:
         if not os.path.isabs(chosen):
             check_current_folder()
         root = Path(chosen).resolve()
-        return Place(root, sa.URL.create("sqlite", database=str(root / DATABASE)), root / DATABASE, str(root))
+        return StorePlace(root, sa.URL.create("sqlite", database=str(root / DATABASE)), root / DATABASE, str(root))
     shown = without_password(chosen)
     try:
         url = sa.make_url(chosen)
@@ -50,7 +50,7 @@ def find_place(location: str | Path | None = None) -> Place:
     root = Path(os.environ.get("WORKBENCH_ARTIFACTS", DEFAULT_STORE)).resolve()
     named = url.database or ""
     plain = url.get_backend_name() == "sqlite" and named not in ("", ":memory:") and not named.startswith("file:")
-    return Place(root, with_driver(url), Path(named).resolve() if plain else None, shown)
+    return StorePlace(root, with_driver(url), Path(named).resolve() if plain else None, shown)
 
 
 def reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError, unknown
 from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.store.database import ReadDatabase
 from workbench.store.marks import mark_differences, mark_machines
-from workbench.store.place import Place, find_place
+from workbench.store.place import StorePlace, find_place
 from workbench.store.rows import Unreadable, files_of, read_stage, read_value, stays_inside
 from workbench.store.tables import EXECUTIONS, MACHINES, MEASUREMENTS, OP_PROFILES, PROFILES, STUDIES, TRIALS
 from workbench.values.base import Value, canonical_json
@@ -44,7 +44,7 @@ class Reader:
         # What cannot be read is an error now, not at the first question.
         self.exists = self.database.exists
 
-    def _set(self, place: Place) -> None:
+    def _set(self, place: StorePlace) -> None:
         self.place = place
         self.root, self.location = place.root, place.location
         self.artifacts = Artifacts(self.root / FOLDER)

@@ -13,7 +13,7 @@ from pathlib import Path
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.files import write_atomic
 from workbench.names import printable
-from workbench.store.place import DATABASE, Place
+from workbench.store.place import DATABASE, StorePlace
 
 LOCK = "in-use.lock"
 # The databases by URL whose files lie in a folder, a line each.
@@ -42,7 +42,7 @@ def in_use(root: Path, stopped: Callable[[], bool], on_busy: Callable[[], None])
 
 
 @contextlib.contextmanager
-def alone(place: Place, what: str) -> Iterator[None]:
+def alone(place: StorePlace, what: str) -> Iterator[None]:
     """Hold a store alone; raises WorkbenchError where a sweep works in it, or `what` is going on in another process."""
     with _opened(place.root) as file:
         if not _locked(file, fcntl.LOCK_EX):
@@ -53,7 +53,7 @@ def alone(place: Place, what: str) -> Iterator[None]:
         yield
 
 
-def register(place: Place) -> None:
+def register(place: StorePlace) -> None:
     """Note in a folder of files the database that they belong to, where that does not lie in the folder itself."""
     mine = _database(place)
     if mine == str(place.root / DATABASE) or mine in _registered(place.root):
@@ -62,13 +62,13 @@ def register(place: Place) -> None:
     write_atomic(place.root / DATABASES, "".join(f"{line}\n" for line in lines).encode())
 
 
-def others(place: Place) -> list[str]:
+def others(place: StorePlace) -> list[str]:
     """Return the other databases whose files lie in the same folder, SQLite's only where they are still there."""
     known = [*_registered(place.root), str(place.root / DATABASE)]
     return [d for d in dict.fromkeys(known) if d != _database(place) and ("://" in d or os.path.exists(d))]
 
 
-def _database(place: Place) -> str:
+def _database(place: StorePlace) -> str:
     return printable(str(place.file) if place.file is not None else place.location)
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from workbench.errors import WorkbenchError
 from workbench.store.database import ReadDatabase, check_layout, no_driver
 from workbench.store.migrate import found_layout, keep_copy, older, upgrade, upgrade_file
-from workbench.store.place import Place, reason
+from workbench.store.place import StorePlace, reason
 from workbench.store.reading import LOCK_SECONDS, decoded, opened_for_writing
 from workbench.store.servers import alone, let_go_first, server_engine
 from workbench.store.tables import LAYOUT, LAYOUT_TABLE, META
@@ -28,7 +28,7 @@ TRIES = 20
 class WrittenDatabase(ReadDatabase):
     """A database that is read and written, made where it is not there; safe for several processes at once."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: StorePlace) -> None:
         super().__init__(place)
         try:
             if place.url.get_backend_name() == "sqlite":

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from workbench.values.base import Count, Value
+from workbench.values.params import NoParams as NoParams
 from workbench.values.params import Params
 
 P = TypeVar("P", bound=Params)
 
 
-class NoParams(Params):
-    """For a target without options."""
-
-
-class Tensor(Value):
+class ModelTensor(Value):
     """An input or output as the file has it: its name in the signature and its own, its shape (None where free, batch first), its NumPy type.
 
     A quantized one has the `scale` and `zero_point` of real = scale * (stored - zero_point), and the `range` of real values that it can hold.
@@ -46,8 +43,8 @@ class Export:
     content: bytes
     card: dict[str, Any]
     labels: tuple[str, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[ModelTensor, ...]
+    outputs: tuple[ModelTensor, ...]
 
 
 class Target(ABC, Generic[P]):

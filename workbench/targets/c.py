@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from workbench.targets.base import Export, Target, Tensor
+from workbench.targets.base import Export, ModelTensor, Target
 from workbench.values.params import Params
 
 PER_LINE = 12
@@ -201,7 +201,7 @@ def _source(params: CParams, export: Export) -> str:
     )
 
 
-def _ends(kind: str, tensors: Iterable[Tensor]) -> list[str]:
+def _ends(kind: str, tensors: Iterable[ModelTensor]) -> list[str]:
     """Return a line of comment for each tensor: numbers and types only, since a name is whatever somebody called it."""
     found = []
     for number, tensor in enumerate(tensors):

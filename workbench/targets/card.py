@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.targets.base import Export, Tensor
+from workbench.targets.base import Export, ModelTensor
 from workbench.values.study import StudyRecord
 from workbench.values.trial import Trial
 
@@ -60,7 +60,7 @@ def _census(trial: Trial) -> dict[str, Any] | None:
     return {k: v for k, v in trial.census.to_json().items() if k != "tensors"}
 
 
-def _ends(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _ends(content: bytes) -> tuple[tuple[ModelTensor, ...], tuple[ModelTensor, ...]]:
     """Return inputs and outputs in the file's order."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -78,9 +78,9 @@ def _ends(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     return inputs, tuple(_tensor(d, public["outputs"]) for d in interpreter.get_output_details())
 
 
-def _tensor(detail: dict[str, Any], names: dict[int, str]) -> Tensor:
+def _tensor(detail: dict[str, Any], names: dict[int, str]) -> ModelTensor:
     shape = detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
-    tensor = Tensor(
+    tensor = ModelTensor(
         name=names.get(detail["index"], detail["name"]),
         tensor=detail["name"],
         shape=tuple(None if size < 0 else int(size) for size in shape),
@@ -94,7 +94,7 @@ def _tensor(detail: dict[str, Any], names: dict[int, str]) -> Tensor:
     return tensor.model_copy(update={"scale": float(scale), "zero_point": int(zero), "range": (low, high)})
 
 
-def _preprocessing(tensor: Tensor) -> str:
+def _preprocessing(tensor: ModelTensor) -> str:
     if tensor.range:
         low, high = tensor.range
         return (

@@ -14,16 +14,13 @@ import numpy as np
 
 from workbench.tasks.scores import AnyScore, Score
 from workbench.values.labels import LabelInfo
+from workbench.values.params import NoParams as NoParams
 from workbench.values.params import Params
 
 Array = np.ndarray[Any, Any]
 P = TypeVar("P", bound=Params)
 # The shape of one sample's output; None where it is open.
 Shape = tuple[int | None, ...]
-
-
-class NoParams(Params):
-    """For a task without parameters."""
 
 
 class BaseTask(ABC, Generic[P]):

@@ -106,7 +106,7 @@ def _searched(folder: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Source:
+class FunctionSource:
     """A function in the text of its module; `folder` is where what the module imports is looked for last."""
 
     text: bytes
@@ -135,7 +135,7 @@ class Source:
 def _from_source(path: Path, module: str, package: str, name: str, place: str) -> Own:
     depth = module.count(".") + (path.name == "__init__.py")
     text = read_regular(path, "task file", MOST_SOURCE)
-    source = Source(text, str(path), module, package, str(path.parents[depth]), name)
+    source = FunctionSource(text, str(path), module, package, str(path.parents[depth]), name)
     try:
         function = source.made()
     except Exception as error:  # a user's module may raise anything
@@ -287,7 +287,7 @@ def receive(sha256: str, packed: bytes) -> Own:
     found = _known.get(sha256)
     if found is None:
         made = pickle.loads(packed)
-        function, folder = (made.made(), made.folder) if isinstance(made, Source) else (made, "")
+        function, folder = (made.made(), made.folder) if isinstance(made, FunctionSource) else (made, "")
         found = _keep(Own(getattr(function, "__name__", "function"), sha256, function, packed, folder))
     return found
 

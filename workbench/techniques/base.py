@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from workbench.values.params import NoParams as NoParams
 from workbench.values.params import Params
 from workbench.values.recipe import Step
 from workbench.values.settings import Train
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 P = TypeVar("P", bound=Params)
-
-
-class NoParams(Params):
-    """For a technique without parameters."""
 
 
 @dataclass(frozen=True)

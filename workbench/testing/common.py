@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.data.load import bundled
 from workbench.data.npz import read_npz
-from workbench.values.params import Params, describe
+from workbench.values.params import Params, param_specs
 
 Array = np.ndarray[Any, Any]
 PARTS = {"train": 192, "test": 64}
@@ -24,7 +24,7 @@ def check_described(plug_in: Any, name: str) -> None:
     assert len(plug_in.help) > 10, "help says in a line what it is"
     assert "\n" not in plug_in.help
     assert issubclass(plug_in.params, Params)
-    for spec in describe(plug_in.params):
+    for spec in param_specs(plug_in.params):
         assert spec.help, f"parameter {spec.name!r} has no description"
     assert plug_in.params.primary is None or plug_in.params.primary in plug_in.params.model_fields
 

@@ -15,7 +15,7 @@ from workbench.data.dataset import Dataset
 from workbench.data.load import allowed, find_reader, load_dataset, takes_shape
 from workbench.data.materialize import dataset_sha256, materialize, open_split
 from workbench.errors import WorkbenchError
-from workbench.values.params import Params, describe
+from workbench.values.params import Params, param_specs
 
 
 class DatasetConformance:
@@ -58,7 +58,7 @@ class DatasetConformance:
         assert "\n" not in reader.help + reader.takes
         assert reader.takes in allowed()
         assert issubclass(reader.params, Params)
-        assert all(spec.help for spec in describe(reader.params))
+        assert all(spec.help for spec in param_specs(reader.params))
         assert all(ending.startswith(".") for ending in reader.endings)
 
     def test_data_is_known_by_its_look(self, reader: DatasetReader[Any], text: str, dataset: Dataset) -> None:

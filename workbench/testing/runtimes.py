@@ -11,7 +11,7 @@ import pytest
 from workbench import registry
 from workbench.errors import StageFailed, Unfit, WorkbenchError
 from workbench.measure.hosts import Hosts
-from workbench.measure.session import Asked, Measured, Subject, measure
+from workbench.measure.session import Measured, MeasureOptions, Subject, measure
 from workbench.recipes.grammar import parse_runtime, runtime_text
 from workbench.testing.common import check_described, check_missing, write_files
 from workbench.values.settings import Measure
@@ -71,7 +71,7 @@ class RuntimeConformance:
 
         subjects = [Subject(kind, path) for kind, path in {**files, BROKEN: broken}.items()]
         with contextlib.closing(Hosts()) as hosts:
-            measure(subjects, [spec], Asked(QUICK, everywhere=True), keep, hosts=hosts)
+            measure(subjects, [spec], MeasureOptions(QUICK, everywhere=True), keep, hosts=hosts)
         return Results(spec, found)
 
     def test_its_text_is_read_and_written(self, spec: RuntimeSpec) -> None:

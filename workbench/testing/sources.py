@@ -15,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.sources.base import ConvertedSource, NativeSource, Source
 from workbench.sources.glance import glance
 from workbench.sources.identify import allowed, identify
-from workbench.sources.load import describe
+from workbench.sources.load import read_signature
 from workbench.sources.opening import open_source
 from workbench.study import Study
 from workbench.values.source import ModelInfo, Signature
@@ -58,7 +58,7 @@ class SourceConformance:
     @pytest.fixture(scope="class")
     def signature(self, info: ModelInfo, opened: Path) -> Signature:
         """Inputs and outputs as the loaded model has them."""
-        return describe(info, opened)
+        return read_signature(info, opened)
 
     @pytest.fixture(scope="class")
     def data(self, signature: Signature) -> dict[str, Any]:
@@ -165,4 +165,4 @@ def _read(file: Path, folder: Path) -> None:
     """Go all the way that a sweep goes to know a model's inputs and outputs."""
     info = identify(file, folder)
     glance(info)
-    describe(info, open_source(info, folder))
+    read_signature(info, open_source(info, folder))

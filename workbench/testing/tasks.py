@@ -26,7 +26,7 @@ from workbench.values.trial import Quality
 EPOCHS = 10
 
 
-class Judged(NamedTuple):
+class JudgedTask(NamedTuple):
     """A task as it was chosen for the outputs, and what it says of them."""
 
     task: BaseTask[Any]
@@ -67,14 +67,14 @@ class TaskConformance:
         return parse_tasks(self.text)[""]
 
     @pytest.fixture(scope="class")
-    def judged(self, asked: TaskSpec, outputs: dict[str, Array], y: Array) -> Judged:
+    def judged(self, asked: TaskSpec, outputs: dict[str, Array], y: Array) -> JudgedTask:
         """What it says of the outputs."""
         task = registry.tasks.get(asked.name)
         if missing := task.available():
             pytest.skip(missing)
         spec = choose_tasks({"": label_info(y)}, _shapes(outputs), {"": asked})[next(iter(outputs))]
         params = task.params.model_validate(spec.options)
-        return Judged(task, params, spec, task.judge(params, _read(spec, outputs), y))
+        return JudgedTask(task, params, spec, task.judge(params, _read(spec, outputs), y))
 
     def test_its_text_is_read_and_written(self, asked: TaskSpec) -> None:
         params = registry.tasks.get(asked.name).params.model_validate(asked.options)
@@ -95,7 +95,7 @@ class TaskConformance:
             parse_tasks(f"{asked.name}[no_such_option=1]")
 
     def test_labels_that_are_not_its_own_are_refused_with_a_reason(
-        self, judged: Judged, outputs: dict[str, Array], y: Array, refused: list[Array]
+        self, judged: JudgedTask, outputs: dict[str, Array], y: Array, refused: list[Array]
     ) -> None:
         read = {
             name: shape
@@ -108,7 +108,7 @@ class TaskConformance:
             assert reason, f"labels of shape {labels.shape} and type {labels.dtype} were taken"
             assert len(reason) > 10
 
-    def test_figures_are_complete(self, judged: Judged, y: Array) -> None:
+    def test_figures_are_complete(self, judged: JudgedTask, y: Array) -> None:
         if not judged.scores:
             assert judged.task.primary == "agreement", "a task without figures of its own is charted by agreement"
         else:
@@ -124,7 +124,7 @@ class TaskConformance:
             assert score.better in get_args(Better), score.name
             assert score.samples == len(y), score.name
 
-    def test_figures_lie_within_their_intervals(self, judged: Judged) -> None:
+    def test_figures_lie_within_their_intervals(self, judged: JudgedTask) -> None:
         for figure in intervals.figures(judged.scores, judged.scores):
             assert math.isfinite(figure.value), figure.name
             assert -math.inf < figure.low <= figure.value <= figure.high < math.inf, figure.name
@@ -133,14 +133,16 @@ class TaskConformance:
             if figure.unit == "share":
                 assert 0 <= figure.low <= figure.high <= 1, figure.name
 
-    def test_the_same_again_gives_the_same_figures(self, judged: Judged, outputs: dict[str, Array], y: Array) -> None:
+    def test_the_same_again_gives_the_same_figures(
+        self, judged: JudgedTask, outputs: dict[str, Array], y: Array
+    ) -> None:
         given, labels = {n: v.copy() for n, v in outputs.items()}, y.copy()
         again = judged.task.judge(judged.params, _read(judged.spec, given), labels)
         assert intervals.figures(again) == intervals.figures(judged.scores)
         assert all((given[n] == outputs[n]).all() for n in outputs), "outputs are not to be changed"
         assert (labels == y).all(), "labels are not to be changed"
 
-    def test_outputs_of_other_samples_are_worse(self, judged: Judged, outputs: dict[str, Array], y: Array) -> None:
+    def test_outputs_of_other_samples_are_worse(self, judged: JudgedTask, outputs: dict[str, Array], y: Array) -> None:
         assert len(y) >= 40, "give 40 samples or more"
         moved = {name: np.roll(values, len(y) // 3, axis=0) for name, values in outputs.items()}
         worse = intervals.figures(judged.task.judge(judged.params, _read(judged.spec, moved), y), judged.scores)
@@ -152,13 +154,13 @@ class TaskConformance:
             assert figure.loss.high >= figure.loss.value >= figure.loss.low
 
     def test_nothing_is_cleared_of_good_outputs_but_what_says_nothing(
-        self, judged: Judged, outputs: dict[str, Array], y: Array
+        self, judged: JudgedTask, outputs: dict[str, Array], y: Array
     ) -> None:
         clear = judged.task.clear(judged.params, _read(judged.spec, outputs))
         assert {n: v.shape for n, v in clear.items()} == {n: outputs[n].shape for n in _read(judged.spec, outputs)}
         assert intervals.figures(judged.task.judge(judged.params, clear, y)) == intervals.figures(judged.scores)
 
-    def test_a_record_of_it_is_read_and_written(self, judged: Judged, outputs: dict[str, Array], y: Array) -> None:
+    def test_a_record_of_it_is_read_and_written(self, judged: JudgedTask, outputs: dict[str, Array], y: Array) -> None:
         first = next(iter(outputs))
         made = quality(outputs, outputs, {first: y}, {n: judged.spec if n == first else _NONE for n in outputs}, 1)
         assert Quality.model_validate_json(made.model_dump_json()) == made
@@ -167,7 +169,7 @@ class TaskConformance:
         assert [f.name for f in made.figures] == [s.name for s in judged.scores]
         assert all(isinstance(f, Figure) and made.figure(f.key) == f for f in made.figures)
 
-    def test_it_goes_to_other_processes(self, judged: Judged, outputs: dict[str, Array], y: Array) -> None:
+    def test_it_goes_to_other_processes(self, judged: JudgedTask, outputs: dict[str, Array], y: Array) -> None:
         packed = judged.task.pack(judged.params)
         assert packed is None or isinstance(packed, bytes)
         if packed is not None:
@@ -175,7 +177,7 @@ class TaskConformance:
             again = judged.task.judge(judged.params, _read(judged.spec, outputs), y)
             assert intervals.figures(again) == intervals.figures(judged.scores)
 
-    def test_it_trains_or_says_why_not(self, judged: Judged, outputs: dict[str, Array], y: Array) -> None:
+    def test_it_trains_or_says_why_not(self, judged: JudgedTask, outputs: dict[str, Array], y: Array) -> None:
         values = next(iter(outputs.values()))
         loss, refused = None, "it keeps to what the model says"
         try:

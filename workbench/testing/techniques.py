@@ -22,7 +22,7 @@ from workbench.values.trial import Trial
 BROKEN = ("sparsity-lost", "clusters-lost", "mostly-float-int8", "not-quantized")
 
 
-class Swept(NamedTuple):
+class SweptTwice(NamedTuple):
     """The trials of the same sweep in two stores, by recipe."""
 
     one: dict[str, Trial]
@@ -77,7 +77,7 @@ class TechniqueConformance:
         data: Any,
         engine: Engine,
         tmp_path_factory: pytest.TempPathFactory,
-    ) -> Swept:
+    ) -> SweptTwice:
         """The same sweep done in two stores."""
         if missing := resolve(step)[0].available():
             pytest.skip(missing)
@@ -92,7 +92,7 @@ class TechniqueConformance:
         for name in ("one", "two"):
             study = api.sweep(model, data, grid, store=folder / name, study="conformance", engine=engine)
             found.append({trial.recipe: trial for trial in study.trials})
-        return Swept(*found)
+        return SweptTwice(*found)
 
     def test_its_text_is_read_and_written(self, step: Step, recipes: list[Recipe]) -> None:
         assert parse_step(step_text(step)) == step
@@ -122,7 +122,7 @@ class TechniqueConformance:
         if isinstance(resolve(step)[0], KerasTechnique):
             assert check_recipe(recipes[0], "tflite"), "a .tflite is no Keras model"
 
-    def test_every_file_runs(self, swept: Swept, recipes: list[Recipe]) -> None:
+    def test_every_file_runs(self, swept: SweptTwice, recipes: list[Recipe]) -> None:
         for trial in _trials(swept.one, recipes):
             assert (trial.state, trial.error) == ("ok", None), trial.recipe
             assert trial.quality is not None
@@ -133,7 +133,7 @@ class TechniqueConformance:
             assert sha256(path.read_bytes()) == trial.artifact.sha256
             assert (read_census(path), read_sizes(path)) == (trial.census, trial.size)
 
-    def test_the_promise_is_kept_in_the_file(self, swept: Swept, recipes: list[Recipe], step: Step) -> None:
+    def test_the_promise_is_kept_in_the_file(self, swept: SweptTwice, recipes: list[Recipe], step: Step) -> None:
         technique, params = resolve(step)
         promise = technique.promise(params) if isinstance(technique, KerasTechnique) else Promise()
         for trial in _trials(swept.one, recipes):
@@ -145,7 +145,7 @@ class TechniqueConformance:
             if promise.clusters is not None:
                 assert census.unique_weights <= promise.clusters, trial.recipe
 
-    def test_it_changes_the_file(self, swept: Swept, recipes: list[Recipe]) -> None:
+    def test_it_changes_the_file(self, swept: SweptTwice, recipes: list[Recipe]) -> None:
         for trial in _trials(swept.one, recipes):
             plain = swept.one.get(trial.recipe.rpartition("+")[2])
             if plain is not None and plain.recipe != trial.recipe:
@@ -153,7 +153,7 @@ class TechniqueConformance:
                 assert trial.artifact is not None
                 assert trial.artifact.sha256 != plain.artifact.sha256, f"{trial.recipe} is {plain.recipe}"
 
-    def test_the_same_again_gives_the_same_file(self, swept: Swept, recipes: list[Recipe]) -> None:
+    def test_the_same_again_gives_the_same_file(self, swept: SweptTwice, recipes: list[Recipe]) -> None:
         for one, two in zip(_trials(swept.one, recipes), _trials(swept.two, recipes), strict=True):
             assert (one.id, one.artifact and one.artifact.sha256) == (two.id, two.artifact and two.artifact.sha256)
 

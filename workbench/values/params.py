@@ -1,7 +1,7 @@
 """`Params`: the one description of a technique, a runtime or a group of settings.
 
 Grid check, command-line flags, completions, forms and the reference table are all made from
-`describe(...)`; nothing else says what a parameter is.
+`param_specs(...)`; nothing else says what a parameter is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class Params(Value):
     primary: ClassVar[str | None] = None
 
 
+class NoParams(Params):
+    """For a part without parameters."""
+
+
 class ParamSpec(Value):
     """What a flag, a form field or a table row needs to know of one parameter; `registry` is where the names that it takes are found."""
 
@@ -40,7 +44,7 @@ class ParamSpec(Value):
     help: str
 
 
-def describe(params: type[Params]) -> tuple[ParamSpec, ...]:
+def param_specs(params: type[Params]) -> tuple[ParamSpec, ...]:
     """Return the description of every parameter, in declaration order."""
     return tuple(_spec(params, name, field) for name, field in params.model_fields.items())
 

@@ -11,23 +11,23 @@ from workbench.values.base import Value
 from workbench.values.limits import Limits
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
-from workbench.views.holding import Check, Holder
+from workbench.views.holding import Holder, LimitCheck
 from workbench.views.pareto import smallest
 
 
-class Verdict(Value):
+class GateVerdict(Value):
     """Whether a variant keeps every limit; without one that does, `trial` is the one that comes nearest.
 
     `why` says how the trial was chosen, where none was named.
     """
 
     passed: bool
-    checks: tuple[Check, ...]
+    checks: tuple[LimitCheck, ...]
     trial: Trial | None = None
     why: str = ""
 
 
-def verdict(trials: Sequence[Trial] | Columns, limits: Limits, trial: Trial | None = None) -> Verdict:
+def verdict(trials: Sequence[Trial] | Columns, limits: Limits, trial: Trial | None = None) -> GateVerdict:
     """Hold a trial against limits; without a trial the smallest variant that keeps all of them is looked for.
 
     A figure that is missing is a check of state `missing`, which is not passed. Where no variant passes, the one with
@@ -47,7 +47,7 @@ def verdict(trials: Sequence[Trial] | Columns, limits: Limits, trial: Trial | No
     if not found:
         count = len(columns.trials)
         words = "the study has no trials" if not count else f"none of {count} trials has a file that runs"
-        return Verdict(passed=False, checks=tuple(holder.unknown(words)), why=f"no trial was named, and {words}")
+        return GateVerdict(passed=False, checks=tuple(holder.unknown(words)), why=f"no trial was named, and {words}")
     fit = holder.fitting()
     if fit:
         chosen = smallest(columns, fit, columns.metrics.get("latency"))
@@ -77,13 +77,13 @@ def _fewest(holder: Holder, found: Sequence[tuple[int, Trial]]) -> list[int]:
     return [i for i, rank in ranks.items() if rank == fewest]
 
 
-def _verdict(holder: Holder, trial: Trial, why: str = "") -> Verdict:
+def _verdict(holder: Holder, trial: Trial, why: str = "") -> GateVerdict:
     checks = holder.checks(trial)
     if trial.state != "ok":
         reason = f": {trial.error}" if trial.error else ""
         words = f"the trial is {trial.state}{reason}"
-        checks.insert(0, Check(name="runs", limit="ok", value=trial.state, state="fail", text=words))
-    return Verdict(passed=all(c.state == "pass" for c in checks), checks=tuple(checks), trial=trial, why=why)
+        checks.insert(0, LimitCheck(name="runs", limit="ok", value=trial.state, state="fail", text=words))
+    return GateVerdict(passed=all(c.state == "pass" for c in checks), checks=tuple(checks), trial=trial, why=why)
 
 
 class Suite(NamedTuple):
@@ -91,10 +91,10 @@ class Suite(NamedTuple):
 
     name: str
     recipe: str | None
-    checks: Sequence[Check]
+    checks: Sequence[LimitCheck]
 
 
-def suite_of(name: str, found: Verdict) -> Suite:
+def suite_of(name: str, found: GateVerdict) -> Suite:
     """Return a verdict under a name."""
     return Suite(name, found.trial.recipe if found.trial else None, found.checks)
 

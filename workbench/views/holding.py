@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 _EXACT = ("size", "compressed", "memory", "coverage")
 
 
-class Check(Value):
+class LimitCheck(Value):
     """One limit: `limit` and `value` as texts for people, `bound` and `found` as numbers (None: no such figure).
 
     Of a strict limit `found` is the end of the 95 % interval, which is what counts.
@@ -108,11 +108,11 @@ class Holder:
         """Return by how much a trial lies beyond each limit, at most zero where it is kept; None without a figure."""
         return {held.bound.name: held.beyond(self._found(held, trial)) for held in self.held}
 
-    def checks(self, trial: Trial) -> list[Check]:
+    def checks(self, trial: Trial) -> list[LimitCheck]:
         """Return what a trial is, limit by limit."""
         return [self._check(held, trial) for held in self.held]
 
-    def unknown(self, words: str) -> list[Check]:
+    def unknown(self, words: str) -> list[LimitCheck]:
         """Return the limits where there is no trial to hold against them."""
         return [_check(held, None, f"not known: {words}", None) for held in self.held]
 
@@ -194,7 +194,7 @@ class Holder:
         # An estimate is one number, whatever stands in its interval's place.
         return not metric.estimated and not few
 
-    def _check(self, held: Held, trial: Trial) -> Check:
+    def _check(self, held: Held, trial: Trial) -> LimitCheck:
         value, found = (
             (held.metric.value(trial, self.columns.baseline) if held.metric else None),
             self._found(held, trial),
@@ -296,13 +296,13 @@ def fitting(columns: Columns, limits: Limits, runtime: str | None = None) -> lis
     return Holder(columns, limits, runtime).fitting()
 
 
-def _check(held: Held, found: float | None, words: str, value: float | None) -> Check:
+def _check(held: Held, found: float | None, words: str, value: float | None) -> LimitCheck:
     over = held.beyond(found)
     state: State = "missing" if over is None else "pass" if over <= 0 else "fail"
     limit = held.text(held.bound.value)
     if state == "fail":
         words += f", {'less' if held.least else 'more'} than {limit}"
     shown = "–" if value is None else held.text(value)
-    return Check(
+    return LimitCheck(
         name=held.bound.name, limit=limit, value=shown, state=state, text=words, bound=held.bound.value, found=found
     )

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from workbench.values.limits import Limits
+from workbench.values.params import NoParams as NoParams
 from workbench.values.params import Params
 from workbench.values.recipe import Recipe, Step
 from workbench.values.source import SourceKind
 from workbench.values.trial import Trial
 
 P = TypeVar("P", bound=Params)
-
-
-class NoParams(Params):
-    """For a proposer without parameters."""
 
 
 @dataclass(frozen=True)

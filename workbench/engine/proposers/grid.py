@@ -18,7 +18,7 @@ class _All(Proposals):
         return asked
 
 
-class Grid(Proposer[NoParams]):
+class GridProposer(Proposer[NoParams]):
     """Proposes every recipe of the grid, in its order."""
 
     name = "grid"

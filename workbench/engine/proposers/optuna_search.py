@@ -27,7 +27,7 @@ Point = tuple[tuple[str, str], ...]
 TRIES = 20
 
 
-class Search(Proposals):
+class OptunaSearch(Proposals):
     """Asks a sampler for points and tells it both goals of trials that are ok, with the limits that they miss."""
 
     @quiet("optuna", logging.ERROR)
@@ -116,7 +116,7 @@ class Random(Proposer[NoParams]):
         """Return what draws without looking at results."""
         import optuna
 
-        return Search(space, optuna.samplers.RandomSampler(seed=space.seed))
+        return OptunaSearch(space, optuna.samplers.RandomSampler(seed=space.seed))
 
 
 class TpeParams(Params):
@@ -140,7 +140,7 @@ class Tpe(Proposer[TpeParams]):
         import optuna
 
         startup = params.startup or max(4, space.trials // 3)
-        return Search(space, optuna.samplers.TPESampler(seed=space.seed, n_startup_trials=startup))
+        return OptunaSearch(space, optuna.samplers.TPESampler(seed=space.seed, n_startup_trials=startup))
 
 
 class Nsga2Params(Params):
@@ -165,7 +165,7 @@ class Nsga2(Proposer[Nsga2Params]):
 
         # A population that fits several times into the trials; the default of 50 would be all random.
         population = params.population or max(4, space.trials // 4)
-        return Search(space, optuna.samplers.NSGAIISampler(seed=space.seed, population_size=population))
+        return OptunaSearch(space, optuna.samplers.NSGAIISampler(seed=space.seed, population_size=population))
 
 
 def _point(recipe: Recipe, names: Iterable[str]) -> Point:

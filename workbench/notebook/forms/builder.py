@@ -12,7 +12,7 @@ from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field
 from workbench.notebook.forms.form import Form
 from workbench.recipes.grammar import split_list
-from workbench.values.params import ParamSpec, describe
+from workbench.values.params import ParamSpec, param_specs
 
 
 class ListControl(Control):
@@ -67,7 +67,7 @@ class SweepForm(Form):
             return ListControl(field, usable, ["xnnpack"], "others, e.g. xnnpack[threads=2]")
         if name == field.name or field.spec.kind == "bool":
             return super().control(field, suggestions, start)  # type: ignore[no-any-return]  # a Control
-        primary = next(s for s in describe(registry.techniques.get(name).params) if s.primary)
+        primary = next(s for s in param_specs(registry.techniques.get(name).params) if s.primary)
         values, ticked = _usual(primary)
         return ListControl(field, values, ticked, f"other {primary.name} values")
 

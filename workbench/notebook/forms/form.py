@@ -16,10 +16,10 @@ from workbench.handle import RunningSweep
 from workbench.names import notebook
 from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field, Group, fields, words_of
-from workbench.notebook.forms.probe import Asked, foresee, probe, python_call
+from workbench.notebook.forms.probe import AskedSweep, foresee, probe, python_call
 from workbench.notebook.progress import Gauge
 from workbench.notebook.rich import bundle
-from workbench.notebook.session import Session
+from workbench.notebook.session import NotebookFrontEnd
 from workbench.notebook.techniques import Tried
 from workbench.views.units import duration
 
@@ -35,7 +35,7 @@ TITLES: dict[Group, str] = {
 class Form:
     """A verb's form. It writes a line, and Run runs that line, as if it had been typed."""
 
-    def __init__(self, session: Session, verb: str, suggest: Callable[[Field], list[str]]) -> None:
+    def __init__(self, session: NotebookFrontEnd, verb: str, suggest: Callable[[Field], list[str]]) -> None:
         self.session, self.verb = session, verb
         command = session.verb(verb)
         start = session.defaults(verb)
@@ -48,7 +48,7 @@ class Form:
         self.run.add_class("workbench-run")
         self.run.on_click(lambda _: self.start())
         self.running = widgets.VBox()
-        self.asked: Asked | None = None
+        self.asked: AskedSweep | None = None
         self.output = Standing()
         # What a command's exit status is says nothing here.
         help_text = (command.help or "").split("\n")[0].partition("; exit 1")[0]

@@ -6,10 +6,10 @@ from typing import Any
 
 from workbench.notebook.completion import known_values
 from workbench.notebook.forms.fields import Field
-from workbench.notebook.session import Session
+from workbench.notebook.session import NotebookFrontEnd
 
 
-def form_for(session: Session, verb: str) -> Any:
+def form_for(session: NotebookFrontEnd, verb: str) -> Any:
     """Return a verb's form; a sweep's has lists to tick."""
     from workbench.notebook.forms.builder import SweepForm
     from workbench.notebook.forms.form import Form

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from workbench.commands.host import Host
+from workbench.commands.host import FrontEnd
 from workbench.engine.forecast import Forecast, forecast
 from workbench.engine.options import SweepOptions
 from workbench.engine.request import make_grid
 from workbench.errors import WorkbenchError
-from workbench.notebook.session import Session, app
+from workbench.notebook.session import NotebookFrontEnd, app
 from workbench.recipes.grid import Grid, grid_dict
 from workbench.store.reader import Reader
 
 
-class Asked(NamedTuple):
+class AskedSweep(NamedTuple):
     """A sweep as a line asks for it; `model_text` and `data_text` as they are named on it."""
 
     model: Any
@@ -32,12 +32,12 @@ class _Stop(Exception):
     """The verb has come to its sweep."""
 
 
-class _Probe(Host):
+class _Probe(FrontEnd):
     """A host in which nothing runs."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: NotebookFrontEnd) -> None:
         self.session = session
-        self.asked: Asked | None = None
+        self.asked: AskedSweep | None = None
         self._texts: dict[int, str] = {}
 
     @property
@@ -50,11 +50,11 @@ class _Probe(Host):
         return found
 
     def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> NoReturn:
-        self.asked = Asked(model, data, grid, options, self._texts[id(model)], self._texts[id(data)])
+        self.asked = AskedSweep(model, data, grid, options, self._texts[id(model)], self._texts[id(data)])
         raise _Stop
 
 
-def probe(session: Session, words: Sequence[str]) -> Asked | None:
+def probe(session: NotebookFrontEnd, words: Sequence[str]) -> AskedSweep | None:
     """Return the sweep that a line asks for, or None where its verb is no sweep; raises WorkbenchError for a mistake."""
     path, _ = app.descend(words)
     verb = " ".join(path) or words[0]
@@ -79,7 +79,7 @@ def probe(session: Session, words: Sequence[str]) -> Asked | None:
         raise WorkbenchError(error.format_message()) from None
 
 
-def foresee(session: Session, asked: Asked) -> Forecast:
+def foresee(session: NotebookFrontEnd, asked: AskedSweep) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
     options = asked.options
     store = options.store if isinstance(options.store, Reader) else Reader(options.store or session.store)
@@ -87,7 +87,7 @@ def foresee(session: Session, asked: Asked) -> Forecast:
     return forecast(asked.model, asked.data, grid, store, options.jobs, options.allow_code)
 
 
-def python_call(asked: Asked) -> str:
+def python_call(asked: AskedSweep) -> str:
     """Return the Python call that does the same; a model or dataset in a variable goes by the variable's name."""
     arguments = [
         repr(asked.model) if isinstance(asked.model, str) else asked.model_text,
