@@ -12,7 +12,7 @@ from workbench.values.difference import MARK
 from workbench.values.trial import Measurement, Trial
 from workbench.views.metric import Interval, Kind, Metric, Place, baseline_of
 from workbench.views.metrics import known_metric, metrics_for, places_of
-from workbench.views.quality import primary_of
+from workbench.views.quality import drop_of, primary_of
 from workbench.views.runtimes import place_text
 
 _ByRuntime = dict[tuple[str, Kind], dict[int, Measurement]]
@@ -32,6 +32,7 @@ class Columns:
         self.trials = list(trials)
         # A metric across runtimes has the name of another one, so its runtime belongs to the key.
         self._values: dict[tuple[str, str], list[float | None]] = {}
+        self._drops: dict[str, Metric | None] = {}
         self._known: dict[tuple[str, str], tuple[float, ...]] = {}
         self._intervals: dict[tuple[str, str], list[Interval | None]] = {}
         self._outcomes: dict[Place, dict[int, Measurement]] = {}
@@ -87,6 +88,12 @@ class Columns:
     def metric(self, name: str) -> Metric:
         """Return a metric; raises WorkbenchError with the nearest and the allowed names."""
         return known_metric(name, self.metrics)
+
+    def drop(self, key: str) -> Metric | None:
+        """Return what is lost of a task's figure against the baseline; None where no trial has it."""
+        if key not in self._drops:
+            self._drops[key] = drop_of(self.trials, key)
+        return self._drops[key]
 
     def values(self, metric: Metric) -> list[float | None]:
         """Return one figure per trial, None where it has none."""

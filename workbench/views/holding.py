@@ -151,7 +151,7 @@ class Holder:
 
     def _drop(self, bound: Bound) -> Held:
         key = bound.of or self.primary
-        metric = quality.drop_of(self.columns.trials, key) if key else None
+        metric = self.columns.drop(key) if key else None
         if metric is None:
             known = quality.figure_names(self.columns.trials)
             # `accuracy` is what limits were about before tasks had figures of their own.

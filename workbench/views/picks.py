@@ -11,7 +11,7 @@ from workbench.values.figure import Better
 from workbench.values.limits import Limits
 from workbench.values.trial import Trial
 from workbench.values.warning import Warning_
-from workbench.views import quality, units
+from workbench.views import units
 from workbench.views.bounds import limits_text
 from workbench.views.columns import Columns
 from workbench.views.holding import Holder
@@ -166,7 +166,7 @@ def _speed(columns: Columns, trial: Trial, latency: Metric | None) -> list[str]:
 
 def _quality(columns: Columns, trial: Trial) -> list[str]:
     key = columns.primary
-    drop = quality.drop_of(columns.trials, key) if key else None
+    drop = columns.drop(key) if key else None
     if drop is None or key is None:
         agreement = trial.quality.agreement if trial.quality else None
         return [] if agreement is None else [f"agrees with the baseline in {units.text(agreement, 'share')}"]

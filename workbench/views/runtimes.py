@@ -33,7 +33,9 @@ def coverage_text(measurement: Measurement) -> str | None:
 
 def memory_part(measurement: Measurement) -> str | None:
     """Return the part of memory by which trials compare, `arena` or `SRAM`, or None where the runtime tells neither."""
-    return next((part for part in ("arena", "SRAM") if part in measurement.memory), None)
+    memory = measurement.memory
+    # Most tell nothing, and it is asked of all of them.
+    return next((part for part in ("arena", "SRAM") if part in memory), None) if memory else None
 
 
 def memory_bytes(measurement: Measurement) -> int | None:
