@@ -56,6 +56,20 @@ def test_files_are_looked_for_beside_the_batch_file(tmp_path: Path, small_tflite
     assert {k for k in before if before[k] != after[k]} == {"grid"}
 
 
+def test_who_reads_is_named_before_the_path(tmp_path: Path, small_tflite: Path) -> None:
+    (tmp_path / "net.bin").write_bytes(small_tflite.read_bytes())
+    (tmp_path / "rows.txt").write_text("a,label\n1,0\n2,1\n3,0\n4,1\n")
+    file = tmp_path / "batch.yaml"
+    matrix = {"models": ["tflite:net.bin"], "datasets": ["csv:rows.txt?test=0.5"], "grids": [QUIET], "seeds": [1]}
+    file.write_text(yaml.safe_dump({"matrix": matrix}))
+    (run,) = load_matrix(file).runs
+    assert run.id == "net-rows-grid-1"
+    assert run.parameters["model"] == f"tflite:{(tmp_path / 'net.bin').resolve()}"
+    assert run.parameters["data"] == f"csv:{(tmp_path / 'rows.txt').resolve()}?test=0.5"
+    with pytest.raises(WorkbenchError, match="unknown table setting 'tset'"):
+        load_matrix({"matrix": {**matrix, "models": ["digits_cnn"], "datasets": [f"csv:{tmp_path}/rows.txt?tset=0.5"]}})
+
+
 def test_without_seeds_the_grids_own_holds() -> None:
     (run,) = load_matrix(batch(matrix={"grids": [{**QUIET, "train": {"seed": 5}}]})).runs
     assert run.seed == run.parameters["seed"] == 5

@@ -279,37 +279,57 @@ def test_without_the_packages_their_files_are_refused(site: Site, tmp_path: Path
         assert said in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize(
-    ("model", "data", "said"),
-    [
-        ("model.onnx", "{data}", "'.onnx', which is no known kind. Allowed: a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, a float .tflite, or a .kz archive."),
-        ("{model}", "x.parquet", "Allowed: digits, a .npz file, a .csv file, a folder of images with annotations.json, a folder of class subfolders of images, a folder of IDX files, a dict of arrays."),
-        ("broken.kz", "{data}", "is no .kz archive"),
-        ("{model}", "{data}?scala=0..1", "unknown dataset setting 'scala'. Did you mean 'scale'"),
-        ("{model}", "{data}?scale=2", "scale = '2'"),
-        ("{model}", "idx:{model}", "is no IDX file"),
-        ("keras:{model}", "{data}", "is not a readable HDF5 or .keras file"),
-        ("lambda.kz", "{data}", "source 'kz' made a file of 'lambda.kz' that cannot be used"),
-    ],
-)  # fmt: skip
-def test_mistakes_are_told_before_anything_is_built(
-    site: Site, tmp_path: Path, model: str, data: str, said: str
-) -> None:
+MISTAKES = [
+    ("model.onnx", "{data}", "'.onnx', which is no known kind. Allowed: a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, a float .tflite, or a .kz archive."),
+    ("{model}", "x.parquet", "Allowed: digits, a .npz file, a .csv file, a folder of images with annotations.json, a folder of class subfolders of images, a folder of IDX files, a dict of arrays."),
+    ("broken.kz", "{data}", "is no .kz archive"),
+    ("keras:{model}", "{data}", "is not a readable HDF5 or .keras file"),
+]  # fmt: skip
+OF_DATA = [
+    ("{data}?scala=0..1", "unknown dataset setting 'scala'. Did you mean 'scale'"),
+    ("{data}?scale=2", "scale = '2'"),
+    ("idx:{model}", "is no IDX file"),
+]
+TRY = """
+import json, sys
+import workbench
+from workbench.errors import WorkbenchError
+
+said = []
+for model, data in json.load(sys.stdin):
+    try:
+        workbench.sweep(model, data, {"quantize": ["int8"]}) if model else workbench.load_dataset(data)
+    except WorkbenchError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+
+
+def test_mistakes_are_told_before_anything_runs(site: Site, tmp_path: Path) -> None:
     for name in ("model.onnx", "x.parquet", "broken.kz"):
         (tmp_path / name).write_bytes(b"nothing")
-    if model == "lambda.kz":
-        with_code(site.model, tmp_path / model)
     names = {"model": site.model, "data": site.data}
-    done = run(
-        tmp_path, "sweep", model.format(**names), "--data", data.format(**names), "--quantize", "int8", env=site.env
-    )
+    cases = [(m.format(**names), d.format(**names), said) for m, d, said in MISTAKES]
+    cases += [("", d.format(**names), said) for d, said in OF_DATA]
+    done = python(site, tmp_path, "-c", TRY, told=json.dumps([case[:2] for case in cases]))
+    assert done.returncode == 0, done.stderr[-3000:]
+    for (_, _, said), found in zip(cases, json.loads(done.stdout), strict=True):
+        assert said in found
+    assert not list((tmp_path / ".workbench").glob("artifacts/*"))
+
+
+def test_a_file_that_cannot_be_opened_is_told_before_anything_is_built(site: Site, tmp_path: Path) -> None:
+    with_code(tmp_path / "lambda.kz")
+    done = run(tmp_path, "sweep", "lambda.kz", "--data", site.data, "--quantize", "int8", env=site.env)
     assert done.returncode == 2, done.stderr
-    assert said in " ".join(done.stderr.split())
+    assert "workbench: 'lambda.kz' cannot be opened: Requested the deserialization of a" in " ".join(
+        done.stderr.split()
+    )
     assert "Traceback" not in done.stderr
 
 
-def with_code(model: Path, path: Path) -> None:
-    """Write a `.kz` with a layer of Python code; opening it does not run it, what comes of it would."""
+def with_code(path: Path) -> None:
+    """Write a `.kz` with a layer of Python code, which tf_keras refuses to open."""
     import tf_keras
 
     layers = [tf_keras.layers.Input((32, 32, 1)), tf_keras.layers.Flatten(), tf_keras.layers.Lambda(lambda x: x + 1)]
@@ -344,7 +364,7 @@ def test_they_keep_the_common_rules(site: Site, tmp_path: Path) -> None:
     assert "skipped" not in done.stdout
 
 
-def python(site: Site, folder: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
+def python(site: Site, folder: Path, *arguments: Any, told: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env={**os.environ, **site.env}, capture_output=True, text=True, timeout=1200, check=False
+        [sys.executable, *arguments], input=told, cwd=folder, env={**os.environ, **site.env}, capture_output=True, text=True, timeout=1200, check=False
     )  # fmt: skip
