@@ -119,6 +119,8 @@ class WrittenDatabase(ReadDatabase):
             # Another process may have done it while this one waited.
             alone(patient, lambda db: upgrade(db) if older(found_layout(db)) else None)
             patient.dispose()
+        else:
+            check_layout(found, self.place)  # before a table is made that a later version does without
         alone(engine, self._make_tables)
         return engine
 
