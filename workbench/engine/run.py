@@ -50,8 +50,9 @@ class Run:
         """
         chooser = self._chooser()
         growth = _Chosen(chooser, self.ledger)
-        # With the first ones, so that no worker waits for the baseline alone.
-        self._build(pool, self.ledger.add([float_baseline(), *growth.recipes()]), growth)
+        # Known before anything is chosen, which may hang on it; built with the first ones, so that no worker waits for it alone.
+        first = self.ledger.add([float_baseline()])
+        self._build(pool, first + self.ledger.add(growth.recipes()), growth)
         self.ledger.settle()
         lost = [t.id for t in self.ledger.trials.values() if t.state == "ok" and not self.store.intact(t.artifact)]
         if lost:
