@@ -21,7 +21,8 @@ import numpy as np
 from workbench.data.dataset import Dataset
 from workbench.data.load import load_dataset
 from workbench.data.materialize import materialize
-from workbench.engine.plan import Plan, Stage, make_plan
+from workbench.engine.plan import Plan, Stage
+from workbench.engine.planning import make_plan
 from workbench.engine.request import make_grid
 from workbench.engine.stages import run_stage
 from workbench.recipes.grid import expand

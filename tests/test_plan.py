@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trials import make_record
 
-from workbench.engine.plan import Plan, make_plan
+from workbench.engine.plan import Plan
+from workbench.engine.planning import make_plan
 from workbench.engine.request import make_grid
 from workbench.recipes.grid import expand
 from workbench.values.task import TaskSpec

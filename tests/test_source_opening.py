@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from workbench import registry
-from workbench.engine.plan import Plan, add_describing, add_opening
+from workbench.engine.plan import Plan
+from workbench.engine.planning import add_describing, add_opening
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.sources.base import ConvertedSource
 from workbench.sources.glance import glance

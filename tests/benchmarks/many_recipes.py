@@ -20,7 +20,7 @@ import yaml
 import workbench
 from workbench.data.load import bundled
 from workbench.engine.measuring import measurement_key
-from workbench.engine.plan import make_plan
+from workbench.engine.planning import make_plan
 from workbench.engine.request import make_grid
 from workbench.measure.environment import fingerprint
 from workbench.recipes import grammar

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.engine.choosing import most_trials
-from workbench.engine.plan import Stage, make_plan
+from workbench.engine.plan import Stage
+from workbench.engine.planning import make_plan
 from workbench.engine.pool import available_cores, threads_per_worker
 from workbench.recipes.grid import Grid, expand
 from workbench.registry import datasets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from workbench.engine.plan import Planner
+from workbench.engine.planning import Planner
 from workbench.recipes import grammar
 from workbench.store.store import Store
 from workbench.values.recipe import Recipe

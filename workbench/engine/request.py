@@ -16,7 +16,8 @@ from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.options import SweepOptions
-from workbench.engine.plan import Plan, add_describing
+from workbench.engine.plan import Plan
+from workbench.engine.planning import add_describing
 from workbench.engine.pool import Pool, available_cores
 from workbench.errors import WorkbenchError, shown
 from workbench.names import printable

@@ -13,7 +13,7 @@ from workbench.engine.choosing import AHEAD, Chooser, most_trials
 from workbench.engine.damage import Tell
 from workbench.engine.events import Event, Listener
 from workbench.engine.ledger import Ledger
-from workbench.engine.plan import float_baseline
+from workbench.engine.planning import float_baseline
 from workbench.engine.pool import Pool
 from workbench.engine.proposers.base import Space
 from workbench.engine.request import Prepared, Request

@@ -14,7 +14,7 @@ from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
 from workbench.engine.ledger import Ledger
 from workbench.engine.measuring import SweepTiming
-from workbench.engine.plan import Planner
+from workbench.engine.planning import Planner
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.request import Prepared, Request, prepare
 from workbench.engine.run import Run

@@ -11,7 +11,7 @@ import pytest
 
 from workbench import registry
 from workbench.engine.choosing import Chooser, most_trials
-from workbench.engine.plan import float_baseline
+from workbench.engine.planning import float_baseline
 from workbench.engine.proposers.base import Space
 from workbench.recipes import grammar
 from workbench.recipes.grid import expand, parse_grid
