@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,12 @@ def report(
     opened = host.study(study, store)
     # Read here, so that a mistake is told before the notebook runs.
     limits = read_limits(flags.limits_given(values), "gate").given()
-    path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
+    # Read here too, while the notebook runs: the page is made by another process, which tells nobody what it left out.
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: len(opened.trials))
+        path = opened.report(out or f"{file_stem(opened.name)}.html", pdf, code, limits)
+        reading.result()
     kept = [p for p in (path.with_suffix(".ipynb"), path.with_suffix(".pdf") if pdf else None) if p]
-    # Read here too: the page was made by another process, which has told nobody what it left out.
-    _ = opened.trials
     return Said(path, notes=opened.notes(), lines=(f"wrote {path}", f"beside it {', '.join(p.name for p in kept)}"))
 
 

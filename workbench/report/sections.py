@@ -18,6 +18,7 @@ from workbench.report.many import PAGE, table_data
 from workbench.report.packing import MANY, packed
 from workbench.report.section import Section, nothing, rendered
 from workbench.report.timing import timed
+from workbench.values.bulk import uncollected
 from workbench.values.limits import Limits, read_limits
 from workbench.values.study import StudyRecord
 from workbench.values.trial import OpProfile, Trial
@@ -89,6 +90,7 @@ class Report:
         counts = self._counts()
         return Section(rendered("findings", findings=found, note=PACKING_NOTE, counts=counts, total=len(self.trials)))
 
+    @uncollected()
     def chart(self, x: str | None = None, y: str | None = None) -> Section:
         """The trade-off of two metrics (size and accuracy where nothing else is said): a picture here, alive in the page."""
         from workbench.views.still import still_png
@@ -104,6 +106,7 @@ class Report:
         still = base64.b64encode(still_png(info, *STILL_PX)).decode()
         return Section(rendered("chart", still=still, count=len(info.points)), {"chart": data})
 
+    @uncollected()
     def table(self) -> Section:
         """All variants with their figures."""
         if not self.trials:
@@ -138,6 +141,7 @@ class Report:
             )
         )
 
+    @uncollected()
     def runtimes(self) -> Section:
         """What each runtime is and did: operators taken, agreement with the reference kernels, problems."""
         used = runtimes(self._columns)
@@ -194,6 +198,7 @@ class Report:
             return nothing("Nothing is known of the machine.")
         return Section(rendered("environment", environment=found))
 
+    @uncollected()
     def results(self) -> Section:
         """All rows as data, for whoever runs many notebooks: `application/vnd.workbench+json` under the key `results`.
 
