@@ -203,7 +203,10 @@ class Study:
 
         spec = parse_target(target)
         chosen = trial if isinstance(trial, Trial) else self.trial(trial)
-        return export_trial(self.record, chosen, Path(path), spec)
+        # Its own, not that of the study's last sweep.
+        made = self.store.made_in(self.name, chosen)
+        record = self.record.model_copy(update={"environment": made}) if made else self.record
+        return export_trial(record, chosen, Path(path), spec)
 
     def _written(self) -> Written:
         return read_written(self.store).get(self.name, Written())

@@ -115,6 +115,19 @@ def test_the_card_of_an_export_tells_its_own_settings(swept: Swept, tmp_path: Pa
     assert told["settings"]["calibration"]["samples"] == 10
 
 
+def test_the_card_of_an_export_tells_what_made_the_file(swept: Swept, tmp_path: Path) -> None:
+    # Not the tools and the machine of the study's last sweep.
+    last = environment.machine()
+    told = {}
+    for name in (PRUNED, f"{PRUNED} @ litert-quantizer 99.0"):
+        folder = swept.last.export(swept.named(name), tmp_path / name.partition(" @ ")[2])
+        told[name] = json.loads((folder / "card.json").read_text())["environment"]
+        assert (told[name]["machine"], told[name]["name"]) == (last.id, "")
+    assert told[f"{PRUNED} @ litert-quantizer 99.0"]["versions"]["litert-quantizer"] == "99.0"
+    assert told[PRUNED]["versions"]["litert-quantizer"] != "99.0"
+    assert swept.last.record.environment["machine"] != last.id
+
+
 def test_two_machines_keep_both_sets_of_figures(swept: Swept) -> None:
     trial = swept.named(PRUNED)
     places = {m.place for m in trial.measurements}

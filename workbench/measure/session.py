@@ -13,6 +13,8 @@ import numpy as np
 
 from workbench import registry
 from workbench.errors import Cancelled, StageFailed, Unfit, WorkbenchError
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import read_model
 from workbench.measure import stats
 from workbench.measure.environment import environment
 from workbench.measure.hosts import OPEN_SECONDS, HostProcess, Hosts
@@ -190,6 +192,8 @@ class _Wave:
         known = self.facts[pair.name]
 
         def open_host() -> HostProcess:
+            if not known:
+                check_file(pair.path)
             limit = again_seconds((known[0].init_ms + known[0].first_ms) / 1e3) if known else OPEN_SECONDS
             host = self.hosts.open(pair.path, pair.runtime, self.watch, limit)
             if not isinstance(host.facts, Opened):
@@ -202,6 +206,7 @@ class _Wave:
 
     def _estimate(self, pair: Pair) -> Measured:
         try:
+            check_file(pair.path)
             host = self.hosts.open(pair.path, pair.runtime, self.watch)
         except WorkbenchError as error:
             return Measured(pair.name, self._without(pair, error), None)
@@ -276,3 +281,11 @@ def _together(facts: list[Opened]) -> dict[str, Any]:
     alone = facts[1:] or facts
     times = {k: float(np.median([getattr(f, k) for f in alone])) for k in ("init_ms", "first_ms")}
     return {**facts[0].model_dump(exclude={"answer"}), **times, "peak_bytes": max(f.peak_bytes for f in facts)}
+
+
+def check_file(path: Path) -> None:
+    """Read a file in bounds before native code does, some of which goes where a damaged one sends it; raises StageFailed."""
+    try:
+        read_model(read_file(path), path.name)
+    except WorkbenchError as error:
+        raise StageFailed(str(error)) from error

@@ -245,6 +245,22 @@ class Reader:
                 found[key] = read_value(Execution, told)
         return found
 
+    def made_in(self, study: str, trial: Trial) -> dict[str, Any] | None:
+        """Return the machine that wrote a trial's file, when, and the versions of all tools that it went through; None where that was not recorded."""
+        end = self.trial_keys(study).get(trial.id, "")
+        ended = self.executions([end]).get(end)
+        key = ended.inputs.get("file", "") if ended else ""
+        made = self.executions([key]).get(key)
+        if made is None or not made.machine:
+            return None
+        where = self.machines().get(made.machine)
+        return {
+            **(where.to_json() if where else {}),
+            "machine": made.machine,
+            "versions": {**made.tools, **(trial.settings.tools if trial.settings else {})},
+            "started": made.started,
+        }
+
     def _texts(self, column: sa.Column[Any], keys: Iterable[str]) -> list[Any]:
         """Return key and text of a column of executions, for those of some keys that are there."""
         wanted = list(keys)
