@@ -31,9 +31,9 @@ class Ledger:
         """The float baseline, which is added first."""
         return self.trials[self.plan.baseline]
 
-    def of(self, recipe: Recipe) -> Trial:
-        """Return the trial of a recipe that was added."""
-        return self.trials[self._ids[recipe.id]]
+    def of(self, recipe: Recipe) -> Trial | None:
+        """Return the trial of a recipe, None before it was added."""
+        return self.trials.get(self._ids.get(recipe.id, ""))
 
     def add(self, recipes: Sequence[Recipe]) -> list[str]:
         """Plan recipes, and return the ids of those trials that are still to be built, which are written as pending."""

@@ -50,9 +50,8 @@ class Run:
         """
         chooser = self._chooser()
         growth = _Chosen(chooser, self.ledger)
-        # Known before anything is chosen, which may hang on it; built with the first ones, so that no worker waits for it alone.
-        first = self.ledger.add([float_baseline()])
-        self._build(pool, first + self.ledger.add(growth.recipes()), growth)
+        # With the first ones, so that no worker waits for the baseline alone.
+        self._build(pool, self.ledger.add([float_baseline(), *growth.recipes()]), growth)
         self.ledger.settle()
         lost = [t.id for t in self.ledger.trials.values() if t.state == "ok" and not self.store.intact(t.artifact)]
         if lost:
@@ -202,4 +201,5 @@ class _Chosen(Growth):
 
     def _ended(self, recipe: Recipe) -> Trial | None:
         trial = self.ledger.of(recipe)
-        return trial if trial.state in ("ok", "failed") else None
+        # The baseline is out before it is added: with the first ones.
+        return trial if trial and trial.state in ("ok", "failed") else None
