@@ -657,3 +657,9 @@ def test_every_input_is_looked_at(tmp_path: Path) -> None:
 def test_a_split_knows_its_length() -> None:
     assert len(Split({"a": np.zeros((3, 1)), "b": np.zeros(3)})) == 3
     assert len(Split(np.zeros((2, 5)))) == 2
+
+
+@pytest.mark.parametrize("text", ["", " ", "folder:", "digits:", "?size=8x8", "digits:x", "digits:/tmp"])
+def test_a_dataset_without_a_path_is_not_the_current_folder(text: str) -> None:
+    with pytest.raises(WorkbenchError, match=r"names no file or folder|is a name with no path"):
+        load_dataset(text)

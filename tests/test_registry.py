@@ -46,6 +46,10 @@ def test_unknown_names_list_the_nearest_and_the_allowed(names: Any, name: str, s
     assert all(part in str(caught.value) for part in said), str(caught.value)
 
 
+def test_the_nearest_name_may_be_written_large() -> None:
+    assert "Did you mean 'tpe'?" in str(unknown("proposer", "TPE", ["grid", "tpe", "random"]))
+
+
 def test_an_unknown_name_with_nothing_allowed() -> None:
     assert str(unknown("study", "a", [])) == "unknown study 'a'. Allowed: none."
 
@@ -230,6 +234,10 @@ class Everything(Anything):
     def read(self, text, params, input_shape):
         return "a text"
 
+class Silent(DatasetReader):
+    name = "broken-silent"
+    def read(self, text, params, input_shape): ...
+
 class Moody(Anything):
     name = "moody"
     def matches(self, text):
@@ -258,6 +266,8 @@ broken-source = strangers:Plain
 anything = strangers:Anything
 everything = strangers:Everything
 moody = strangers:Moody
+broken-silent = strangers:Silent
+broken-alias = strangers:Anything
 """
 
 
@@ -297,6 +307,8 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
         ("dataset", "anything"): "ok",
         ("dataset", "everything"): "ok",
         ("dataset", "moody"): "broken",
+        ("dataset", "broken-silent"): "broken",
+        ("dataset", "broken-alias"): "broken",
         ("technique", "broken-syntax"): "broken",
         ("source", "broken-source"): "broken",
         **{("runtime", name): "broken" for name in broken},
@@ -305,6 +317,13 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     assert "is no subclass of workbench.sources.base.Source" in parts["source", "broken-source"]["about"]
     assert parts["task", "detection"]["about"] == registry.tasks.get("detection").help
     assert parts["runtime", "abacus"]["about"] == "no beads here: buy some"
+    assert (
+        "has no help and no takes, which workbench.data.base.DatasetReader asks for"
+        in parts["dataset", "broken-silent"]["about"]
+    )
+    assert "calls itself 'anything'" in parts["dataset", "broken-alias"]["about"]
+    # Said in a line, not as Python says warnings.
+    assert "workbench: dataset 'broken-silent' is left out" in done.stderr
     reasons = {
         "broken-import": "No module named 'a_package_that_nobody_has'",
         "broken-name": "has no attribute 'Nothing'",

@@ -721,3 +721,13 @@ def test_fused_layers_are_taken_by_quantization_aware_training(before: tuple[str
     assert simulated.std() > 0.05
     # Three steps of the output's 255.
     np.testing.assert_allclose(outputs["out"], simulated, atol=3 * np.ptp(simulated) / 255)
+
+
+@pytest.mark.parametrize("text", ["", " ", "keras:", "tflite:  "])
+def test_a_model_without_a_path_is_not_the_current_folder(text: str, tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="names no file"):
+        identify(text, tmp_path)
+
+
+def test_a_bundled_model_may_be_named_with_its_source(tmp_path: Path) -> None:
+    assert identify("keras:digits_small", tmp_path).sha256 == identify("digits_small", tmp_path).sha256

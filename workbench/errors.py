@@ -33,6 +33,10 @@ class UnprotectedCluster(UserWarning):
     """A cluster of the user's own that anybody who reaches its port can use; it works, and is said to be so."""
 
 
+class PartLeftOut(UserWarning):
+    """A part that somebody else wrote and that cannot be used; everything else works."""
+
+
 class Cancelled(Told):
     """The sweep was asked to stop; finished work is in the store."""
 
@@ -69,5 +73,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     options = sorted(allowed)
     if len(name) > MOST_SHOWN or len(options) > MOST_COMPARED:
         return ""  # comparing takes the square of the length, for each
-    close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
+    # Names are lower-case as a rule, and somebody may have written them otherwise.
+    close = [o for o in options if o.casefold() == name.casefold()] or difflib.get_close_matches(
+        name, options, n=2, cutoff=0.5
+    )
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

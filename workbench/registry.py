@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from workbench.errors import WorkbenchError, unknown
+from workbench.errors import PartLeftOut, WorkbenchError, unknown
 
 if TYPE_CHECKING:
     from workbench.data.base import DatasetReader
@@ -133,7 +134,7 @@ class Registry(Generic[T]):
                     self._broken[name] = (
                         str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
                     )
-                    warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", stacklevel=2)
+                    warnings.warn(f"{self.what} {name!r} is left out: {self._broken[name]}", PartLeftOut, stacklevel=2)
             return {n: self._loaded[n] for n in self.names() if n in self._loaded}
 
     def broken(self) -> dict[str, str]:
@@ -183,7 +184,9 @@ class Registry(Generic[T]):
         try:
             return bool(fits(part))
         except Exception as error:  # a stranger's code may raise anything
-            warnings.warn(f"{self.what} {name!r} is passed over: {type(error).__name__}: {error}", stacklevel=3)
+            warnings.warn(
+                f"{self.what} {name!r} is passed over: {type(error).__name__}: {error}", PartLeftOut, stacklevel=3
+            )
             return False
 
     def _stranger(self, point: EntryPoint) -> T:
@@ -197,6 +200,15 @@ class Registry(Generic[T]):
             raise WorkbenchError(
                 f"{self.what} {point.name!r} ({point.value}) is no subclass of {self.base.replace(':', '.')}"
             )
+        lacking = [name for name in _declared(type(made)) if not hasattr(made, name)]
+        if lacking:
+            raise WorkbenchError(
+                f"{self.what} {point.name!r} ({point.value}) has no {' and no '.join(lacking)}, which {self.base.replace(':', '.')} asks for"
+            )
+        if (own := getattr(made, "name", point.name)) != point.name:
+            raise WorkbenchError(
+                f"{self.what} {point.name!r} ({point.value}) calls itself {own!r}. Give its entry point and its attribute `name` the same name."
+            )
         return made
 
     def _sources(self) -> dict[str, Any]:
@@ -207,12 +219,19 @@ class Registry(Generic[T]):
                     if point.name in self.builtins:
                         warnings.warn(
                             f"{self.what} {point.name!r} of {point.value} hides behind the built-in of that name",
+                            PartLeftOut,
                             stacklevel=2,
                         )
                         continue
                     found[point.name] = point
                 self._names = found
             return self._names
+
+
+def _declared(kind: type) -> list[str]:
+    """Return the public attributes that our base classes of a class declare, with a value or without."""
+    ours = [c for c in kind.__mro__ if c.__module__.startswith("workbench.")]
+    return [n for c in reversed(ours) for n in inspect.get_annotations(c) if not n.startswith("_")]
 
 
 def _attribute(place: str) -> Any:

@@ -50,7 +50,7 @@ def _say_warnings() -> None:
     """Print our own warnings as all else that is said, without the line of code that they come from."""
     import warnings
 
-    from workbench.errors import UnprotectedCluster
+    from workbench.errors import PartLeftOut, UnprotectedCluster
 
     show = warnings.showwarning
 
@@ -62,7 +62,7 @@ def _say_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, UnprotectedCluster):
+        if issubclass(category, (PartLeftOut, UnprotectedCluster)):
             print(f"workbench: {message}", file=sys.stderr)
         else:
             show(message, category, filename, lineno, file, line)

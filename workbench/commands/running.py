@@ -59,7 +59,7 @@ class Measurements(Result):
 
 @dataclass
 class Parts(Result):
-    """Techniques and runtimes with their state, and what is known of this machine."""
+    """Parts of all kinds with their state, and what is known of this machine."""
 
     facts: dict[str, Any] | None = None
 
@@ -68,7 +68,7 @@ class Parts(Result):
         facts = dict(self.facts or {})
         versions = facts.pop("versions")
         yield Table([{"fact": k, "value": v} for k, v in {**facts, **versions}.items()], "This machine")
-        yield Table(self.value, "Techniques and runtimes")
+        yield Table(self.value, "Parts by kind")
 
     def data(self) -> dict[str, Any]:
         """Return machine and parts."""

@@ -8,6 +8,7 @@ from workbench.data.base import DatasetReader, InputShape, NoOptions
 from workbench.data.dataset import Dataset, from_arrays
 from workbench.data.load import bundled
 from workbench.data.npz import read_npz
+from workbench.errors import WorkbenchError, shown
 from workbench.files import file_sha256
 
 
@@ -23,7 +24,11 @@ class Digits(DatasetReader[NoOptions]):
         return text == self.name
 
     def read(self, text: str, params: NoOptions, input_shape: InputShape | None) -> Dataset:
-        """Return the digits with values from 0 to 1."""
+        """Return the digits with values from 0 to 1; raises WorkbenchError where more than the name is given."""
+        if text != self.name:
+            raise WorkbenchError(
+                f"dataset 'digits' is a name with no path behind it, but got {shown(text)}. Write: digits."
+            )
         arrays = read_npz(bundled("digits.npz"))
         for key in ("x_train", "x_test"):
             # The bundled model was trained on 0 to 1.

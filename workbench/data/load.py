@@ -79,6 +79,8 @@ def find_reader(data: str | Path) -> Named:
     """Return who reads what a user names; raises WorkbenchError where several strangers could, or it cannot be looked at."""
     whole, _, query = str(data).partition("?")
     named, text = registry.datasets.named(whole)
+    if not text.strip():
+        raise WorkbenchError(f"dataset {shown(str(data))} names no file or folder. Allowed: {allowed()}.")
     reader = named or registry.datasets.first(lambda reader: reader.matches(text), text)
     return Named(text, query, reader, named is not None)
 
@@ -113,7 +115,7 @@ def _refusal(named: Named) -> WorkbenchError:
     broken = registry.datasets.broken()
     left_out = f" {', '.join(broken)} could not be loaded; `workbench doctor` says why." if broken else ""
     if kind == "nothing" and not path.suffix and "/" not in text:
-        return unknown("dataset", text, ["digits"], f"Or give one of: {allowed()}.{left_out}")
+        return unknown("dataset", text, ["digits"], f"Or give one of: {allowed().removeprefix('digits, ')}.{left_out}")
     found = "does not exist" if kind == "nothing" else f"ends in {shown(path.suffix)}"
     return WorkbenchError(f"dataset file {shown(text)} {found}. Allowed: {allowed()}.{left_out}")
 

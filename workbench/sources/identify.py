@@ -49,9 +49,11 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
 
 def _from_path(text: str, allow_code: bool) -> ModelInfo:
     named, rest = registry.sources.named(text)
+    if not rest.strip():
+        raise WorkbenchError(f"model {text!r} names no file. Allowed: {allowed()}.")
     path = Path(rest)
-    if named is None and text in BUNDLED and not path.exists():
-        path = bundled(f"{text}.h5")
+    if rest in BUNDLED and not path.exists():
+        path = bundled(f"{rest}.h5")
     _check_there(path)
     source = named or registry.sources.first(lambda s: s.matches(path), text)
     if source is None:
