@@ -75,7 +75,8 @@ class Backend(ABC, Generic[P]):
     """A place where artifacts run, or are said to run.
 
     `accelerated`: it is to take operators away from LiteRT's own kernels. `compared`: a sweep holds its outputs against
-    the reference kernels. `own_quality`: its kernels round in their own way, so quality is evaluated on it too.
+    the reference kernels. `own_quality`: its kernels round in their own way, so quality is evaluated on it too. `verifies`: it checks a file's bounds
+    itself, as LiteRT's interpreter does; for others that is done before it opens one.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Backend(ABC, Generic[P]):
     accelerated: ClassVar[bool] = True
     compared: ClassVar[bool] = True
     own_quality: ClassVar[bool] = False
+    verifies: ClassVar[bool] = False
 
     def available(self) -> str | None:
         """Return what is missing here and how to get it, or None."""

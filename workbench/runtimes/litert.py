@@ -57,6 +57,7 @@ class _LiteRT(Runtime[LiteRTParams]):
     params = LiteRTParams
     resolver: ClassVar[str]
     compared = False
+    verifies = True
     profiled: ClassVar[bool] = True
 
     def open(self, path: Path, params: LiteRTParams) -> LiteRTSession:

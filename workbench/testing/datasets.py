@@ -15,7 +15,7 @@ from workbench.data.dataset import Dataset
 from workbench.data.load import allowed, find_reader, load_dataset, takes_shape
 from workbench.data.materialize import dataset_sha256, materialize, open_split
 from workbench.errors import WorkbenchError
-from workbench.values.params import Params, param_specs
+from workbench.testing.common import check_described
 
 
 class DatasetConformance:
@@ -53,12 +53,9 @@ class DatasetConformance:
 
     def test_it_says_what_it_is(self) -> None:
         reader = registry.datasets.get(self.name)
-        assert reader.name == self.name
-        assert len(reader.help) > 10
-        assert "\n" not in reader.help + reader.takes
+        check_described(reader, self.name)
+        assert "\n" not in reader.takes
         assert reader.takes in allowed()
-        assert issubclass(reader.params, Params)
-        assert all(spec.help for spec in param_specs(reader.params))
         assert all(ending.startswith(".") for ending in reader.endings)
 
     def test_data_is_known_by_its_look(self, reader: DatasetReader[Any], text: str, dataset: Dataset) -> None:
