@@ -76,7 +76,6 @@ ELSEWHERE = {
     ("tensorflow", "Flat"): "test_a_restored_function_is_called_by_position_whatever_its_inputs_are_called",
     ("litert_profiler", "ProfiledModel"): "test_the_profiler_tells_each_operator_of_the_file",
     ("distributed_servers", "Worker"): "test_workers_are_started_by_a_command_and_open_one_socket_each",
-    ("distributed_servers", "Nanny"): "test_workers_are_started_by_a_command_and_open_one_socket_each",
 }
 
 
@@ -287,8 +286,8 @@ def test_workers_are_started_by_a_command_and_open_one_socket_each(tmp_path: Pat
     ended: list[int] = []
     options = {"nthreads": 1, "host": "127.0.0.1", "local_directory": str(tmp_path)}
 
-    async def start(address: str, name: Any) -> Any:
-        spec = {"cls": "workbench.compat.distributed_servers.Nanny", "opts": {**options, "name": str(name)}}
+    async def start(address: str) -> Any:
+        spec = {"cls": "workbench.compat.distributed_servers.Worker", "opts": {**options, "name": "one"}}
         command = [sys.executable, "-m", "dask", "spec", address, "--spec", json.dumps(spec)]
         # What is run in them lies in this file.
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -296,19 +295,16 @@ def test_workers_are_started_by_a_command_and_open_one_socket_each(tmp_path: Pat
         return started[-1]
 
     before = listening()
-    worker = {"cls": distributed.command_worker(start, ended.append), "options": {}}
+    worker = {"cls": distributed.command_workers(start, ended.append), "options": {}}
     scheduler = {"cls": distributed_servers.Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
     with (
         SpecCluster(workers={"a": worker}, scheduler=scheduler, worker=worker) as cluster,
         Client(cluster, set_as_default=False, timeout=60) as client,
     ):
         client.wait_for_workers(1, timeout=120)
-        (nanny,) = started
+        (process,) = started
         assert listening() - before == 1
-        # In the worker, and in the nanny above it.
         assert list(client.run(listening).values()) == [1]
-        assert list(client.run(listening, nanny=True).values()) == [1]
-        (parent,) = client.run(os.getppid).values()
-        assert parent == nanny.pid
-    assert ended == [nanny.pid]
-    assert nanny.returncode is not None
+        assert list(client.run(os.getpid).values()) == [process.pid]
+    assert ended == [process.pid]
+    assert process.returncode is not None

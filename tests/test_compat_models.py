@@ -223,6 +223,25 @@ def test_the_only_layer_before() -> None:
 # ---- TFMOT
 
 
+def test_tfmot_comes_without_keras_3_which_can_follow() -> None:
+    code = """
+import sys
+from workbench.compat import tfmot
+tfmot.import_tfmot()
+brought = [name for name in ("keras", "sklearn", "matplotlib") if name in sys.modules]
+import tensorflow as tf
+import tf_keras
+from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
+assert tf.keras.layers.Dense is tf_keras.layers.Dense
+assert tfmot.can_prune(tf_keras.layers.Dense(2)) and prune_low_magnitude(tf_keras.layers.Dense(2))
+import keras
+print(brought, keras.__version__[0], sys.modules["keras"] is keras)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[-2] == "[] 3 True"
+
+
 def test_layers_that_tfmot_cannot_prune_or_cluster_are_told() -> None:
     import tf_keras as keras
     from tensorflow_model_optimization.clustering import keras as clustering

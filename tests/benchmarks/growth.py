@@ -93,7 +93,7 @@ class Watch:
         for process in sorted(psutil.Process().children(recursive=True), key=lambda p: p.pid):
             with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
                 self.semaphores |= {Path(m.path) for m in process.memory_maps() if m.path.startswith("/dev/shm/")}
-                if any("spawn_main" in part for part in process.cmdline()):
+                if "workbench.engine.nursery" in process.cmdline() and not process.children():
                     seen.append(figures(process))
         print(f"{self.stages:6d} stages {time.monotonic() - self.begin:7.0f} s   {'   '.join(seen)}", flush=True)
 

@@ -85,12 +85,12 @@ def test_a_run_that_fails_keeps_its_notebook_and_stops_no_other(tmp_path: Path) 
 
 
 def _at_work(pid: int) -> bool:
-    """Whether a process has a worker of `distributed` among those below it."""
+    """Whether a process has workers among those below it."""
     lines = []
     for child in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it ended meanwhile
             lines.append(" ".join(child.cmdline()))
-    return any("dask spec" in line for line in lines)
+    return any("workbench.engine.nursery" in line for line in lines)
 
 
 def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:

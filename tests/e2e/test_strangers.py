@@ -110,12 +110,11 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 
 def members(warm: Warm) -> dict[str, str]:
-    """Return the addresses of scheduler, nannies and workers by what they are."""
+    """Return the addresses of scheduler and workers by what they are."""
     info = warm.engine.pool().client.scheduler_info(n_workers=-1)
     found = {"scheduler": info["address"]}
     for address, worker in info["workers"].items():
         found[f"worker {worker['name']}"] = address
-        found[f"nanny {worker['name']}"] = worker["nanny"]
     return found
 
 
@@ -124,9 +123,9 @@ def place(address: str) -> Address:
     return host, int(port)
 
 
-def test_only_scheduler_nannies_and_workers_listen_and_only_to_this_machine(warm: Warm) -> None:
+def test_only_scheduler_and_workers_listen_and_only_to_this_machine(warm: Warm) -> None:
     found = members(warm)
-    assert len(found) == 5
+    assert len(found) == 3
     assert all(address.startswith("tls://127.0.0.1:") for address in found.values())
     assert warm.sockets == {place(address) for address in found.values()}
     assert warm.during <= warm.sockets, "none listened for a while"

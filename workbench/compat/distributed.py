@@ -1,4 +1,4 @@
-"""distributed: workers that are started by a command of ours, and what a nanny is told of a `Security`."""
+"""distributed: workers that are started by a command of ours, and what they are told of a `Security`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from workbench.compat.library import Library
 
 DISTRIBUTED = Library("distributed", ">=2026.8,<2027")
-# Given a scheduler's address and a worker's name.
-Start = Callable[[str, Any], Awaitable[Any]]
+# Given a scheduler's address.
+Start = Callable[[str], Awaitable[Any]]
 
 
-def command_worker(start: Start, end: Callable[[int], None]) -> type:
-    """Return a class of workers for `SpecCluster`, each the process that `start` gives; `end` ends one by its id.
+def command_workers(start: Start, end: Callable[[int], None]) -> type:
+    """Return a class of workers for `SpecCluster`: those below the process that `start` gives; `end` ends it by its id.
 
     `Subprocess` is distributed's own base of such classes and in no documentation: it calls `_start` and ends `process`.
     `SubprocessWorker` beside it shows what has changed.
@@ -24,8 +24,8 @@ def command_worker(start: Start, end: Callable[[int], None]) -> type:
     with DISTRIBUTED.inside("deploy.subprocess.Subprocess"):
         from distributed.deploy.subprocess import Subprocess
 
-    class Worker(Subprocess):  # type: ignore[misc]  # distributed is untyped
-        """A nanny with one worker, started as a command: unlike multiprocessing it never runs the user's script again."""
+    class Workers(Subprocess):  # type: ignore[misc]  # distributed is untyped
+        """A command that has workers below it: unlike multiprocessing it never runs the user's script again."""
 
         def __init__(self, scheduler: str, name: Any = None, **_: Any) -> None:
             self.scheduler = scheduler
@@ -33,7 +33,7 @@ def command_worker(start: Start, end: Callable[[int], None]) -> type:
             super().__init__()
 
         async def _start(self) -> None:
-            self.process = await start(self.scheduler, self.name)
+            self.process = await start(self.scheduler)
 
         async def close(self) -> None:
             if self.process is not None:
@@ -42,7 +42,7 @@ def command_worker(start: Start, end: Callable[[int], None]) -> type:
             with contextlib.suppress(psutil.NoSuchProcess):
                 await super().close()
 
-    return Worker
+    return Workers
 
 
 def plain_security(security: Any) -> dict[str, str | bool]:

@@ -1,4 +1,4 @@
-"""Dask's scheduler, nanny and worker without the web servers that each opens beside its own socket, for anybody to ask."""
+"""Dask's scheduler and worker without the web servers that each opens beside its own socket, for anybody to ask."""
 
 from __future__ import annotations
 
@@ -30,10 +30,3 @@ class Scheduler(_NoWeb, distributed.Scheduler):  # type: ignore[misc]  # distrib
 
 class Worker(_NoWeb, distributed.Worker):  # type: ignore[misc]
     """A worker that listens on one socket."""
-
-
-class Nanny(distributed.Nanny):  # type: ignore[misc]
-    """A nanny of such a worker."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, worker_class=Worker, **options)

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from typing import Any
 
 from workbench.compat.library import Library
 
 TFMOT = Library("tensorflow-model-optimization", ">=0.8.1,<0.9")
+
+
+def import_tfmot() -> None:
+    """Import TFMOT, TensorFlow and tf_keras, and none of Keras 3, which they would bring along: a quarter of the time, and scikit-learn and matplotlib.
+
+    TensorFlow imports Keras 3 unless it is told to serve tf_keras as `tf.keras`, which TFMOT tells it later in any case. TFMOT
+    looks there for a package that Keras 3 does not have, and does without it. Whoever needs Keras 3 imports it afterwards.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow  # noqa: F401
+    import tf_keras  # noqa: F401
+
+    hidden = "keras" not in sys.modules
+    if hidden:
+        # As Python's reference has it: the import of a name that stands for None fails.
+        sys.modules["keras"] = None  # type: ignore[assignment]
+    try:
+        import tensorflow_model_optimization  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["keras"]
 
 
 def can_prune(layer: Any) -> bool:

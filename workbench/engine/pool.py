@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -15,14 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import yaml
-
 from workbench.engine.cluster import OwnCluster
+from workbench.engine.imports import warm_up
 from workbench.engine.loop import OwnLoop
-from workbench.engine.preload import PARENT, SCRATCH
-from workbench.engine.preload_tensorflow import warm_up
+from workbench.engine.nursery import Brood, process_of
 from workbench.engine.sessions import end_sessions
 from workbench.files import open_private
+from workbench.values.settings import parse_size
 
 # Freed memory that a worker keeps for its next arrays.
 RETAINED_BYTES = 256 * 2**20
@@ -32,7 +32,8 @@ YEAR_SECONDS = 365 * 24 * 3600
 class Pool:
     """Workers that run one stage each; workers appear in `workers()` as they come up.
 
-    Scheduler, nannies and workers talk TLS with a certificate made for this pool, which nobody else has.
+    They are forked by a process that has imported what they need (`engine/nursery.py`). Scheduler and workers talk TLS with a
+    certificate made for this pool, which nobody else has.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Pool:
             # Also where nobody closes the pool: its owner forgets it, or the process ends.
             self._end = weakref.finalize(self, _end, self._sessions, scratch)
             folders = Folders(logs or scratch, scratch)
-            self.cluster = _local_cluster(jobs, folders, memory, tensorflow, self._sessions, self._loop.loop)
+            self.cluster = _local_cluster(
+                jobs, folders, _memory(memory, jobs), tensorflow, self._sessions, self._loop.loop
+            )
             self.client = distributed.Client(self.cluster, timeout=30, set_as_default=False)
         except BaseException:
             self.close()
@@ -86,8 +89,14 @@ class Pool:
         self.client.run(warm_up, threads_per_worker(self.jobs))
 
     def kill(self, worker: str) -> None:
-        """Restart a worker's process, whatever it is doing; returns at once."""
+        """End a worker's process, whatever it is doing, and have another one in its place; returns at once."""
         self._ending.add(worker)
+        if self.cluster is not None:
+            # One that is gone already is listed no more.
+            if (found := self.client.scheduler_info(n_workers=-1)["workers"].get(worker)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process_of(found["name"]), signal.SIGKILL)
+            return
 
         def restart() -> None:
             with contextlib.suppress(Exception):  # a worker that is gone already cannot be restarted
@@ -124,49 +133,43 @@ class Folders(NamedTuple):
     scratch: Path
 
 
-def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, sessions: list[int], loop: Any) -> Any:
-    """Return a running cluster; the id of each worker's process session is added to `sessions`."""
+def _local_cluster(jobs: int, folders: Folders, memory: int, tensorflow: bool, sessions: list[int], loop: Any) -> Any:
+    """Return a running cluster; the id of its nursery's process session is added to `sessions`."""
     from distributed import Security, SpecCluster
 
-    from workbench.compat.distributed import command_worker, plain_security
+    from workbench.compat.distributed import command_workers, plain_security
     from workbench.compat.distributed_servers import Scheduler
 
     security = Security.temporary()
 
-    async def start(address: str, name: Any) -> Any:
-        options = {
-            "nthreads": 1,
-            "host": "127.0.0.1",
-            "name": str(name),
-            "memory_limit": _memory(memory, jobs),
-            "preload": [
-                "workbench.engine.preload",
-                *(["workbench.engine.preload_tensorflow"] if tensorflow else []),
-            ],
-            "preload_nanny": ["workbench.engine.preload"],
-            "env": worker_environment(jobs),
-            "local_directory": str(folders.scratch),
-            "security": plain_security(security),
-            "silence_logs": logging.CRITICAL,
-        }
+    async def start(address: str) -> Any:
+        brood = Brood(
+            scheduler=address,
+            jobs=jobs,
+            memory=memory,
+            tensorflow=tensorflow,
+            parent=os.getpid(),
+            logs=str(folders.logs),
+            scratch=str(folders.scratch),
+            options={
+                "nthreads": 1,
+                "host": "127.0.0.1",
+                "memory_limit": memory,
+                "local_directory": str(folders.scratch),
+            },
+            security=plain_security(security),
+        )
         # Safely: modules come from the caller's import path, not from wherever it happens to work.
-        python = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else [])]
-        command = [*python, "-m", "dask", "spec", address, "--spec-file", "/dev/stdin"]
-        log = open_private(folders.logs / f"worker-{os.getpid()}-{name}.log")
-        with log, _unseen({"cls": "workbench.compat.distributed_servers.Nanny", "opts": options}) as spec:
+        command = [sys.executable, "-P", "-m", "workbench.engine.nursery"]
+        log = open_private(folders.logs / f"workers-{os.getpid()}.log")
+        with log, _unseen(brood) as told:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=spec,
+                stdin=told,
                 stdout=log,
                 stderr=log,
-                env={
-                    **os.environ,
-                    **worker_environment(jobs),
-                    PARENT: str(os.getpid()),
-                    SCRATCH: str(folders.scratch),
-                    # What TensorFlow and others leave behind when they are killed goes with the pool.
-                    "TMPDIR": str(folders.scratch),
-                },
+                # What TensorFlow and others leave behind when they are killed goes with the pool.
+                env={**os.environ, **worker_environment(jobs), "TMPDIR": str(folders.scratch)},
                 start_new_session=True,
             )
             sessions.append(process.pid)
@@ -187,21 +190,21 @@ def _local_cluster(jobs: int, folders: Folders, memory: str, tensorflow: bool, s
             "worker_ttl": YEAR_SECONDS,
         },
     }
-    worker = {"cls": command_worker(start, lambda pid: end_sessions([pid])), "options": {}}
+    workers = {"cls": command_workers(start, lambda pid: end_sessions([pid])), "options": {}}
     return SpecCluster(
-        workers=dict.fromkeys(range(jobs), worker),
+        workers={"nursery": workers},
         scheduler=scheduler,
-        worker=worker,
+        worker=workers,
         security=security,
         name="workbench",
         loop=loop,
     )
 
 
-def _unseen(spec: dict[str, Any]) -> IO[bytes]:
-    """Return a nanny's specification as a file without a name: it holds the key, and command lines are public."""
+def _unseen(brood: Brood) -> IO[bytes]:
+    """Return what a nursery is told as a file without a name: it holds the key, and command lines are public."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller's to close
-    file.write(yaml.safe_dump(spec).encode())
+    file.write(json.dumps(brood._asdict()).encode())
     file.seek(0)
     return file
 
@@ -250,9 +253,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _memory(limit: str, jobs: int) -> int | str:
+def _memory(limit: str, jobs: int) -> int:
+    """Return the bytes that each of `jobs` workers may take; `auto` is its part of nine tenths of the machine's."""
     if limit != "auto":
-        return limit
+        return parse_size(limit)
     import psutil
 
     return int(psutil.virtual_memory().total * 0.9 / jobs)

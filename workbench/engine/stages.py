@@ -16,8 +16,8 @@ import numpy as np
 
 from workbench import registry
 from workbench.data.materialize import open_split
+from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
-from workbench.engine.preload_tensorflow import set_up_tensorflow, wait_for_import
 from workbench.engine.residue import none_left
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.flatbuffer.signature import Names, readable
@@ -48,7 +48,6 @@ def run_stage(
     `done` says where, when and with which versions of `tools` it was done: this process may be on another machine than its caller.
     """
     begin, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
-    wait_for_import()
     with none_left():
         result = _run(
             Job(kind, payload, {k: Artifact.model_validate(v) for k, v in inputs.items()}, Path(root), threads)

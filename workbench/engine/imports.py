@@ -1,23 +1,12 @@
-"""Loaded by workers whose plan needs TensorFlow: they import it while they wait for their first stage."""
+"""What workers import: all at once before they are forked, since a package that is imported once is in all of them."""
 
 from __future__ import annotations
 
 import sys
-import threading
 
 from workbench.engine.residue import importing
 
 _done = False
-_importing: threading.Thread | None = None
-
-
-def wait_for_import() -> None:
-    """Return when the import that began with the worker has ended.
-
-    Of two threads that import the same packages at once, one can meet a package half initialized and fail.
-    """
-    if _importing is not None:
-        _importing.join()
 
 
 def set_up_tensorflow(threads: int) -> None:
@@ -38,10 +27,10 @@ def set_up_tensorflow(threads: int) -> None:
 
 def import_all() -> None:
     """Import what trained stages and conversion need."""
+    from workbench.compat.tfmot import import_tfmot
+
     with importing():
-        import tensorflow  # noqa: F401
-        import tensorflow_model_optimization  # noqa: F401
-        import tf_keras  # noqa: F401
+        import_tfmot()
 
     # TensorFlow's lazy modules set themselves up on the first look at any of their attributes. Two threads that look at
     # once, as `inspect` does at every module there is, were seen to recurse without end in one of them.
@@ -51,7 +40,6 @@ def import_all() -> None:
 
 def warm_up(threads: int) -> None:
     """Import everything and take a model of one layer all the way, so that each part's own start is behind it."""
-    wait_for_import()
     import_all()
     set_up_tensorflow(threads)
     import tempfile
@@ -73,10 +61,3 @@ def warm_up(threads: int) -> None:
         ranges = quantizer_engine.calibrate(path, [{"x": samples}], threads)
         path.write_bytes(quantizer_engine.quantize(path, "int8", "channel", ranges))
         run_all(path, {"": samples}, threads)
-
-
-def dask_setup(_worker: object) -> None:
-    """Called by dask as a worker starts; the import must not hold up its registration."""
-    global _importing
-    _importing = threading.Thread(target=import_all, daemon=True, name="import-tensorflow")
-    _importing.start()
