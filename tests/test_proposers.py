@@ -374,6 +374,7 @@ def test_a_proposer_is_named_by_text_or_mapping(strategy: Any, canonical: str) -
         ({"startup": 5}, ["has no name", "{name: tpe, startup: 5}"]),
         ({"name": "tpe", "startup": True}, ["startup = true: a number is meant"]),
         (7, ["proposer '7' is not understood"]),
+        (None, ["search: strategy is empty", "grid, nsga2, random, tpe"]),
     ],
 )
 def test_mistakes_in_a_proposers_name_are_told(strategy: Any, said: list[str]) -> None:

@@ -179,6 +179,13 @@ def test_what_a_built_in_raises_is_a_bug_and_keeps_its_traceback() -> None:
             1 / 0  # noqa: B018  # as above
 
 
+def test_a_file_that_a_strangers_code_cannot_open_is_nobodys_mistake_but_the_users(tmp_path: Path) -> None:
+    kinds = registry.datasets
+    with pytest.raises(WorkbenchError, match=r"^'.*/none\.csv' cannot be read by dataset 'theirs': No such file"):  # noqa: SIM117
+        with kinds.blamed("theirs", "none.csv"):
+            (tmp_path / "none.csv").read_bytes()
+
+
 # ---- packages of others
 
 STRANGERS = """

@@ -154,6 +154,10 @@ def test_a_missing_file_names_its_neighbours(small_h5: Path, tmp_path: Path) -> 
         identify(small_h5.with_name("smal.h5"), tmp_path)
     with pytest.raises(WorkbenchError, match=r"does not exist\. Allowed"):
         identify(tmp_path / "nowhere" / "m.h5", tmp_path)
+    with pytest.raises(
+        WorkbenchError, match=r"There is no source 'kera' that could read 'm\.h5'\. Did you mean 'keras'\?"
+    ):
+        identify("kera:m.h5", tmp_path)
 
 
 @pytest.mark.parametrize("model", [None, 3, {"a": 1}, np.zeros(3)])

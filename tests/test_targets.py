@@ -87,7 +87,7 @@ def test_nothing_ends_the_comment_of_the_header(trial: Trial, tmp_path: Path) ->
         ("c[align=3]", "align = '3'"),
         ("c[aling=16]", "Did you mean 'align'"),
         ("c:a[name=b]", "options go into brackets"),
-        ("python:3", "options go into brackets"),
+        ("python:3", "python takes no options. Write python."),
         ("python[x=1]", "unknown parameter of target 'python' 'x'"),
         ("pyton", "unknown target 'pyton'. Did you mean 'python'? Allowed: c, python"),
         ("c[", "target 'c[' is not understood"),

@@ -176,6 +176,11 @@ class Registry(Generic[T]):
         except Exception as error:
             if name in self.builtins:
                 raise
+            if isinstance(error, OSError) and error.strerror and error.filename is not None:
+                # What a user named is not there, or cannot be read: nobody's mistake but the user's.
+                raise WorkbenchError(
+                    f"{str(error.filename)!r} cannot be read by {self.what} {name!r}: {error.strerror}."
+                ) from None
             raise WorkbenchError(
                 f"{self.what} {name!r} failed on {told!r}: {type(error).__name__}: {str(error)[:300]}. Tell whoever wrote it."
             ) from error

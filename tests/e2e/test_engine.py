@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,21 @@ def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Pa
     assert {s.worker for s in profile.stages} <= workers
     assert len(again.profiles) == 2
     assert again.profiles[1].stages == (), "nothing was computed again"
+
+
+def test_an_engine_that_can_have_no_more_workers_says_where_to_look(tmp_path: Path) -> None:
+    with workbench.Engine(jobs=1) as engine:
+        pool = engine.pool()
+        pool.client.wait_for_workers(1, timeout=120)
+        os.kill(pool._sessions[0], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while pool.workers() or not pool.gone():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with pytest.raises(
+            workbench.WorkbenchError, match=r"^no worker came up\. The logs in '.*store/logs' say why\.$"
+        ):
+            workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "store", engine=engine)
 
 
 def test_a_search_tries_fewer_recipes_than_the_grid(tmp_path: Path) -> None:

@@ -133,10 +133,8 @@ class Builder:
             workers = pool.workers()
             if workers or flights:
                 deadline = time.monotonic() + STARTUP_SECONDS
-            elif time.monotonic() > deadline:
-                raise WorkbenchError(
-                    f"no worker came up within {STARTUP_SECONDS:.0f} s. See the logs in {str(self.store.logs)!r}, or start workers for the given --cluster-address."
-                )
+            elif pool.gone() or time.monotonic() > deadline:
+                raise WorkbenchError(pool.missing(str(self.store.logs), STARTUP_SECONDS))
             free = flights.free(workers)
             many = sum(self.ranks[k].training for k in waiting) > 2 * len(workers)
             ready = sorted(

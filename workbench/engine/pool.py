@@ -76,6 +76,20 @@ class Pool:
         self._ending &= set(listed)
         return [w for w in listed if w not in self._ending]
 
+    def gone(self) -> bool:
+        """Whether the process that forks workers has ended: none will come up."""
+        import psutil
+
+        return any(
+            not psutil.pid_exists(p) or psutil.Process(p).status() == psutil.STATUS_ZOMBIE for p in self._sessions
+        )
+
+    def missing(self, logs: str, seconds: float) -> str:
+        """Return what is said where no worker came up; `logs` is where they write."""
+        if self.cluster is None:
+            return f"no worker came up within {seconds:.0f} s. Start some for the scheduler of --cluster-address, e.g. `dask worker ADDRESS`."
+        return f"no worker came up{'' if self.gone() else f' within {seconds:.0f} s'}. The logs in {logs!r} say why."
+
     def submit(self, worker: str, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function on a worker and return its future."""
         return self.client.submit(

@@ -187,6 +187,10 @@ def parse_proposer(value: Any) -> tuple[str, Params]:
 
     Raises WorkbenchError for a name that there is not, with the nearest, and for options that it does not have.
     """
+    if value is None:
+        raise WorkbenchError(
+            f"search: strategy is empty. Name one of {', '.join(sorted(registry.proposers.all()))}, or leave the line away for `grid`."
+        )
     if isinstance(value, dict):
         options = dict(value)
         if "name" not in options:

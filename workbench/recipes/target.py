@@ -17,9 +17,15 @@ def parse_target(text: str) -> TargetSpec:
     params = registry.targets.get(name).params
     if primary is not None:
         if params.primary is None or params.primary in options:
-            raise WorkbenchError(f"target {text!r}: options go into brackets, e.g. {name}[key=value].")
+            raise WorkbenchError(f"target {text!r}: {_options_of(name, list(params.model_fields))}")
         options[params.primary] = primary
     return TargetSpec(name=name, options=checked(params, dict(options), f"target {name!r}").to_json())
+
+
+def _options_of(name: str, options: list[str]) -> str:
+    if not options:
+        return f"{name} takes no options. Write {name}."
+    return f"options go into brackets, e.g. {name}[{options[0]}=VALUE]. Options: {', '.join(options)}."
 
 
 def target_text(spec: TargetSpec) -> str:

@@ -86,8 +86,11 @@ def _check_there(path: Path) -> None:
             sources = registry.sources.all().values()
             near = sorted(p.name for p in path.parent.glob("*") if any(p.suffix in s.endings for s in sources))[:5]
         hint = f" Models in that folder: {', '.join(near)}." if near else ""
-        # Without an ending it may be meant as a name.
+        # Without an ending it may be meant as a name; with a colon the name of a source may be meant.
         hint = hint if path.suffix else f"{nearest(path.name, BUNDLED)}{hint}"
+        prefix, colon, rest = str(path).partition(":")
+        close = nearest(prefix, registry.sources.all()) if colon and rest else ""
+        hint = f" There is no source {prefix!r} that could read {rest!r}.{close}{hint}" if close else hint
         raise WorkbenchError(f"model file {str(path)!r} does not exist.{hint} Allowed: {allowed()}.")
     if kind == "other":
         raise WorkbenchError(f"{str(path)!r} is no regular file. Allowed: {allowed()}.")

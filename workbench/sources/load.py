@@ -23,6 +23,8 @@ from workbench.sources.saved_model import checked_copy
 from workbench.values.source import ModelInfo, Signature, TensorInfo
 
 SIGNATURE = "serving_default"
+# Of what a library says about a file; TensorFlow can say pages.
+MOST_SAID = 1000
 
 
 def load_keras(
@@ -53,7 +55,9 @@ def load_keras(
         try:
             model = tf_keras.models.load_model(file, custom_objects=unlisted_layers(), compile=False, **options)
         except (ValueError, OSError, TypeError, KeyError) as error:
-            raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {error}") from error
+            # h5py says the same in several lines.
+            said = " ".join(str(error).split())
+            raise WorkbenchError(f"tf_keras cannot load {path.name!r}: {said[:MOST_SAID]}") from error
     # A model may be called anything until TensorFlow traces it: then its name is that of a scope.
     rename(model, _scope(model.name))
     return model
