@@ -78,11 +78,12 @@ def fit(model: Any, x: Any, towards: Sequence[Goal], train: Train, learning_rate
     labels = [t.y for t in towards]
     rate = train.learning_rate or learning_rate
     schedule = tf_keras.optimizers.schedules.CosineDecay(rate, train.epochs * steps_per_epoch(len(labels[0]), train))
-    one = len(towards) == 1
-    model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=losses[0] if one else losses)
+    model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=losses[0] if len(losses) == 1 else losses)
+    y = labels[0] if len(labels) == 1 else labels
+    _build(model, x, y)
     history = model.fit(
         x,
-        labels[0] if one else labels,
+        y,
         batch_size=train.batch_size,
         epochs=train.epochs,
         verbose=0,
@@ -94,3 +95,16 @@ def fit(model: Any, x: Any, towards: Sequence[Goal], train: Train, learning_rate
         raise StageFailed(
             f"fine-tuning diverged: the loss became {last} with learning rate {rate:g}. Try a smaller one."
         )
+
+
+def _build(model: Any, x: Any, y: Any) -> None:
+    """Make the variables of a compiled model's optimizer and losses.
+
+    TensorFlow traces the step twice where the first time makes variables, and for small models tracing is most of the training.
+    """
+    import tensorflow as tf
+
+    few = tf.nest.map_structure(lambda a: tf.convert_to_tensor(a[:1]), (x, y))
+    model.optimizer.build(model.trainable_variables)
+    model.compute_loss(few[0], few[1], model(few[0], training=False))
+    model.reset_metrics()
