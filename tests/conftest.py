@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import settings
 # The fixture, and two hooks that serve the tests that use it.
 from lab_fixture import lab, pytest_runtest_makereport, pytest_runtest_protocol  # noqa: F401
 from models import shake_norms, to_tflite
+
+import workbench
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A busy machine is no failure.
@@ -33,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _file(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
+
+
+@pytest.fixture(scope="session")
+def warm_engine() -> Iterator[workbench.Engine]:
+    """One worker for all sweeps of this process that ask for it: importing TensorFlow is most of what a small sweep takes."""
+    with workbench.Engine(jobs=1) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,18 +192,12 @@ class TestFunction(TaskConformance):
 # ---- techniques
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[workbench.Engine]:
-    with workbench.Engine(jobs=1) as engine:
-        yield engine
-
-
 class OneWorker(TechniqueConformance):
     """All of them on one worker, which imports TensorFlow once."""
 
     @pytest.fixture(scope="class")
-    def engine(self, worker: workbench.Engine) -> workbench.Engine:
-        return worker
+    def engine(self, warm_engine: workbench.Engine) -> workbench.Engine:
+        return warm_engine
 
 
 @pytest.mark.slow

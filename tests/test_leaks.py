@@ -90,7 +90,7 @@ def test_work_without_tensorflow_leaves_nothing(small_tflite: Path, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_training_and_conversion_leave_nothing(small_h5: Path, tmp_path: Path) -> None:
-    rounds = 4
+    rounds = 3
     found = done_again(tmp_path, small_h5, rounds)
     assert {"train prune:0.5", "train cluster:4", "train qat", "write int8[engine=converter]"} <= found.keys()
     assert_each_flat(found, rounds, kinds=12)

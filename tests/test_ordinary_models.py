@@ -203,11 +203,10 @@ def applications() -> list[Any]:
     a = tf_keras.applications
     return [
         a.MobileNetV2(input_shape=(32, 32, 3), weights=None), a.MobileNetV3Small(input_shape=(32, 32, 3), weights=None),
-        a.EfficientNetB0(input_shape=(32, 32, 3), weights=None), a.EfficientNetV2B0(input_shape=(32, 32, 3), weights=None),
+        a.EfficientNetB0(input_shape=(32, 32, 3), weights=None),
         a.ConvNeXtTiny(input_shape=(32, 32, 3), weights=None), a.DenseNet121(input_shape=(32, 32, 3), weights=None),
         a.NASNetMobile(input_shape=(32, 32, 3), weights=None), a.InceptionResNetV2(input_shape=(75, 75, 3), weights=None),
         a.RegNetX002(input_shape=(32, 32, 3), weights=None), a.ResNetRS50(input_shape=(32, 32, 3), weights=None),
-        a.ResNet50V2(input_shape=(32, 32, 3), weights=None), a.Xception(input_shape=(71, 71, 3), weights=None),
     ]  # fmt: skip
 
 
@@ -222,8 +221,9 @@ def test_applications_hold_no_code() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "ConvNeXtTiny"])
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("MobileNetV3Small", ".h5"), ("MobileNetV3Small", ".keras"), ("ConvNeXtTiny", ".h5")]
+)
 def test_applications_load(name: str, suffix: str, tmp_path: Path) -> None:
     import tf_keras
 

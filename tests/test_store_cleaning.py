@@ -485,7 +485,7 @@ def test_gc_of_a_migrated_store_keeps_all_figures(old: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_gc_during_and_after_a_real_sweep_loses_nothing(
-    small_tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_tflite: Path, warm_engine: workbench.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each event of a sweep that finds old files of a removed study; by a lock, and where the file system has none."""
     draw = np.random.default_rng(1)
@@ -495,51 +495,49 @@ def test_gc_during_and_after_a_real_sweep_loses_nothing(
     folder = tmp_path / "store"
     grid = {"quantize": ["float32", "int8"], "measure": {"skip": True}}
 
-    with workbench.Engine(jobs=1) as engine:
+    def sweep(study: str, listener: Any = lambda e: None, **more: Any) -> Any:
+        options = {"store": folder, "study": study, "engine": warm_engine, "listener": listener}
+        return workbench.sweep(small_tflite, data, {**grid, **more}, **options)
 
-        def sweep(study: str, listener: Any = lambda e: None, **more: Any) -> Any:
-            options = {"store": folder, "study": study, "engine": engine, "listener": listener}
-            return workbench.sweep(small_tflite, data, {**grid, **more}, **options)
+    assert [t.state for t in sweep("first").trials] == ["ok", "ok"]
+    call("store", "rm", "first", "--yes", "--store", folder)
+    age(folder)
+    assert len(find_garbage(Reader(folder)).items) >= 4
+    refused: list[str] = []
 
-        assert [t.state for t in sweep("first").trials] == ["ok", "ok"]
-        call("store", "rm", "first", "--yes", "--store", folder)
-        age(folder)
-        assert len(find_garbage(Reader(folder)).items) >= 4
-        refused: list[str] = []
+    def gc(_: Event) -> None:
+        with pytest.raises(WorkbenchError, match="in use"):
+            call("store", "gc", "--store", folder)
+        refused.append("yes")
 
-        def gc(_: Event) -> None:
-            with pytest.raises(WorkbenchError, match="in use"):
-                call("store", "gc", "--store", folder)
-            refused.append("yes")
+    second = sweep("second", gc)
+    assert [t.state for t in second.trials] == ["ok", "ok"]
+    assert len(refused) > 3
+    assert second.profiles[-1].reused, "what the removed study left was found"
 
-        second = sweep("second", gc)
-        assert [t.state for t in second.trials] == ["ok", "ok"]
-        assert len(refused) > 3
-        assert second.profiles[-1].reused, "what the removed study left was found"
+    call("store", "rm", "second", "--yes", "--store", folder)
+    age(folder)
+    ran: list[str] = []
 
-        call("store", "rm", "second", "--yes", "--store", folder)
-        age(folder)
-        ran: list[str] = []
+    def lockless(event: Event) -> None:
+        # Before its trials are in the store nothing says what a sweep is about to use.
+        if event.phase != "prepare":
+            store = Store(folder)
+            free(store, find_garbage(store))
+            store.close()
+            ran.append(event.kind)
 
-        def lockless(event: Event) -> None:
-            # Before its trials are in the store nothing says what a sweep is about to use.
-            if event.phase != "prepare":
-                store = Store(folder)
-                free(store, find_garbage(store))
-                store.close()
-                ran.append(event.kind)
-
-        third = sweep("third", lockless, quantize=["float32", "int8", "dynamic"])
-        assert [t.state for t in third.trials] == ["ok", "ok", "ok"]
-        assert len(ran) > 3
-        age(folder)
-        had = there(Store(folder))
-        call("store", "gc", "--store", folder)
-        assert grave(Reader(folder)) == []
-        assert {Path(t.artifact.path).is_file() for t in third.trials} == {True}
-        again = sweep("third", quantize=["float32", "int8", "dynamic"])
-        assert not again.profiles[-1].stages, "all that a finished study needs to be swept again is there"
-        assert there(Store(folder)) <= had
+    third = sweep("third", lockless, quantize=["float32", "int8", "dynamic"])
+    assert [t.state for t in third.trials] == ["ok", "ok", "ok"]
+    assert len(ran) > 3
+    age(folder)
+    had = there(Store(folder))
+    call("store", "gc", "--store", folder)
+    assert grave(Reader(folder)) == []
+    assert {Path(t.artifact.path).is_file() for t in third.trials} == {True}
+    again = sweep("third", quantize=["float32", "int8", "dynamic"])
+    assert not again.profiles[-1].stages, "all that a finished study needs to be swept again is there"
+    assert there(Store(folder)) <= had
 
 
 # ---- rm

@@ -171,7 +171,7 @@ def test_the_options_are_part_of_what_a_batch_knows_it_by(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_model_of_numbers_is_swept_on_its_table(tmp_path: Path) -> None:
+def test_a_model_of_numbers_is_swept_on_its_table(warm_engine: workbench.Engine, tmp_path: Path) -> None:
     import tf_keras
     from sklearn.datasets import load_iris
 
@@ -192,7 +192,7 @@ def test_a_model_of_numbers_is_swept_on_its_table(tmp_path: Path) -> None:
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(iris.data, iris.target, epochs=120, verbose=0)
     grid = {"quantize": ["float32", "int8"], "measure": {"skip": True}}
-    study = workbench.sweep(model, str(path), grid, store=tmp_path / "store")
+    study = workbench.sweep(model, str(path), grid, store=tmp_path / "store", engine=warm_engine)
     assert study.record.dataset.class_names == ("setosa", "versicolor", "virginica")
     test = load_dataset(path).test
     assert test.y is not None
@@ -204,12 +204,13 @@ def test_a_model_of_numbers_is_swept_on_its_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_shapes_rows_to_the_model(small_tflite: Path, tmp_path: Path) -> None:
+def test_a_sweep_shapes_rows_to_the_model(small_tflite: Path, warm_engine: workbench.Engine, tmp_path: Path) -> None:
     """The model takes images of 8 x 8 x 1; a row has 64 numbers."""
     draw = np.random.default_rng(0)
     names = ",".join(f"p{i}" for i in range(64))
     body = "\n".join(",".join(f"{v:.3f}" for v in draw.random(64)) + f",{i % 6}" for i in range(60))
     path = table(tmp_path, f"{names},y\n{body}\n")
-    study = workbench.sweep(small_tflite, path, {"quantize": ["float32"], "measure": {"skip": True}}, store=tmp_path / "store")  # fmt: skip
+    grid = {"quantize": ["float32"], "measure": {"skip": True}}
+    study = workbench.sweep(small_tflite, path, grid, store=tmp_path / "store", engine=warm_engine)
     assert study.record.dataset.inputs == {"": (8, 8, 1)}
     assert [t.state for t in study.trials] == ["ok"]

@@ -37,10 +37,11 @@ HEADINGS = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the study `small` on two runtimes."""
     folder = tmp_path_factory.mktemp("templates") / "store"
-    workbench.sweep("digits_small", "digits", GRID, runtimes=["xnnpack", "builtin"], study="small", store=folder)
+    runtimes = ["xnnpack", "builtin"]
+    workbench.sweep("digits_small", "digits", GRID, runtimes=runtimes, study="small", store=folder, engine=warm_engine)
     return folder
 
 
@@ -169,7 +170,7 @@ def test_the_tour_shows_what_is_in_the_files(ran: dict[str, Ran]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ["sweep_report", "technique_tour"])
 def test_papermill_runs_a_notebook_by_itself(name: str, ran: dict[str, Ran], store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = [sys.executable, "-m", "papermill", str(templates.find(name)), str(out), "--no-progress-bar"]

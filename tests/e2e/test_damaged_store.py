@@ -6,7 +6,6 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,22 +71,21 @@ def outcome(study: Study) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def swept(small_h5: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+def swept(small_h5: Path, warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     folder = tmp_path_factory.mktemp("damaged")
     data = images(folder / "random.npz")
-    with workbench.Engine(jobs=1) as engine:
-        begun = Swept(folder / "store", small_h5, data, engine, {})
-        study, said = begun.again()
-        assert said == []
-        assert {t.state for t in study.trials} == {"ok"}, [t.error for t in study.trials]
-        assert {p.suffix for p in (folder / "store" / "artifacts").iterdir()} == {
-            ".tflite",
-            ".npz",
-            ".h5",
-            ".json",
-            ".savedmodel",
-        }
-        yield begun._replace(outcome=outcome(study))
+    begun = Swept(folder / "store", small_h5, data, warm_engine, {})
+    study, said = begun.again()
+    assert said == []
+    assert {t.state for t in study.trials} == {"ok"}, [t.error for t in study.trials]
+    assert {p.suffix for p in (folder / "store" / "artifacts").iterdir()} == {
+        ".tflite",
+        ".npz",
+        ".h5",
+        ".json",
+        ".savedmodel",
+    }
+    return begun._replace(outcome=outcome(study))
 
 
 def aside(store: Path) -> set[str]:

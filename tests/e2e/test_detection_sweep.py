@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,8 @@ FORM = "xyxy-score-classes"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[workbench.Engine]:
-    with workbench.Engine(jobs=1) as running:
-        yield running
+def engine(warm_engine: workbench.Engine) -> workbench.Engine:
+    return warm_engine
 
 
 def pictures(count: int) -> tuple[Array, list[Array], Array]:

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.slow
 
 def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Path) -> None:
     with workbench.Engine(jobs=2) as engine:
-        first = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "a", engine=engine)
+        first = workbench.sweep("digits_small", "digits", GRID, store=tmp_path / "a", engine=engine)
         workers = set(engine.pool().workers())
-        second = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "b", engine=engine)
+        second = workbench.sweep("digits_small", "digits", GRID, store=tmp_path / "b", engine=engine)
         assert set(engine.pool().workers()) == workers
-        again = workbench.sweep(MODEL, "digits", GRID, store=tmp_path / "b", engine=engine)
+        again = workbench.sweep("digits_small", "digits", GRID, store=tmp_path / "b", engine=engine)
     assert [t.state for t in first.trials] == ["ok"] * 6
     figures = [
         [(t.id, t.artifact and t.artifact.sha256, t.quality and t.quality.accuracy) for t in s.trials]

@@ -53,7 +53,7 @@ def arrays(count: int) -> dict[str, Array]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def swept(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("odd")
     path = Path(os.fsdecode(os.path.join(os.fsencode(folder), FILE)))
     build().save(folder / "plain.keras")
@@ -61,7 +61,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Study:
     draw = np.random.default_rng(0)
     data = {"x_train": arrays(64), "y_train": draw.integers(0, 3, 64), "x_test": arrays(40), "y_test": draw.integers(0, 3, 40), "class_names": CLASSES}  # fmt: skip
     grid = {"recipes": list(RECIPES), "train": {"epochs": 1}, "measure": {"budget": 1}}
-    return workbench.sweep(path, data, grid, study=STUDY, store=folder / "st ore", jobs=1)
+    return workbench.sweep(path, data, grid, study=STUDY, store=folder / "st ore", engine=warm_engine)
 
 
 def run(study: Study, *words: str) -> str:
@@ -128,11 +128,11 @@ def test_the_export_predicts_with_the_right_classes(swept: Study, tmp_path: Path
         assert list(said[0]["outputs"]) == [OUTPUT]
 
 
-def test_the_same_again_is_found(swept: Study) -> None:
+def test_the_same_again_is_found(swept: Study, warm_engine: workbench.Engine) -> None:
     """The study's name and model's file are the same to a second run, which does nothing."""
     before = {t.id: t.artifact for t in swept.trials}
     again = workbench.sweep(
-        swept.record.model.path, {"x": arrays(40), "y": np.zeros(40, int)}, {"recipes": ["float32"], "measure": {"skip": True}}, store=swept.store.root, jobs=1
+        swept.record.model.path, {"x": arrays(40), "y": np.zeros(40, int)}, {"recipes": ["float32"], "measure": {"skip": True}}, store=swept.store.root, engine=warm_engine
     )  # fmt: skip
     assert again.record.name != STUDY
     assert again.record.model == swept.record.model

@@ -125,12 +125,13 @@ def assert_readable_without_a_kernel(path: Path) -> None:
     assert "Pareto front" in text
 
 
-def test_the_quickstart_executed_without_a_front_end_is_light_and_readable(tmp_path: Path) -> None:
+def test_the_quickstart_executed_without_a_front_end_is_light_and_readable(lab: Lab, tmp_path: Path) -> None:
+    """In the folder where it ran before, whose store has what it makes."""
     from nbclient import NotebookClient
 
     nb = nbformat.read(QUICKSTART, as_version=4)
     assert all(not c.get("outputs") for c in nb.cells)
-    NotebookClient(nb, timeout=400, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(nb, timeout=400, resources={"metadata": {"path": str(lab.root)}}).execute()
     path = tmp_path / "quickstart.ipynb"
     nbformat.write(nb, path)
     assert path.stat().st_size < 500_000

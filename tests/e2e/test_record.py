@@ -22,9 +22,8 @@ FROZEN = Path(__file__).parents[1] / "frozen"
 PRUNED = "prune:0.5+int8"
 
 
-def sweep(store: Path, **settings: Any) -> Study:
-    """Sweep a tiny model; keys of a grid, besides `jobs`."""
-    jobs = settings.pop("jobs", 1)
+def sweep(store: Path, jobs: int = 1, engine: workbench.Engine | None = None, **settings: Any) -> Study:
+    """Sweep a tiny model; `settings` are keys of a grid."""
     grid = {
         "recipes": ["int8", PRUNED],
         "train": {"epochs": 1, "batch_size": 16},
@@ -32,7 +31,8 @@ def sweep(store: Path, **settings: Any) -> Study:
         "measure": {"samples": 10, "budget": 1},
         **settings,
     }
-    return workbench.sweep(FROZEN / "tiny.h5", FROZEN / "blobs.npz", grid, study="tiny", store=store, jobs=jobs)
+    where = {"jobs": jobs} if engine is None else {"engine": engine}
+    return workbench.sweep(FROZEN / "tiny.h5", FROZEN / "blobs.npz", grid, study="tiny", store=store, **where)
 
 
 class Swept(NamedTuple):
@@ -48,17 +48,17 @@ class Swept(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def swept(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Sweep five times: as it is, with more epochs, more samples, another version of a tool, and on another machine."""
     store = tmp_path_factory.mktemp("record") / "store"
-    first = sweep(store).trials
-    sweep(store, train={"epochs": 2, "batch_size": 16})
-    again = {"train": {"epochs": 2, "batch_size": 16}, "calibration": {"samples": 20}}
-    sweep(store, **again)
+    first = sweep(store, engine=warm_engine).trials
+    sweep(store, engine=warm_engine, train={"epochs": 2, "batch_size": 16})
+    again: dict[str, Any] = {"train": {"epochs": 2, "batch_size": 16}, "calibration": {"samples": 20}}
+    sweep(store, engine=warm_engine, **again)
     with pytest.MonkeyPatch.context() as patch:
         true = environment._version
         patch.setattr(environment, "_version", lambda name: "99.0" if name == "litert-quantizer" else true(name))
-        sweep(store, **again)
+        sweep(store, engine=warm_engine, **again)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_MACHINE", "the other board")
         last = sweep(store, **again)

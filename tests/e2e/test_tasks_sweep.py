@@ -22,9 +22,8 @@ GRID = {"recipes": ["float32", "int8", "prune:0.5+float32"], "train": {"epochs":
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[workbench.Engine]:
-    with workbench.Engine(jobs=1) as running:
-        yield running
+def engine(warm_engine: workbench.Engine) -> workbench.Engine:
+    return warm_engine
 
 
 def fitted(model: Any, x: Array, y: Any, loss: Any, epochs: int = 12) -> Any:

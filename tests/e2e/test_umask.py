@@ -11,10 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import MODEL, command, environment
+from running import command, environment
 
 pytestmark = pytest.mark.slow
-SWEEP = ("sweep", MODEL, "--data", "digits", "--prune", "0.5", "--quantize", "int8", "--epochs", 1)
+SWEEP = (
+    "sweep",
+    "digits_small",
+    "--data",
+    "digits",
+    "--prune",
+    "0.5",
+    "--quantize",
+    "int8",
+    "--epochs",
+    1,
+    "--jobs",
+    1,
+)
 
 
 def open_to_others(folder: Path, bits: int) -> Iterator[str]:
