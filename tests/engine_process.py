@@ -5,9 +5,7 @@ It says "ready" when its workers are at the point that the scene is about, and g
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
 import os
 import signal
 import sys
@@ -52,17 +50,17 @@ def busy(engine: workbench.Engine) -> Pool:
 
 def work(mark: str) -> None:
     """Write one file after the other into the temporary folder; runs in a worker."""
+    import multiprocessing
     import tempfile
 
-    with contextlib.suppress(ImportError):
-        # Has semaphores and a resource tracker of its own.
-        importlib.import_module("joblib")
-
+    # What joblib and others have too: it has a name in shared memory, which a resource tracker takes away in the end.
+    held = multiprocessing.get_context("spawn").Semaphore()
     for i in range(100_000):
         Path(tempfile.mkstemp(prefix="left-")[1]).write_text("x")
         Path(tempfile.mkdtemp(prefix="left-"), "y").write_text("x")
         if i == 3:
-            Path(mark).touch()
+            with held:
+                Path(mark).touch()
         time.sleep(0.01)
 
 

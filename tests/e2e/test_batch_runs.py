@@ -36,6 +36,7 @@ def test_the_example_runs_and_the_second_time_does_nothing(tmp_path: Path) -> No
     data = yaml.safe_load(EXAMPLE.read_text())
     # The bundled one, of the smaller model alone and measured for less long.
     data["matrix"]["models"] = ["digits_small"]
+    del data["gates"]["digits_cnn"]
     data["matrix"]["grids"][0]["measure"]["budget"] = 1
     (tmp_path / "example.yaml").write_text(yaml.safe_dump(data))
     first = run(tmp_path, "batch", "example.yaml", "--out", "reports")
