@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from forked import server
 
 import workbench
 from workbench.data.load import bundled
@@ -35,11 +36,13 @@ def command(*arguments: object) -> list[str]:
 
 
 def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 1200) -> Done:
-    """Run a command in a folder to its end."""
+    """Run a command in a folder to its end; where it has an environment of its own it is started, else forked."""
+    if env is None:
+        return server().run(folder, [*map(str, arguments)], environment(), timeout)
     return subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=env or environment(),
+        env=env,
         capture_output=True,
         text=True,
         timeout=timeout,

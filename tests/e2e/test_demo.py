@@ -59,7 +59,8 @@ class Demo(NamedTuple):
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
     begin = time.monotonic()
-    printed = succeed(folder.parent, "demo", "--out", folder)
+    # As a person starts it.
+    printed = succeed(folder.parent, "demo", "--out", folder, env=environment())
     print(f"\nworkbench demo: {time.monotonic() - begin:.1f} s")
     return Demo(folder, show(folder, "demo", folder / "store"), printed)
 
