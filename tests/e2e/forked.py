@@ -93,6 +93,8 @@ def _be(asked: dict[str, Any]) -> NoReturn:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # what was read ahead are others' lines
     os.environ.clear()
     os.environ.update(asked["environment"])
+    named = [p for p in asked["environment"].get("PYTHONPATH", "").split(os.pathsep) if p]
+    sys.path[:] = [*named, *(p for p in sys.path if p not in named)]
     os.chdir(asked["folder"])
     sys.argv = ["workbench", *asked["arguments"]]
     from workbench.cli import main

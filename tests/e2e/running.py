@@ -35,10 +35,14 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "workbench", *map(str, arguments)]
 
 
-def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 1200) -> Done:
-    """Run a command in a folder to its end; where it has an environment of its own it is started, else forked."""
-    if env is None:
-        return server().run(folder, [*map(str, arguments)], environment(), timeout)
+def run(
+    folder: Path, *arguments: object, env: dict[str, str] | None = None, timeout: float = 1200, fresh: bool = False
+) -> Done:
+    """Run a command in a folder to its end: forked, or started where it is `fresh` or has variables of its own."""
+    usual = environment()
+    env = env or usual
+    if not fresh and {**env, "PYTHONPATH": ""} == {**usual, "PYTHONPATH": ""}:
+        return server().run(folder, [*map(str, arguments)], env, timeout)
     return subprocess.run(
         command(*arguments),
         cwd=folder,
@@ -50,9 +54,9 @@ def run(folder: Path, *arguments: object, env: dict[str, str] | None = None, tim
     )
 
 
-def succeed(folder: Path, *arguments: object, env: dict[str, str] | None = None) -> str:
+def succeed(folder: Path, *arguments: object, env: dict[str, str] | None = None, fresh: bool = False) -> str:
     """Run a command that has to exit with 0, and return what it printed."""
-    done = run(folder, *arguments, env=env)
+    done = run(folder, *arguments, env=env, fresh=fresh)
     assert done.returncode == 0, (
         f"{arguments} exited with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     )

@@ -60,7 +60,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
     begin = time.monotonic()
     # As a person starts it.
-    printed = succeed(folder.parent, "demo", "--out", folder, env=environment())
+    printed = succeed(folder.parent, "demo", "--out", folder, fresh=True)
     print(f"\nworkbench demo: {time.monotonic() - begin:.1f} s")
     return Demo(folder, show(folder, "demo", folder / "store"), printed)
 

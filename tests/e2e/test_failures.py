@@ -193,7 +193,7 @@ REASONS = {
     "raises": r"OddError: a cog of the machine is missing \(strange\.py:\d+\)",
     "aborts": r"crash: the worker process died in stage `train aborts`",
     "crashes": r"crash: the worker process died in stage `train crashes`",
-    "hangs": r"time limit: stage `train hangs` ran longer than 60 s",
+    "hangs": r"time limit: stage `train hangs` ran longer than 30 s",
     "hoards": r"crash: the worker process died in stage `train hoards` .*out of memory",
 }
 
@@ -219,7 +219,7 @@ def test_whatever_goes_wrong_ends_its_own_trials_alone(noise: Path, data: Path, 
                 "recipes": mixed,
                 "train": {"epochs": 1},
                 "measure": {"skip": True},
-                "limits": {"stage_seconds": 60, "memory": "1.5GiB"},
+                "limits": {"stage_seconds": 30, "memory": "1.5GiB"},
             }
         ),
     )
