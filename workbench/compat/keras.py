@@ -19,7 +19,7 @@ def import_keras() -> Any:
     """
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    import keras
+    import keras  # type: ignore[import-untyped,unused-ignore]
 
     return keras
 

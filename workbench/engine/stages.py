@@ -202,6 +202,8 @@ def _ordinary(job: Job) -> Path | None:
     if path is not None:
         load.save_ordinary(_load(job, path), folder)
     elif job.source_path.is_dir():
+        if _for_one_sample(job, folder):
+            return folder
         if job.source.allow_code:
             shutil.copytree(job.source_path, folder, dirs_exist_ok=True)
         else:
@@ -209,6 +211,20 @@ def _ordinary(job: Job) -> Path | None:
     else:
         return None
     return folder
+
+
+def _for_one_sample(job: Job, folder: Path) -> bool:
+    """Write a SavedModel's function for a batch of 1, with which recurrent layers convert; False where that cannot be."""
+    from workbench.sources.freeze import saved_model_inference
+    from workbench.sources.one_sample import one_sample
+
+    try:
+        one_sample(saved_model_inference(job.source_path, job.source.allow_code)).save(folder)
+    except Exception:  # TensorFlow raises anything here; the SavedModel itself is then tried
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return False
+    return True
 
 
 def _convert(job: Job) -> dict[str, Any]:

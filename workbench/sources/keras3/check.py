@@ -99,7 +99,8 @@ def _indexes(graph: Any) -> dict[int, int]:
     """Return how many entries the tables have that an input reads as indexes, the fewest, by the place of the input."""
     keras = import_keras()
     tokens = [_Tensor() for _ in graph.inputs]
-    places, found = {id(t): i for i, t in enumerate(tokens)}, {}
+    places = {id(t): i for i, t in enumerate(tokens)}
+    found: dict[int, int] = {}
 
     def operation(op: Any) -> Any:
         def call(*args: Any, **options: Any) -> Any:
