@@ -484,7 +484,9 @@ def test_the_graph_of_a_model_is_known_and_of_a_subclass_is_not() -> None:
 
     model = small_graph()
     assert keras.graph_of(model) is model
-    assert keras.graph_of(keras_3.Sequential([keras_3.layers.Input((3,))])).inputs[0].shape == (None, 3)
+    assert keras.graph_of(keras_3.Sequential([keras_3.layers.Input((3,)), keras_3.layers.Dense(2)])).inputs[
+        0
+    ].shape == (None, 3)
     assert keras.graph_of(keras_3.Sequential([keras_3.layers.Dense(2)])) is None
     assert keras.graph_of(Own()) is None
 
