@@ -16,6 +16,7 @@ import pytest
 
 from workbench.compat import (
     flatbuffers,
+    keras,
     litert,
     litert_profiler,
     litert_quantizer,
@@ -461,3 +462,60 @@ def test_openvinos_libraries_lie_where_they_are_looked_for() -> None:
     folder = openvino.library_folder()
     assert folder is not None
     assert list(folder.glob("libopenvino.so*"))
+
+
+# ---- Keras 3
+
+
+def small_graph() -> Any:
+    import keras as keras_3  # type: ignore[import-untyped,unused-ignore]
+
+    x = keras_3.layers.Input((4,), name="x")
+    return keras_3.Model(x, keras_3.layers.Dense(2, name="dense")(x) * 2.0)
+
+
+def test_the_graph_of_a_model_is_known_and_of_a_subclass_is_not() -> None:
+    import keras as keras_3  # type: ignore[import-untyped,unused-ignore]
+
+    assert keras.import_keras() is keras_3
+
+    class Own(keras_3.Model):  # type: ignore[misc,unused-ignore]  # Keras is untyped
+        pass
+
+    model = small_graph()
+    assert keras.graph_of(model) is model
+    assert keras.graph_of(keras_3.Sequential([keras_3.layers.Input((3,)), keras_3.layers.Dense(2)])).inputs[
+        0
+    ].shape == (None, 3)
+    assert keras.graph_of(keras_3.Sequential([keras_3.layers.Dense(2)])) is None
+    assert keras.graph_of(Own()) is None
+
+
+def test_a_graph_is_run_through_with_other_operations() -> None:
+    seen: list[str] = []
+
+    def operation(op: Any) -> Any:
+        seen.append(op.name)
+        return lambda value, *_: f"{op.name}({value})"
+
+    model = small_graph()
+    (found,) = keras.run_through(model, ["start"], operation)
+    assert (seen[0], found) == ("dense", f"{seen[1]}(dense(start))")
+    assert keras.producer(model.inputs[0]).name == "x"
+    assert keras.producer(model.outputs[0]).name == seen[1]
+
+
+def test_symbolic_tensors_count_their_axes_where_keras_3_asks_them() -> None:
+    import tf_keras as keras_2
+
+    dense = keras_2.layers.Dense(2)
+    tensor = dense(keras_2.layers.Input((3, 4)))
+    assert tf_keras.is_symbolic(tensor)
+    assert not tf_keras.is_symbolic(2.0)
+    assert tf_keras.layer_of(tensor) is dense
+    with tf_keras.countable_axes():
+        assert tensor.ndim == 3
+        with tf_keras.countable_axes():
+            assert tensor.ndim == 3
+        assert tensor.ndim == 3
+    assert not hasattr(tensor, "ndim")

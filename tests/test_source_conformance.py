@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras3_models import kind
 
 from workbench.data.load import bundled, load_dataset
 from workbench.errors import WorkbenchError
@@ -20,6 +21,17 @@ class TestKeras(SourceConformance):
     @pytest.fixture(scope="class")
     def file(self, small_h5: Path) -> Path:
         return small_h5
+
+
+@pytest.mark.slow
+class TestKeras3(SourceConformance):
+    name = "keras3"
+
+    @pytest.fixture(scope="class")
+    def file(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        path = tmp_path_factory.mktemp("models") / "small.keras"
+        kind("several").save(path)
+        return path
 
 
 @pytest.mark.slow

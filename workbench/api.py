@@ -125,11 +125,12 @@ def batch(
 
 
 def load_model(path: str | Path, allow_code: bool = False) -> Any:
-    """Return a fresh tf_keras model from a `.keras` or `.h5` file, or what a third party's source makes one of.
+    """Return a fresh tf_keras model from a `.keras` or `.h5` file, Keras 3's included, or what a third party's source makes one of.
 
     What could run code in it is refused unless `allow_code`.
     """
     from workbench.sources.identify import identify
+    from workbench.sources.keras3.export import reason_in
     from workbench.sources.load import load_keras
     from workbench.sources.opening import open_source
 
@@ -139,7 +140,10 @@ def load_model(path: str | Path, allow_code: bool = False) -> Any:
             f"{str(path)!r} is a {info.kind} source, which is no Keras model. Pass its path to workbench.sweep."
         )
     with TemporaryDirectory(prefix="workbench-open-") as folder:
-        return load_keras(open_source(info, Path(folder)), allow_code=allow_code, beside=True)
+        made = open_source(info, Path(folder))
+        if made.is_dir():
+            raise WorkbenchError(f"{str(path)!r} is no model of tf_keras: {reason_in(made)}.")
+        return load_keras(made, allow_code=allow_code, beside=True)
 
 
 def load_dataset(data: Any) -> Dataset:

@@ -70,7 +70,9 @@ BUILTIN_TARGETS = {
     "python": "workbench.targets.python:Python",
     "c": "workbench.targets.c:CArray",
 }
+# Files of Keras 3 end as those of tf_keras do, so it is asked first; it looks who wrote them.
 BUILTIN_SOURCES = {
+    "keras3": "workbench.sources.keras3.source:Keras3",
     "keras": "workbench.sources.keras_source:Keras",
     "savedmodel": "workbench.sources.saved_model_source:SavedModel",
     "tflite": "workbench.sources.tflite_source:TFLite",

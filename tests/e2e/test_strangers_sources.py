@@ -271,7 +271,10 @@ def test_a_study_outlives_the_packages(site: Site, swept: Swept) -> None:
 
 def test_without_the_packages_their_files_are_refused(site: Site, tmp_path: Path) -> None:
     for arguments, said in (
-        (("sweep", site.model, "--data", "digits"), "'.kz', which is no known kind. Allowed: a tf_keras model object"),
+        (
+            ("sweep", site.model, "--data", "digits"),
+            "'.kz', which is no known kind. Allowed: a tf_keras or Keras 3 model object",
+        ),
         (("sweep", bundled("digits_small.h5"), "--data", site.data), "has no class subfolders of images"),
     ):
         done = run(tmp_path, *arguments)
@@ -280,7 +283,7 @@ def test_without_the_packages_their_files_are_refused(site: Site, tmp_path: Path
 
 
 MISTAKES = [
-    ("model.onnx", "{data}", "'.onnx', which is no known kind. Allowed: a tf_keras model object, .keras or .h5 (tf_keras), a SavedModel folder, a float .tflite, or a .kz archive."),
+    ("model.onnx", "{data}", "'.onnx', which is no known kind. Allowed: a tf_keras or Keras 3 model object, .keras or .h5 (Keras 3), .keras or .h5 (tf_keras), a SavedModel folder, a float .tflite, or a .kz archive."),
     ("{model}", "x.parquet", "Allowed: digits, a .npz file, a .csv file, a folder of images with annotations.json, a folder of class subfolders of images, a folder of IDX files, a dict of arrays."),
     ("broken.kz", "{data}", "is no .kz archive"),
     ("keras:{model}", "{data}", "is not a readable HDF5 or .keras file"),

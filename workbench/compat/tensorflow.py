@@ -10,8 +10,8 @@ from workbench.compat.library import Library
 TENSORFLOW = Library("tensorflow", ">=2.21,<2.22")
 
 
-def frozen(function: Any) -> Any:
-    """Return a concrete function whose variables are constants.
+def frozen(function: Any, keep_control_flow: bool = False) -> Any:
+    """Return a concrete function whose variables are constants; loops stay operators with functions with `keep_control_flow`.
 
     `convert_variables_to_constants_v2` has no public name. If it goes, `tf.lite`'s own freezing (in `from_concrete_functions`)
     shows what has replaced it.
@@ -19,7 +19,7 @@ def frozen(function: Any) -> Any:
     with TENSORFLOW.inside("convert_variables_to_constants_v2"):
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    return convert_variables_to_constants_v2(function)
+    return convert_variables_to_constants_v2(function, lower_control_flow=not keep_control_flow)
 
 
 def is_operator(name: str) -> bool:

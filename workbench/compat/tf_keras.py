@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from workbench.compat.library import Library
@@ -65,3 +66,37 @@ def only_before(layer: Any) -> Any:
         return None
     uses = len(TF_KERAS.attribute(before, "inbound_nodes")), len(TF_KERAS.attribute(before, "outbound_nodes"))
     return before if uses == (1, 1) else None
+
+
+@contextlib.contextmanager
+def countable_axes() -> Iterator[None]:
+    """Give symbolic tensors `ndim`, as all other tensors have it, for as long as operations of Keras 3 are called on them.
+
+    Their class has no public name.
+    """
+    kind = _symbolic_class()
+    if hasattr(kind, "ndim"):
+        yield
+        return
+    kind.ndim = property(lambda tensor: tensor.shape.rank)
+    try:
+        yield
+    finally:
+        del kind.ndim
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether a value is a symbolic tensor; the public `is_keras_tensor` raises for what is no tensor at all."""
+    return isinstance(value, _symbolic_class())
+
+
+def _symbolic_class() -> Any:
+    with TF_KERAS.inside("KerasTensor"):
+        from tf_keras.src.engine.keras_tensor import KerasTensor
+
+    return KerasTensor
+
+
+def layer_of(tensor: Any) -> Any:
+    """Return the layer whose call made a symbolic tensor, which tensors know by `_keras_history`."""
+    return TF_KERAS.attribute(TF_KERAS.attribute(tensor, "_keras_history"), "layer")

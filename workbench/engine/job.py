@@ -83,7 +83,8 @@ class Job:
         """Return the Keras file that this stage starts from: the last trained step's, or the source itself."""
         if "keras" in self.inputs:
             return self.path("keras") if self.inputs["keras"].kind in ("h5", "keras") else None
-        return self.source_path if self.source.kind == "keras" else None
+        path = self.source_path
+        return path if self.source.kind == "keras" and not path.is_dir() else None
 
     def scopes(self) -> list[Any]:
         """Return the scopes in which the Keras file of this stage loads."""

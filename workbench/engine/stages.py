@@ -120,7 +120,7 @@ def _train(job: Job) -> dict[str, Any]:
     split = open_split(job.data(), "train")
     path = job.keras_path()
     if path is None:
-        raise StageFailed(f"`{technique.name}` needs a Keras model")
+        raise StageFailed(_no_keras_model(technique.name, job))
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
@@ -138,6 +138,13 @@ def _train(job: Job) -> dict[str, Any]:
         return _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs))
     file = save_keras(made, job.scratch())
     return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": {}}
+
+
+def _no_keras_model(name: str, job: Job) -> str:
+    from workbench.sources.keras3.export import reason_in
+
+    why = reason_in(job.source_path) if job.source_path.is_dir() else ""
+    return f"`{name}` needs a model of tf_keras{f', and {why}. Post-training schemes work' if why else ''}."
 
 
 def _load(job: Job, path: Path) -> Any:
@@ -194,7 +201,9 @@ def _ordinary(job: Job) -> Path | None:
     folder = job.scratch()
     if path is not None:
         load.save_ordinary(_load(job, path), folder)
-    elif job.source.kind == "savedmodel":
+    elif job.source_path.is_dir():
+        if _for_one_sample(job, folder):
+            return folder
         if job.source.allow_code:
             shutil.copytree(job.source_path, folder, dirs_exist_ok=True)
         else:
@@ -202,6 +211,20 @@ def _ordinary(job: Job) -> Path | None:
     else:
         return None
     return folder
+
+
+def _for_one_sample(job: Job, folder: Path) -> bool:
+    """Write a SavedModel's function for a batch of 1, with which recurrent layers convert; False where that cannot be."""
+    from workbench.sources.freeze import saved_model_inference
+    from workbench.sources.one_sample import one_sample
+
+    try:
+        one_sample(saved_model_inference(job.source_path, job.source.allow_code)).save(folder)
+    except Exception:  # TensorFlow raises anything here; the SavedModel itself is then tried
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return False
+    return True
 
 
 def _convert(job: Job) -> dict[str, Any]:

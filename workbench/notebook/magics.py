@@ -37,7 +37,7 @@ class WorkbenchMagics(Magics):
     def wb(self, line: str, cell: str | None = None) -> Any:
         """Optimize a TensorFlow Lite model: `%wb VERB ...`; without arguments a verb opens its form.
 
-            %wb model model.h5            what to optimize: a file, or a variable with a tf_keras model
+            %wb model model.h5            what to optimize: a file, or a variable with a model of tf_keras or Keras 3
             %wb data digits               what to test on: a name, a path, or a variable
             %wb quantize int8             one technique: prune, cluster, qat, quantize, convert, delegate
             %wb sweep --prune none,0.5 --quantize float32,int8 --runtime xnnpack

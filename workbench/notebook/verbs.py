@@ -50,7 +50,7 @@ class Facts(Result):
 @flags.store_option
 @click.pass_obj
 def model(session: NotebookFrontEnd, model: str, allow_code: bool, store: str | None) -> Facts:
-    """Name the MODEL to optimize: a .keras, .h5 or float .tflite file, a SavedModel folder, or a variable with a tf_keras model."""
+    """Name the MODEL to optimize: a .keras, .h5 or float .tflite file, a SavedModel folder, or a variable with a model of tf_keras or Keras 3."""
     named = session.named(model)
     info = identify(named, Store(store).root / "models" if not isinstance(named, (str, Path)) else Path(), allow_code)
     seen = glance(info)

@@ -64,10 +64,12 @@ class NativeSource(Source):
 class ConvertedSource(Source):
     """A file or folder of which one of the three kinds is made, once, by a stage of its own.
 
-    `version` goes up when the same file gives another result.
+    `version` goes up when the same file gives another result. `gives_instead` is another kind that it may make of a file of which
+    it cannot make what it `gives`; techniques that need the first are then refused, trial by trial.
     """
 
     version: ClassVar[int] = 1
+    gives_instead: ClassVar[SourceKind | None] = None
 
     @abstractmethod
     def open(self, path: Path, folder: Path, allow_code: bool) -> Path:

@@ -14,6 +14,7 @@ from workbench.errors import WorkbenchError, nearest
 from workbench.files import kind_of
 from workbench.names import printable
 from workbench.sources import trust
+from workbench.sources.keras3.objects import keep_object
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo
 
@@ -23,15 +24,15 @@ BUNDLED = ("digits_cnn", "digits_small")
 
 def allowed() -> str:
     """Return what a model can be, as messages say it."""
-    *most, last = ("a tf_keras model object", *(source.takes for source in registry.sources.all().values()))
+    *most, last = ("a tf_keras or Keras 3 model object", *(source.takes for source in registry.sources.all().values()))
     return f"{', '.join(most)}, or {last}"
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
-    """Return what `model` is: a path, `SOURCE:PATH`, or a tf_keras model object, which is saved below `keep`.
+    """Return what `model` is: a path, `SOURCE:PATH`, or a model object of tf_keras or Keras 3, which is saved below `keep`.
 
-    Raises WorkbenchError for a missing file, one that no source takes, a Keras 3 model, or one that holds more than data and
-    tf_keras's own layers (Lambda layers and the like, which are code) unless `allow_code`.
+    Raises WorkbenchError for a missing file, one that no source takes, or one that holds more than data and Keras's own layers
+    (Lambda layers and the like, which are code) unless `allow_code`.
     """
     if isinstance(model, (str, Path)):
         return _from_path(str(model), allow_code)
@@ -40,10 +41,7 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
     if "tf_keras" in bases:
         return _from_object(model, keep, allow_code)
     if "keras" in bases:
-        raise WorkbenchError(
-            f"{kind.__name__} {getattr(model, 'name', '')!r} is a Keras 3 model; trained techniques need tf_keras. "
-            "Rebuild it with `import tf_keras`, or call `model.export(folder)` and pass that SavedModel folder for post-training schemes."
-        )
+        return keep_object(model, keep)
     raise WorkbenchError(f"a model cannot be made of {kind.__module__}.{kind.__name__}. Allowed: {allowed()}.")
 
 

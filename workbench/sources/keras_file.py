@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from workbench.errors import WorkbenchError
 from workbench.sources import trust
 from workbench.sources.hdf5 import read_hdf5, text_of
+from workbench.sources.keras3.allowed import KERAS_3
 from workbench.sources.unfolding import check_archive, member
 
 READ_SECONDS = 60.0
@@ -34,13 +35,18 @@ MOST_DEPTH = 300
 class KerasFile(NamedTuple):
     """What a file says: the Keras version that wrote it ("" where unknown), the model's configuration, the number of weights.
 
-    `parameters` is None where unknown; `fault` says what code the configuration holds, "" where it is data alone.
+    `parameters` is None where unknown; `fault` says what code the configuration holds for the Keras that wrote it, "" where it is data alone.
     """
 
     version: str
     config: dict[str, Any]
     parameters: int | None
     fault: str = ""
+
+    @property
+    def keras3(self) -> bool:
+        """Whether Keras 3 wrote it; tf_keras calls itself 2."""
+        return self.version.startswith("3.")
 
 
 def read_keras_file(path: Path) -> KerasFile:
@@ -94,7 +100,8 @@ def parse_keras_file(path: Path) -> KerasFile:
         raise WorkbenchError(
             f"{str(path)!r} is not a readable HDF5 or .keras file ({path.stat().st_size} bytes): {error}"
         ) from None
-    return KerasFile(version, config, parameters, trust.fault_of(config))
+    found = KerasFile(version, config, parameters)
+    return found._replace(fault=trust.fault_of(config, KERAS_3 if found.keras3 else trust.TF_KERAS))
 
 
 def _check_extent(config: Any) -> None:

@@ -27,10 +27,10 @@ class Keras(NativeSource):
         found = read_keras_file(path)
         version = found.version
         if version and not version.startswith("2."):
-            raise WorkbenchError(
-                f"{str(path)!r} was saved by Keras {version}; trained techniques need a model saved by tf_keras (2.x). "
-                "Save it again with tf_keras, or export a SavedModel (`model.export(folder)`) for post-training schemes."
+            hint = (
+                "Leave out `keras:`, so that it is rebuilt." if found.keras3 else "Save it again with tf_keras (2.x)."
             )
+            raise WorkbenchError(f"{str(path)!r} was saved by Keras {version}, which tf_keras does not read. {hint}")
         if not allow_code:
             trust.refuse(repr(str(path)), found.fault)
 

@@ -45,7 +45,7 @@ def load_keras(
         tf_keras.backend.clear_session()
     with contextlib.ExitStack() as stack:
         if not (ours or allow_code):
-            path = stack.enter_context(_checked_file(path))
+            path = stack.enter_context(checked_file(path))
         # The option is for .keras files alone; the scope holds for what lies in .h5 files too.
         stack.enter_context(safe_mode(not allow_code))
         for scope in scopes:
@@ -96,18 +96,25 @@ def save_keras(model: Any, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _checked_file(path: Path) -> Iterator[Path]:
-    """Yield a copy that nobody else can change and that holds no code: the file may have changed since it was looked at."""
+def checked_file(path: Path, keras3: bool = False) -> Iterator[Path]:
+    """Yield a copy that nobody else can change and that holds no code: the file may have changed since it was looked at.
+
+    What is code hangs on who reads it, tf_keras or Keras 3. Raises WorkbenchError for a file that the other one wrote.
+    """
     with tempfile.TemporaryDirectory(prefix="workbench-load-") as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        trust.refuse(repr(str(path)), parse_keras_file(copy).fault)
+        found = parse_keras_file(copy)
+        if found.keras3 is not keras3:
+            raise WorkbenchError(f"{str(path)!r} was saved by Keras {found.version}, and is another file than before.")
+        trust.refuse(repr(str(path)), found.fault)
         yield copy
 
 
 def read_signature(info: ModelInfo, path: Path | None = None) -> Signature:
     """Return the inputs and outputs of a source by loading it; `path` is what it was converted to. Raises WorkbenchError when it cannot be read."""
-    native = registry.sources.get(info.kind)
+    # A source may have made a SavedModel where no Keras file could be made.
+    native = registry.sources.get("savedmodel" if path is not None and path.is_dir() else info.kind)
     if not isinstance(native, NativeSource):
         raise TypeError(f"{info.kind!r} is no kind of source that loads")
     return native.describe(path or Path(info.path), info.allow_code)

@@ -19,15 +19,16 @@ def open_source(info: ModelInfo, folder: Path) -> Path:
     if not isinstance(source, ConvertedSource):
         return path
     made = source.open(path, folder, info.allow_code)
-    native = registry.sources.get(source.gives)
+    kinds = [registry.sources.get(kind) for kind in (source.gives, source.gives_instead) if kind]
+    native = next((kind for kind in kinds if kind.matches(made)), None)
     where = f"source {source.name!r} made a file of {path.name!r}"
     # The store moves what was made: it has to be this folder's alone.
     if folder.resolve() not in made.resolve().parents or made.is_symlink():
         raise StageFailed(
             f"{where} that lies elsewhere: {str(made)!r}. It has to be written into the folder it is given."
         )
-    if not native.matches(made):
-        raise StageFailed(f"{where} that is no {native.takes}: {made.name!r}.")
+    if native is None:
+        raise StageFailed(f"{where} that is no {' and no '.join(kind.takes for kind in kinds)}: {made.name!r}.")
     try:
         native.check(made, info.allow_code)
         native.glance(made)

@@ -1,6 +1,6 @@
-"""No code from a Keras file: whether the configuration of a model holds anything but data and tf_keras's own parts.
+"""No code from a Keras file: whether the configuration of a model holds anything but data and Keras's own parts.
 
-tf_keras makes objects of a configuration in several ways: classes and functions by name, by module and name (which is then
+Which parts those are depends on who reads the file, tf_keras or Keras 3: a `Vocabulary` each. Keras makes objects of a configuration in several ways: classes and functions by name, by module and name (which is then
 imported), from the registry of custom objects, marshalled byte code, TensorFlow symbols by name, attributes by name. All
 begin at a dict that names a class, at a few keys whose text names a function, or at a layer that calls what it is told. So
 everything in a configuration is walked, wherever it stands, and each of these is held against lists of what is allowed.
@@ -30,16 +30,44 @@ _SPEC_MODULES = frozenset(
 )
 # What says where an object lies; never without the name of a class beside it.
 _PLACES = ("module", "registered_name", "spec_name", "__passive_serialization__")
-# Keys whose text is looked up as a function or class, by their last word.
-_LOOKED_UP = {
-    "activation": classes.ACTIVATIONS | classes.LAYERS,
-    "initializer": classes.INITIALIZERS,
-    "regularizer": classes.REGULARIZERS,
-    "constraint": classes.CONSTRAINTS,
-    "fn": classes.FUNCTIONS,
-}
 _REGISTERED = frozenset({"Custom>CustomScaleLayer"})
 _CODE_STARTS = (b"\xe3", b"\x63")  # a marshalled code object, with and without the flag that it may be referred to
+
+
+class Vocabulary(NamedTuple):
+    """The names that a file may use: whose they are, outermost models, layers, all classes, functions, and the modules of both.
+
+    `looked_up` are keys whose text is looked up as a function or class, by their last word; `registered` are names of the
+    registry of custom objects that are the library's own.
+    """
+
+    owner: str
+    models: frozenset[str]
+    layers: frozenset[str]
+    classes: frozenset[str]
+    functions: frozenset[str]
+    modules: frozenset[str]
+    looked_up: dict[str, frozenset[str]]
+    data: frozenset[str] = _DATA
+    registered: frozenset[str] = frozenset()
+
+
+TF_KERAS = Vocabulary(
+    owner="tf_keras",
+    models=classes.MODELS,
+    layers=classes.LAYERS | classes.CALLERS,
+    classes=classes.CLASSES,
+    functions=classes.FUNCTIONS,
+    modules=classes.MODULES,
+    looked_up={
+        "activation": classes.ACTIVATIONS | classes.LAYERS,
+        "initializer": classes.INITIALIZERS,
+        "regularizer": classes.REGULARIZERS,
+        "constraint": classes.CONSTRAINTS,
+        "fn": classes.FUNCTIONS,
+    },
+    registered=_REGISTERED,
+)
 
 
 class Fault(NamedTuple):
@@ -57,9 +85,9 @@ class _Place(NamedTuple):
     layer: str
 
 
-def fault_of(config: Any) -> str:
+def fault_of(config: Any, known: Vocabulary = TF_KERAS) -> str:
     """Return the first thing in a model's configuration that is not allowed, with the layer it stands in, or nothing."""
-    for fault in faults(config):
+    for fault in faults(config, known):
         return f"{fault.what} (layer {shown(fault.layer)})" if fault.layer else fault.what
     return ""
 
@@ -70,11 +98,11 @@ def refuse(subject: str, fault: str) -> None:
         raise WorkbenchError(f"{subject} has {fault}. {SWITCH}")
 
 
-def faults(config: Any) -> Iterator[Fault]:
+def faults(config: Any, known: Vocabulary = TF_KERAS) -> Iterator[Fault]:
     """Yield what is not allowed in a model's configuration, in the order of the file."""
     name = config.get("class_name") if isinstance(config, dict) else None
-    if not isinstance(name, str) or name not in classes.MODELS:
-        yield Fault("", f"an outermost object of class {shown(name)}, which is no model of tf_keras")
+    if not isinstance(name, str) or name not in known.models:
+        yield Fault("", f"an outermost object of class {shown(name)}, which is no model of {known.owner}")
         return
     # The outermost model is never compiled when it is loaded, so its own losses and metrics are of no account.
     config = {k: v for k, v in config.items() if k != "compile_config"}
@@ -83,21 +111,21 @@ def faults(config: Any) -> Iterator[Fault]:
     while places:
         place = places.pop()
         if isinstance(place.value, dict):
-            yield from _in_dict(place)
-            places.extend(reversed(_inside_dict(place)))
+            yield from _in_dict(place, known)
+            places.extend(reversed(_inside_dict(place, known)))
         elif isinstance(place.value, (list, tuple)):
             yield from _in_list(place)
             places.extend(reversed([_Place(v, place.key, place.layer) for v in _decoded(place.value)]))
         elif isinstance(place.value, str):
-            yield from _in_text(place)
+            yield from _in_text(place, known)
         elif not (place.value is None or isinstance(place.value, (bool, int, float))):
             yield Fault(place.layer, f"a value of type {type(place.value).__name__} at {shown(place.key)}")
 
 
-def _in_text(place: _Place) -> Iterator[Fault]:
-    allowed = _LOOKED_UP.get(place.key.rpartition("_")[2])
+def _in_text(place: _Place, known: Vocabulary) -> Iterator[Fault]:
+    allowed = known.looked_up.get(place.key.rpartition("_")[2])
     if allowed is not None and place.value not in allowed:
-        yield Fault(place.layer, f"{shown(place.value)} as {place.key!r}, which is none of tf_keras's own")
+        yield Fault(place.layer, f"{shown(place.value)} as {place.key!r}, which is none of {known.owner}'s own")
 
 
 def _in_list(place: _Place) -> Iterator[Fault]:
@@ -129,7 +157,7 @@ def _decoded(value: Any) -> list[Any]:
     return found
 
 
-def _in_dict(place: _Place) -> Iterator[Fault]:
+def _in_dict(place: _Place, known: Vocabulary) -> Iterator[Fault]:
     value = place.value
     if "class_name" not in value:
         for key in _PLACES:
@@ -137,7 +165,7 @@ def _in_dict(place: _Place) -> Iterator[Fault]:
                 yield Fault(place.layer, f"{key} {shown(value[key])} without a class")
         return
     name, inner = value["class_name"], value.get("config")
-    told = _told(name, value)
+    told = _told(name, value, known)
     if not told and name in _CHECKS:
         told = _CHECKS[name](inner if isinstance(inner, dict) else {})
     if told:
@@ -150,11 +178,11 @@ def _layer_of(value: dict[str, Any], layer: str) -> str:
     return own if isinstance(own, str) else layer
 
 
-def _told(name: Any, value: dict[str, Any]) -> str:
+def _told(name: Any, value: dict[str, Any], known: Vocabulary) -> str:
     """Return what is wrong with a dict that names a class, or nothing."""
     if not isinstance(name, str):
         return f"a class called {shown(name)}"
-    if name in _DATA:
+    if name in known.data:
         return ""
     if name in ("Lambda", "__lambda__"):
         what = "a Lambda layer" if name == "Lambda" else "a lambda function"
@@ -169,17 +197,17 @@ def _told(name: Any, value: dict[str, Any]) -> str:
         allowed = allowed and value.get("registered_name") is None
         return "" if allowed else f"a type of class {shown(value.get('module'))}, {shown(spec)}"
     if name == "function":
-        return _function(value)
-    if name not in classes.CLASSES | _REGISTERED:
-        return f"an object of class {shown(name)}, which is none of tf_keras's own"
-    return _placed(value, name, classes.MODULES, "class")
+        return _function(value, known)
+    if name not in known.classes | known.registered:
+        return f"an object of class {shown(name)}, which is none of {known.owner}'s own"
+    return _placed(value, name, known, "class")
 
 
-def _function(value: dict[str, Any]) -> str:
+def _function(value: dict[str, Any], known: Vocabulary) -> str:
     name = value.get("config")
-    if not isinstance(name, str) or name not in classes.FUNCTIONS:
-        return f"a function called {shown(value.get('module'))}, {shown(name)}, which is none of tf_keras's own"
-    return _placed(value, name, classes.MODULES | {"builtins"}, "function")
+    if not isinstance(name, str) or name not in known.functions:
+        return f"a function called {shown(value.get('module'))}, {shown(name)}, which is none of {known.owner}'s own"
+    return _placed(value, name, known, "function")
 
 
 def _is_one(name: Any, allowed: frozenset[str]) -> bool:
@@ -187,13 +215,14 @@ def _is_one(name: Any, allowed: frozenset[str]) -> bool:
     return isinstance(name, str) and name in allowed
 
 
-def _placed(value: dict[str, Any], name: str, modules: frozenset[str], what: str) -> str:
+def _placed(value: dict[str, Any], name: str, known: Vocabulary, what: str) -> str:
     """Return what is wrong with where a class or function is said to lie, or nothing."""
     module, registered = value.get("module"), value.get("registered_name")
+    modules = known.modules | {"builtins"} if what == "function" else known.modules
     if module is not None and not (isinstance(module, str) and module in modules):
         return f"a {what} {shown(name)} of module {shown(module)}, which loading it would import"
-    if registered is not None and registered != name and not _is_one(registered, _REGISTERED):
-        return f"a {what} {shown(name)} registered as {shown(registered)}, which is none of tf_keras's own"
+    if registered is not None and registered != name and not _is_one(registered, known.registered):
+        return f"a {what} {shown(name)} registered as {shown(registered)}, which is none of {known.owner}'s own"
     return ""
 
 
@@ -237,10 +266,10 @@ _CHECKS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _inside_dict(place: _Place) -> list[_Place]:
+def _inside_dict(place: _Place, known: Vocabulary) -> list[_Place]:
     value, layer = place.value, place.layer
     name = value.get("class_name")
-    if isinstance(name, str) and name in classes.LAYERS | classes.CALLERS:
+    if isinstance(name, str) and name in known.layers:
         layer = _layer_of(value, layer)
     found = []
     for key, inner in value.items():
