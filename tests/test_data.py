@@ -17,7 +17,7 @@ from PIL import Image
 import workbench
 from workbench.data.dataset import Dataset, Split, from_arrays
 from workbench.data.load import load_dataset
-from workbench.data.materialize import calibration_warnings, check_fit, dataset_sha256, materialize, open_split
+from workbench.data.materialize import check_fit, dataset_sha256, materialize, open_split
 from workbench.errors import WorkbenchError
 from workbench.values.source import DatasetInfo, Signature, TensorInfo
 
@@ -601,57 +601,6 @@ def test_more_classes_than_outputs_do_not_fit() -> None:
         check_fit(info_of({"": (1,)}, names), signature({"x": (1,)}))
     check_fit(info_of({"": (1,)}, names[:2]), signature({"x": (1,)}, ((None, 1),)))
     check_fit(info_of({"": (1,)}, names), signature({"x": (1,)}, ((),)))
-
-
-# ---- what looks wrong with calibration
-
-
-def kinds(root: Path, data: dict[str, Any], samples: int = 200) -> dict[str, str]:
-    info = materialize(from_arrays(data), root)
-    return {w.kind: w.seen for w in calibration_warnings(root / info.sha256, info, samples)}
-
-
-def normal(n: int, scale: float = 1.0) -> Array:
-    return (np.random.default_rng(n).random((n, 4)) * scale).astype(np.float32)
-
-
-def test_good_calibration_gives_no_warning(tmp_path: Path) -> None:
-    assert kinds(tmp_path, {"x_train": normal(100), "x_test": normal(60)}) == {}
-
-
-def test_few_samples(tmp_path: Path) -> None:
-    assert kinds(tmp_path, {"x_train": normal(49), "x_test": normal(60)}) == {
-        "calibration-few-samples": "49 calibration samples"
-    }
-    assert kinds(tmp_path, {"x_train": normal(100), "x_test": normal(60)}, 20) == {
-        "calibration-few-samples": "20 calibration samples"
-    }
-    assert kinds(tmp_path, {"x_train": normal(50), "x_test": normal(60)}) == {}
-
-
-def test_repeated_samples(tmp_path: Path) -> None:
-    repeated = np.repeat(normal(5), 40, axis=0)
-    found = kinds(tmp_path, {"x_train": repeated, "x_test": normal(60)})
-    assert found["calibration-duplicates"] == "5 distinct among the first 200 calibration samples"
-    mostly_distinct = np.concatenate([normal(95), normal(95)[:5]])
-    assert "calibration-duplicates" not in kinds(tmp_path, {"x_train": mostly_distinct, "x_test": normal(60)})
-
-
-def test_another_range(tmp_path: Path) -> None:
-    found = kinds(tmp_path, {"x_calibration": normal(100, 255), "x_test": normal(60), "x_train": normal(70)})
-    assert found["calibration-range"].startswith("calibration values run from ")
-    assert "calibration-range" in kinds(tmp_path, {"x_train": normal(100), "x_test": normal(60, 255)})
-
-
-def test_samples_from_the_test_split(tmp_path: Path) -> None:
-    found = kinds(tmp_path, {"x_test": normal(100)})
-    assert list(found) == ["calibration-from-test"]
-    assert "drawn from the test split" in found["calibration-from-test"]
-
-
-def test_every_input_is_looked_at(tmp_path: Path) -> None:
-    data = {"x_train": {"a": normal(100), "b": normal(100)}, "x_test": {"a": normal(60), "b": normal(60, 255)}}
-    assert list(kinds(tmp_path, data)) == ["calibration-range"]
 
 
 def test_a_split_knows_its_length() -> None:

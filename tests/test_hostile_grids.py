@@ -488,7 +488,7 @@ def test_a_cell_says_it_in_a_sentence(tmp_path: Path) -> None:
     class Cell(FrontEnd):
         command = ""
 
-        def sweep(self, model: Any, data: Any, grid: Any, options: Any) -> Any:
+        def sweep(self, model: Any, data: Any, grid: Any, options: Any, engine: Any = None) -> Any:
             raise NotImplementedError
 
     for name in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from workbench.commands.result import Result, Table, ascii_text, csv_text
 from workbench.engine.options import SweepOptions
 from workbench.handle import RunningSweep
 from workbench.names import printable, shell, without_password
+
+if TYPE_CHECKING:
+    from workbench.engine.engine import Engine
 
 HELP = """Optimize TensorFlow Lite models: try, check, measure, choose.
 
@@ -44,12 +47,14 @@ class Terminal(FrontEnd):
             return super().confirm(question)
         return click.confirm(printable(question), err=True)
 
-    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
+    def sweep(
+        self, model: Any, data: Any, grid: Any, options: SweepOptions, engine: Engine | None = None
+    ) -> RunningSweep:
         """Run to the end."""
         from workbench import api
 
         with TerminalProgress() as progress:
-            return api.start_sweep(model, data, grid, options, listener=progress, command=self.command)
+            return api.start_sweep(model, data, grid, options, listener=progress, command=self.command, engine=engine)
 
 
 app = click.version_option(workbench.__version__, prog_name="workbench")(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep
 from workbench.study import Study, open_study
+
+if TYPE_CHECKING:
+    from workbench.engine.engine import Engine
 
 
 class FrontEnd(ABC):
@@ -46,8 +49,10 @@ class FrontEnd(ABC):
         print(text, file=sys.stderr, flush=True)
 
     @abstractmethod
-    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
-        """Run `workbench.sweep` as fits the place, showing progress."""
+    def sweep(
+        self, model: Any, data: Any, grid: Any, options: SweepOptions, engine: Engine | None = None
+    ) -> RunningSweep:
+        """Run `workbench.sweep` as fits the place, showing progress; `engine` has the workers where the place has none of its own."""
 
 
 pass_host: Callable[[Any], Any] = click.pass_obj

@@ -19,7 +19,6 @@ from workbench.errors import WorkbenchError
 from workbench.files import make_within
 from workbench.names import printable
 from workbench.values.source import DatasetInfo, Signature
-from workbench.values.warning import Warning_, warning
 
 Array = np.ndarray[Any, Any]
 # Says which inputs have files that are not called as they are.
@@ -174,40 +173,3 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
         raise WorkbenchError(
             f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}"
         )
-
-
-def calibration_warnings(folder: Path, info: DatasetInfo, samples: int) -> tuple[Warning_, ...]:
-    """Return what looks wrong with the calibration split: too few, repeated, another range, or taken from the test split."""
-    calibration = open_split(folder, "calibration")
-    test = open_split(folder, "test")
-    found: list[Warning_] = []
-    used = min(samples, len(calibration))
-    if used < 50:
-        found.append(warning("calibration-few-samples", f"{used} calibration samples"))
-    for name, array in calibration.inputs.items():
-        part = np.asarray(array[:500])
-        distinct = len({hashlib.sha256(row.tobytes()).digest() for row in part})
-        if distinct < 0.9 * len(part):
-            found.append(
-                warning(
-                    "calibration-duplicates", f"{distinct} distinct among the first {len(part)} calibration samples"
-                )
-            )
-        other = np.asarray(test.inputs[name][:500])
-        low, high, test_low, test_high = (float(v) for v in (part.min(), part.max(), other.min(), other.max()))
-        span, test_span = high - low, test_high - test_low
-        if test_span > 0 and not 0.5 <= span / test_span <= 2:
-            found.append(
-                warning(
-                    "calibration-range",
-                    f"calibration values run from {low:g} to {high:g}, test values from {test_low:g} to {test_high:g}",
-                )
-            )
-    if info.calibration_from == "test":
-        found.append(
-            warning(
-                "calibration-from-test",
-                "there is no train or calibration split; samples were drawn from the test split",
-            )
-        )
-    return tuple(found)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from workbench.data.materialize import calibration_warnings
+from workbench.data.calibration import calibration_warnings
 from workbench.engine import warn
 from workbench.engine.build import Builder, Growth
 from workbench.engine.choosing import AHEAD, Chooser, most_trials
@@ -51,7 +51,10 @@ class Run:
         chooser = self._chooser()
         growth = _Chosen(chooser, self.ledger)
         # With the first ones, so that no worker waits for the baseline alone.
-        self._build(pool, self.ledger.add([float_baseline(), *growth.recipes()]), growth)
+        wanted = self.ledger.add([float_baseline(), *growth.recipes()])
+        if any(self._calibrates(i) for i in wanted):
+            self._calibration_warnings()  # told before the first sample is run
+        self._build(pool, wanted, growth)
         self.ledger.settle()
         lost = [t.id for t in self.ledger.trials.values() if t.state == "ok" and not self.store.intact(t.artifact)]
         if lost:
@@ -170,10 +173,11 @@ class Run:
 
     def _calibration_warnings(self) -> tuple[Warning_, ...]:
         if self.calibration is None:
-            info = self.prepared.dataset
-            self.calibration = calibration_warnings(
-                self.store.data / info.sha256, info, self.request.grid.calibration.samples
-            )
+            info, grid = self.prepared.dataset, self.request.grid
+            folder = self.store.data / info.sha256
+            self.calibration = calibration_warnings(folder, info, grid.calibration.samples, grid.train.seed)
+            for found in self.calibration:
+                self.listener(Event("phase", "build", f"{found.kind}: {found.seen}"))
         return self.calibration
 
 

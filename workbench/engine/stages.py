@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench import registry
+from workbench.data.calibration import drawn
 from workbench.data.materialize import open_split
 from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
@@ -264,8 +265,7 @@ def _calibrate(job: Job) -> dict[str, Any]:
 def _samples(job: Job, model: Path) -> list[Arrays]:
     """Return seeded calibration samples, `(1, *shape)` per input, by the names and in the types that a model has itself."""
     split = open_split(job.data(), "calibration")
-    count = min(int(job.payload["samples"]), len(split))
-    chosen = np.sort(np.random.default_rng(int(job.payload["seed"])).choice(len(split), count, replace=False))
+    chosen = drawn(len(split), int(job.payload["samples"]), int(job.payload["seed"]))
     inputs, types = split.inputs, _input_types(model)
     own = {public: mine for mine, public in Names.read(model).inputs.items()}
     values = [inputs[""]] if list(inputs) == [""] else [inputs[n] for n in types]
@@ -328,6 +328,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
     from workbench.evaluate import quality as q
     from workbench.evaluate.arrays import load_arrays
     from workbench.evaluate.run import run_all
+    from workbench.evaluate.scales import check_scale
     from workbench.flatbuffer.census import read_census, read_sizes
     from workbench.flatbuffer.checks import check_census
 
@@ -341,6 +342,8 @@ def _evaluate(job: Job) -> dict[str, Any]:
     warnings = check_census(
         census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
     )
+    if is_baseline and (scale := check_scale(path, split.inputs, job.labels(split), job.tasks(), job.threads)):
+        warnings = (*warnings, scale)
     data = {
         "file": job.inputs["file"].to_json(),
         "size": size.to_json(),

@@ -187,9 +187,12 @@ class NotebookFrontEnd(FrontEnd):
         self.look_at(found)
         return found
 
-    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> RunningSweep:
+    def sweep(
+        self, model: Any, data: Any, grid: Any, options: SweepOptions, engine: Engine | None = None
+    ) -> RunningSweep:
         """Start a sweep in the background and return its handle; a mistake that is found soon is raised here."""
         options = replace(options, store=options.store or self.store)
+        # Its own workers, which stay warm from one cell to the next.
         engine = self._workers(
             Workers(options.jobs, options.cluster_address, grid.limits.memory, options.cluster_security)
         )

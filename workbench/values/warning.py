@@ -19,10 +19,16 @@ WarningKind = Literal[
     "noisy-measurement",
     "slow-conversion",
     "accuracy-dropped",
+    "input-scale",
     "calibration-few-samples",
     "calibration-duplicates",
     "calibration-range",
     "calibration-from-test",
+    "calibration-overlap",
+    "calibration-type",
+    "calibration-order",
+    "calibration-constant",
+    "calibration-classes",
 ]
 # A warning stands out and is counted; a note says what was seen and costs next to nothing.
 Level = Literal["warning", "note"]
@@ -40,10 +46,16 @@ ADVICE: dict[str, str] = {
     "noisy-measurement": "Give measuring more time (`--measure-budget`), or measure on an idle machine.",
     "slow-conversion": "The fast path could not freeze this model; conversion works but takes longer. Check the reason if the model was expected to freeze.",
     "accuracy-dropped": "Try `int8[granularity=channel]`, more calibration samples, `qat` before the scheme, a lower sparsity, or more epochs.",
+    "input-scale": "Preprocess the data as the model's was when it was trained.",
     "calibration-few-samples": "Give 100 to 500 varied samples of real input.",
     "calibration-duplicates": "Draw different samples: a loop that calls `next(iter(data))` yields the first one every time.",
     "calibration-range": "Preprocess calibration data exactly as the model's input is at inference (0 to 1 is not 0 to 255).",
     "calibration-from-test": "Give a train or calibration split: figures on samples that set the ranges flatter the model.",
+    "calibration-overlap": "Draw calibration samples from the train split, and keep the test split for judging: figures on samples that set the ranges flatter the model.",
+    "calibration-type": "Give calibration samples in the type of number, and after the same preprocessing, as the samples of the test split.",
+    "calibration-order": "Give each input its own array: check the names in `x_calibration`, or the order in which the samples were put together.",
+    "calibration-constant": "Look at the samples: an image that was not read, or a column that was filled, gives a range of no width, and what lies outside of it is cut off.",
+    "calibration-classes": "Draw samples of all classes, shuffled: the first ones of sorted data are all of one class.",
 }
 
 

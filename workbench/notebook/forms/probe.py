@@ -49,7 +49,7 @@ class _Probe(FrontEnd):
         self._texts[id(found)] = text
         return found
 
-    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions) -> NoReturn:
+    def sweep(self, model: Any, data: Any, grid: Any, options: SweepOptions, engine: object = None) -> NoReturn:
         self.asked = AskedSweep(model, data, grid, options, self._texts[id(model)], self._texts[id(data)])
         raise _Stop
 
