@@ -20,7 +20,7 @@ from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
 from workbench.engine.residue import none_left
 from workbench.errors import StageFailed, WorkbenchError
-from workbench.flatbuffer.signature import Names, readable
+from workbench.flatbuffer.signature import Names
 from workbench.measure.environment import machine, versions
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
@@ -227,8 +227,14 @@ def _convert(job: Job) -> dict[str, Any]:
 
 
 def _import(job: Job) -> dict[str, Any]:
-    content = readable(job.source_path.read_bytes())
-    return {"artifact": job.artifacts.put_bytes(content, "tflite").to_json(), "data": {}}
+    from workbench.flatbuffer.mend import mend
+    from workbench.flatbuffer.opening import read_file
+    from workbench.flatbuffer.reader import read_model
+
+    content = read_file(job.source_path)
+    mended = mend(content, read_model(content, job.source_path.name))
+    unfolded = {"float16": mended.float16, "sparse": mended.sparse, "source": len(content)}
+    return {"artifact": job.artifacts.put_bytes(mended.content, "tflite").to_json(), "data": {"unfolded": unfolded}}
 
 
 def _calibrate(job: Job) -> dict[str, Any]:

@@ -21,6 +21,7 @@ DIFFERS_AGREEMENT = 0.95
 # Operators that are left out of an accelerator's work are a note while they are less than this share (1 %) of the time by operator where
 # that is known, else of both the weights' bytes and the activations' elements.
 LITTLE = 0.01
+_HELD = {"float16": "as float16", "sparse": "in sparse form"}
 MEASURED = (
     "slower-than-baseline",
     "reference-kernels",
@@ -39,6 +40,15 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
     if trial.quality and baseline and baseline.quality and not trial.baseline:
         found += _dropped(trial.quality, baseline.quality)
     return tuple(found)
+
+
+def of_import(unfolded: dict[str, int]) -> tuple[Warning_, ...]:
+    """Return what was unfolded of a `.tflite` source: bytes of weights by how they were held, and of the `source` itself."""
+    held = [f"{unfolded[k]:,} bytes {said}" for k, said in _HELD.items() if unfolded.get(k)]
+    if not held:
+        return ()
+    seen = f"the source ({unfolded['source']:,} bytes) holds weights, {' and '.join(held)}; here they are float32, with the same values"
+    return (warning("unfolded-weights", seen, "note"),)
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.compat.litert import signatures
 from workbench.errors import WorkbenchError
+from workbench.flatbuffer import custom
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +32,7 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise WorkbenchError(
-            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_first_line(error)}"
+            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_why(path, error)}"
         ) from error
     return interpreter
 
@@ -76,7 +77,7 @@ def describe_ends(path: Path) -> Ends:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_first_line(error)}") from error
+        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_why(path, error)}") from error
     inputs, outputs = signature_names(interpreter)
     return Ends(
         list(zip(inputs, interpreter.get_input_details(), strict=True)),
@@ -103,6 +104,12 @@ def dequantized(values: Array, detail: dict[str, Any]) -> Array:
         real: Array = ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
         return real
     return values
+
+
+def _why(path: Path, error: Exception) -> str:
+    said = _first_line(error)
+    about = custom.reason(path) if "custom op" in str(error).lower() or custom.SELECT in str(error) else None
+    return f"{about}. (LiteRT: {said})" if about else said
 
 
 def _first_line(error: Exception) -> str:

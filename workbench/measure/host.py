@@ -134,7 +134,7 @@ def _open(request: protocol.Open) -> tuple[protocol.Opened | protocol.Estimated,
         raise TypeError(f"runtime {request.runtime!r} is neither a Runtime nor an Estimator")
     before = _memory("VmRSS")
     begin = time.perf_counter_ns()
-    session = runtime.open(path, params)
+    session = _opened(runtime, path, params)
     opened = time.perf_counter_ns()
     session.invoke()
     first = time.perf_counter_ns()
@@ -148,6 +148,21 @@ def _open(request: protocol.Open) -> tuple[protocol.Opened | protocol.Estimated,
         device=session.device,
         software=session.software,
     ), session
+
+
+def _opened(runtime: Any, path: Path, params: Any) -> Session:
+    """Open a file; where it does not open and holds custom operators, the error names them."""
+    from workbench.errors import StageFailed, Unfit
+    from workbench.flatbuffer import custom
+
+    try:
+        session: Session = runtime.open(path, params)
+    except Exception as error:  # a vendor's runtime may raise anything
+        about = custom.reason(path)
+        if about is None or about in str(error):
+            raise
+        raise (Unfit if isinstance(error, Unfit) else StageFailed)(f"{error} ({path.name}: {about})") from error
+    return session
 
 
 def settle(invoke: Any, clock: Any = time.perf_counter_ns) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,10 @@ import numpy as np
 
 from workbench.compat.litert_quantizer import ranges
 from workbench.errors import StageFailed
+from workbench.flatbuffer.census import read_census
+from workbench.flatbuffer.numbers import is_float
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import read_model
 from workbench.flatbuffer.signature import Names
 
 Sample = dict[str, np.ndarray[Any, Any]]
@@ -30,6 +36,7 @@ def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dic
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. What the profiler-based mode records, the
     smallest and largest value of each tensor, does not depend on the scheme: one pass serves every activation width.
     """
+    refuse_quantized(float_model)
     model, named = _callable(float_model, list(samples))
     quantizer = _quantizer(float_model, "int8", "channel")
     found = ranges(quantizer, model, {_signature_key(float_model): named}, threads)
@@ -52,6 +59,7 @@ def quantize(
     float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None
 ) -> bytes:
     """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
+    refuse_quantized(float_model)
     known = None
     if calibration is not None:
         known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
@@ -61,6 +69,26 @@ def quantize(
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
     return bytes(result.quantized_model)
+
+
+def refuse_quantized(model: Path) -> None:
+    """Raise StageFailed for a file that is quantized already: more of its weights are integers than floats, or it has no weights but scales."""
+    content = read_file(model)
+    records = read_model(content, model.name)
+    scaled = [t for g in records.graphs for t in g.tensors if t.scales]
+    if not scaled:
+        return
+    elements: Counter[bool] = Counter()
+    for tensor in read_census(content).tensors:
+        elements[is_float(tensor.type)] += math.prod(tensor.shape)
+    if elements[True] > elements[False]:
+        # Partly quantized: what is float is left to quantize, and the census tells what came of it.
+        return
+    types = ", ".join(sorted({t.type for t in scaled}))
+    raise StageFailed(
+        f"the source is quantized already ({len(scaled)} of its tensors have scales: {types}) and is not quantized again, which would put one rounding on "
+        "another. Measure and compare it as it is (`float32` here, `workbench bench`, `compare`), or start from its float model"
+    )
 
 
 def _content(model: Path) -> bytearray:

@@ -48,7 +48,7 @@ class Census(Value):
 
     `weights` maps type to bytes of constant tensors; `sparsity` is over all kernels; `unique_weights`
     is the largest number of distinct values in a kernel (depthwise kernels left out, as pruning and
-    clustering leave them out).
+    clustering leave them out). `custom` are the operators that LiteRT does not define, with how often they are there.
     """
 
     weights: dict[str, Count]
@@ -58,6 +58,7 @@ class Census(Value):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     tensors: tuple[TensorCensus, ...]
+    custom: dict[str, Count] = {}
 
 
 class Quality(Value):

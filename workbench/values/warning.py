@@ -9,6 +9,8 @@ from workbench.values.base import Value
 WarningKind = Literal[
     "mostly-float-int8",
     "not-quantized",
+    "not-float32",
+    "unfolded-weights",
     "sparsity-lost",
     "clusters-lost",
     "slower-than-baseline",
@@ -30,6 +32,8 @@ Level = Literal["warning", "note"]
 ADVICE: dict[str, str] = {
     "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",
     "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
+    "not-float32": "Read this trial as what its census says: it is no float baseline, and what others lose against it comes on top of what the source had lost. Start from the float model where there is one.",
+    "unfolded-weights": "Compare sizes with the source's own, which is named here; `float16` makes a file with half-precision weights again.",
     "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros, or train longer.",
     "clusters-lost": "Use `quantize` with granularity `tensor` (or `auto`), or put `cluster` before `qat` in one recipe so that the chain keeps the clusters.",
     "slower-than-baseline": "Compare runtimes and schemes; `dynamic` and `weight-only` schemes pay in size, full `int8` in speed where the runtime has integer kernels.",
