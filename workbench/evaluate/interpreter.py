@@ -16,8 +16,8 @@ from workbench.flatbuffer import custom
 Array = np.ndarray[Any, Any]
 
 
-def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
-    """Return an allocated `ai_edge_litert` interpreter.
+def open_interpreter(path: Path, threads: int = 1, allocated: bool = True, **options: Any) -> Any:
+    """Return an `ai_edge_litert` interpreter; not `allocated` where its inputs are to be resized first, which is `allocate`'s then.
 
     Raises WorkbenchError when the file is not a model or no kernel can run it.
     """
@@ -29,12 +29,23 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             interpreter = Interpreter(model_path=native(path), num_threads=threads, **options)
-            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(
-            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_why(path, error)}"
-        ) from error
+        raise _unloadable(path, error) from error
+    if allocated:
+        allocate(interpreter, path)
     return interpreter
+
+
+def allocate(interpreter: Any, path: Path) -> None:
+    """Allocate the tensors of a file's interpreter; raises WorkbenchError where no kernel can run it."""
+    try:
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise _unloadable(path, error) from error
+
+
+def _unloadable(path: Path, error: Exception) -> WorkbenchError:
+    return WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_why(path, error)}")
 
 
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:

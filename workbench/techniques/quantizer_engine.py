@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ from workbench.flatbuffer.signature import Names
 Sample = dict[str, np.ndarray[Any, Any]]
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16}
 # Depthwise kernels lose too much with one scale, and clustering leaves them alone: they stay per channel.
+# Among calibration's tensors a name that none has: the shapes of the inputs where the file leaves them open.
+SIZES = ""
 _SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
 
 
@@ -62,13 +66,29 @@ def quantize(
     refuse_quantized(float_model)
     known = None
     if calibration is not None:
-        known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
+        tensors = {name: stats for name, stats in calibration.items() if name != SIZES}
+        known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in tensors.items()}
     try:
-        quantizer = _quantizer(float_model, scheme, granularity)
+        with _started(float_model, (calibration or {}).get(SIZES)) as model:
+            quantizer = _quantizer(model, scheme, granularity)
         result = quantizer.quantize(known, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
     return bytes(result.quantized_model)
+
+
+@contextlib.contextmanager
+def _started(model: Path, sizes: dict[str, list[int]] | None) -> Iterator[Path]:
+    """Yield a file that can be allocated as it is, as the engine does: where sizes are open it begins with those that were calibrated."""
+    if not sizes:
+        yield model
+        return
+    from workbench.evaluate.sized import write_sized
+
+    with tempfile.TemporaryDirectory(prefix="wb-sized-") as folder:
+        made = Path(folder) / "sized.tflite"
+        write_sized(model, {name: tuple(shape) for name, shape in sizes.items()}, made, stays_open=True)
+        yield made
 
 
 def refuse_quantized(model: Path) -> None:
