@@ -569,9 +569,14 @@ class Watched(Hosts):
         self.pids: dict[str, int] = {}
 
     def open(
-        self, path: Path, runtime: RuntimeSpec, watch: Watch | None = None, seconds: float = OPEN_SECONDS
+        self,
+        path: Path,
+        runtime: RuntimeSpec,
+        watch: Watch | None = None,
+        seconds: float = OPEN_SECONDS,
+        inputs: dict[str, tuple[int, ...]] | None = None,
     ) -> HostProcess:
-        host = super().open(path, runtime, watch or Watch(), seconds)
+        host = super().open(path, runtime, watch or Watch(), seconds, inputs)
         self.pids[path.stem] = host.pid
         return host
 

@@ -332,14 +332,10 @@ def test_a_float_file_may_take_whole_numbers(tmp_path: Path) -> None:
     assert seen.inputs == (TensorInfo(name="ids", shape=(None, 5), dtype="int32"),)
 
 
-def test_a_quantized_file_is_no_source(small_int8_tflite: Path, small_tflite: Path, tmp_path: Path) -> None:
-    from workbench.techniques import quantizer_engine
-
-    dynamic = tmp_path / "dynamic.tflite"
-    dynamic.write_bytes(quantizer_engine.quantize(small_tflite, "dynamic", "channel", None))
-    for path in (small_int8_tflite, dynamic):
-        with pytest.raises(WorkbenchError, match=rf"'{path.name}' is already quantized .* has to be a float model"):
-            glance(identify(path, tmp_path))
+def test_a_quantized_file_tells_what_it_takes(small_int8_tflite: Path, tmp_path: Path) -> None:
+    seen = glance(identify(small_int8_tflite, tmp_path))
+    assert seen is not None
+    assert seen.inputs == (TensorInfo(name="image", shape=(None, 8, 8, 1), dtype="int8"),)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

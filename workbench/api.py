@@ -26,6 +26,7 @@ from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
 
 if TYPE_CHECKING:
+    from workbench.data.feeding import Feeding
     from workbench.measure.watch import Watch
 
 
@@ -169,8 +170,11 @@ def bench(
     profile: bool = False,
     wait: float | None = None,
     listener: Listener = silent,
+    data: Any = None,
 ) -> list[Measurement]:
     """Measure one `.tflite` on each runtime in turn, each in a process of its own; `budget` is seconds of timing on each.
+
+    A file that leaves height, width or length open is timed at the size of `data` (a dataset as `sweep` takes it); without, at 1, which is said.
 
     With `profile` each operator is timed too, where the runtime tells. The listener hears what is waited for. Raises
     WorkbenchError for a file that is not there, and where another measurement has the machine for more than `wait` seconds.
@@ -184,7 +188,8 @@ def bench(
         found.append(measured.measurement)
 
     settings = _measure(5.0 if budget is None else budget, profile, wait, half_width)
-    asked = MeasureOptions(settings, what=f"bench {file.name}")
+    shapes = _read_for(file, data)[1].test.shapes if data is not None else None
+    asked = MeasureOptions(settings, what=f"bench {file.name}", shapes=shapes)
     measure([Subject(file.name, file)], list(parse_runtimes(runtimes)), asked, keep, _watched(listener))
     return found
 
@@ -204,6 +209,7 @@ def compare(
     test split (a dataset as `sweep` takes it), or on seeded inputs. Waiting is told and bounded as in `bench`.
     """
     from workbench.evaluate.interpreter import describe_ends
+    from workbench.evaluate.run import signature_shape
     from workbench.measure.looks import Samples
     from workbench.measure.session import Measured, MeasureOptions, Pair, side_by_side
     from workbench.recipes.grammar import runtime_text
@@ -214,8 +220,8 @@ def compare(
     pairs = [Pair(runtime_text(r.name, r.options), file, r) for r in chosen]
     samples = None
     if data is not None:
-        dataset = load_dataset(data)
-        outputs = {name: tuple(detail["shape"][1:]) for name, detail in describe_ends(file).outputs}
+        how, dataset = _read_for(file, data)
+        outputs = {name: how.sample_shape(signature_shape(detail)) for name, detail in describe_ends(file).outputs}
         tasks = choose_tasks(dataset.label_infos, outputs)
         labels = {name or next(iter(outputs)): y for name, y in dataset.test.targets.items()}
         samples = Samples(dataset.test.inputs, labels, tasks)
@@ -228,6 +234,21 @@ def compare(
     asked = MeasureOptions(settings, pairs[0].name, samples, everywhere=True, what=f"compare {file.name}")
     side_by_side(pairs[:1], pairs[1:], asked, keep, _watched(listener))
     return [found[p.name] for p in pairs]
+
+
+def _read_for(file: Path, data: Any) -> tuple[Feeding, Dataset]:
+    """Return a dataset, read to fit a file, and how its samples go in; raises WorkbenchError where they do not."""
+    from workbench.data.feeding import feeding
+    from workbench.data.load import load_dataset as load
+    from workbench.measure.sizes import input_shapes
+
+    takes = input_shapes(file)
+    dataset = load(data, next(iter(takes.values()), None))
+    shapes = dataset.test.shapes
+    has = dict.fromkeys(takes, shapes[""]) if list(shapes) == [""] else shapes
+    if lacking := [n for n in takes if n not in has]:
+        raise WorkbenchError(f"dataset {dataset.name!r} has no input {lacking[0]!r}; it has {', '.join(shapes)}")
+    return feeding(takes, has, f"dataset {dataset.name!r}"), dataset
 
 
 def _measure(budget: float, profile: bool, wait: float | None, half_width: float | None = None) -> Measure:

@@ -76,10 +76,6 @@ SWEEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("half.tflite (", "cannot be read as a TensorFlow Lite model", "cut short"),
     ),
     "empty .tflite": (("empty.tflite", *DATA), ("empty.tflite (0 bytes)", "it is empty")),
-    "quantized .tflite": (
-        ("small_int8.tflite", *DATA),
-        ("'small_int8.tflite' is already quantized", "has to be a float model", "workbench bench"),
-    ),
     "folder that is no SavedModel": (("empty", *DATA), ("folder 'empty' holds no saved_model.pb",)),
     "model without data": ((MODEL,), ("Missing option '--data'",)),
     "shape of the data": (

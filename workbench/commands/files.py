@@ -13,6 +13,7 @@ import click
 from workbench.commands import flags
 from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Said, Table
+from workbench.flatbuffer.custom import told
 from workbench.names import file_stem
 from workbench.targets.export import files_of
 from workbench.values.limits import read_limits
@@ -35,6 +36,8 @@ class Inspection(Result):
         yield f"inputs {', '.join(census.inputs)}; outputs {', '.join(census.outputs)}"
         weights = ", ".join(f"{k} {size_text(v)}" for k, v in census.weights.items()) or "none"
         yield f"weights {weights}; zeros in kernels {census.sparsity:.1%}; most distinct values in a kernel {census.unique_weights}"
+        if census.custom:
+            yield f"custom operators {told(census.custom)}: only a runtime that has kernels for them runs this file"
         yield Table([{"operator": k, "count": v} for k, v in census.operators.items()], "Operators")
         shown = [{k: v for k, v in t.items() if k != "kernel"} for t in self.rows()]
         for row in shown:

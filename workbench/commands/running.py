@@ -88,6 +88,9 @@ wait_option = click.option(
 @click.argument("file")
 @click.option("--runtime", default="xnnpack", show_default=True, metavar="A,B,...", help="where to run")
 @flags.runtime_options
+@click.option(
+    "--data", metavar="DATA", help="a dataset whose size a file is timed at that leaves height, width or length open"
+)
 @click.option("--budget", type=float, help="seconds of timing on each runtime  [default: 5]")
 @click.option("--profile", is_flag=True, help="time each operator too, where the runtime tells")
 @click.option(
@@ -100,6 +103,7 @@ def bench(
     host: FrontEnd,
     file: str,
     runtime: str,
+    data: str | None,
     budget: float | None,
     profile: bool,
     node_data: str | None,
@@ -109,7 +113,7 @@ def bench(
 ) -> Measurements:
     """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
     chosen, profiled = _chosen(runtime, values), profile or node_data is not None
-    found = api.bench(file, chosen, budget, profile=profiled, wait=wait, listener=_telling(host))
+    found = api.bench(file, chosen, budget, profile=profiled, wait=wait, listener=_telling(host), data=data)
     notes = _write_node_data(found, Path(node_data)) if node_data else []
     return Measurements(found, form, tuple(notes), _code(found), file=file)
 

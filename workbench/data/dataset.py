@@ -36,6 +36,11 @@ class Split:
         """The labels by output name; "" names those of the first output, nothing is there where there are none."""
         return self.y if isinstance(self.y, dict) else {} if self.y is None else {"": self.y}
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one sample by input name."""
+        return {name: tuple(v.shape[1:]) for name, v in self.inputs.items()}
+
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from workbench.data.dataset import Dataset, Split
+from workbench.data.feeding import Feeding, feeding
 from workbench.errors import WorkbenchError
 from workbench.files import make_within
 from workbench.names import printable
@@ -158,18 +159,18 @@ def check_fit(info: DatasetInfo, signature: Signature) -> None:
         raise WorkbenchError(
             f"the model takes {len(names)} inputs ({', '.join(names)}); give x as a dict of arrays by these names"
         )
-    for tensor in signature.inputs:
-        have = info.inputs.get(tensor.name, info.inputs.get("", ()))
-        want = tensor.shape[1:]
-        if len(have) != len(want) or any(w is not None and w != h for w, h in zip(want, have, strict=True)):
-            raise WorkbenchError(
-                f"dataset {info.name!r} has samples of shape {tuple(have)}, but the model's input {tensor.name!r} takes {tuple(want)}. "
-                "Reshape or resize the samples to the model's input, without the batch axis."
-            )
-    classes = signature.outputs[0].shape[-1] if signature.outputs[0].shape else None
+    how = feeding_of(info.name, info.inputs, signature)
+    sample = how.sample_shape(signature.outputs[0].shape)
+    classes = sample[-1] if sample else None
     # Where labels are values or boxes, the numbers of an output are no classes.
     are_classes = len(info.class_names) and info.labels != "value"
     if are_classes and classes and classes > 1 and len(info.class_names) > classes:
         raise WorkbenchError(
             f"dataset {info.name!r} has {len(info.class_names)} classes, but the model's output {signature.outputs[0].name!r} has {classes}"
         )
+
+
+def feeding_of(name: str, inputs: Mapping[str, tuple[int, ...]], signature: Signature) -> Feeding:
+    """Return how samples of such shapes, of the dataset `name`, go into a model; raises WorkbenchError where they do not fit."""
+    has = {t.name: tuple(inputs.get(t.name, inputs.get("", ()))) for t in signature.inputs}
+    return feeding({t.name: t.shape for t in signature.inputs}, has, f"dataset {name!r}")

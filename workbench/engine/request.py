@@ -11,7 +11,7 @@ from typing import Any, Literal
 from workbench import registry
 from workbench.data.dataset import Dataset
 from workbench.data.load import load_dataset, takes_shape
-from workbench.data.materialize import check_fit, materialize
+from workbench.data.materialize import check_fit, feeding_of, materialize
 from workbench.engine.build import Builder
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
@@ -118,7 +118,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     if labels and any(not t.shape for t in signature.outputs):
         # The file does not say how its outputs look, which labels are held against.
         signature = loaded(model, request, pool, listener, cancel)
-    tasks = choose_tasks(labels, {t.name: t.shape[1:] for t in signature.outputs}, asked)
+    tasks = choose_tasks(labels, output_shapes(dataset, signature), asked)
     info = materialize(dataset, request.store.data, request.store.keeps)
     info = info.model_copy(update={"labels": kind_of_labels(tasks)})
     check_fit(info, signature)
@@ -127,6 +127,15 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
             listener(Event("phase", "prepare", f"task of output {output}: {spec.name} ({spec.why})"))
     name = _study_name(request, model, info)
     return Prepared(model, info, signature, tasks, expansion, name, untrainable)
+
+
+def output_shapes(dataset: Dataset, signature: Signature) -> dict[str, tuple[int | None, ...]]:
+    """Return the shape of one sample's outputs by name; where the data does not fit, which is told later, as with a batch axis."""
+    try:
+        how = feeding_of(dataset.name, {n: v.shape[1:] for n, v in dataset.test.inputs.items()}, signature)
+    except WorkbenchError:
+        return {t.name: t.shape[1:] for t in signature.outputs}
+    return {t.name: how.sample_shape(t.shape) for t in signature.outputs}
 
 
 def kind_of_labels(tasks: Mapping[str, TaskSpec]) -> Literal["class", "value", "none"]:

@@ -150,10 +150,17 @@ class Run:
             }
         )
         baseline = made if made.baseline else self.ledger.baseline
+        made = made.model_copy(update={"warnings": made.warnings + self._unfolded(trial)})
         found = warn.after_build(made, baseline, notes)
         if self._calibrates(trial.id):
             found += self._calibration_warnings()
         return made.model_copy(update={"warnings": made.warnings + found})
+
+    def _unfolded(self, trial: Trial) -> tuple[Warning_, ...]:
+        """Return what the file that all start from holds otherwise than the source; said once, of the baseline."""
+        chain = self.ledger.chain(trial.id) if trial.baseline else []
+        data = [self.builder.results.get(k, {}).get("data", {}) for k in chain if self.plan.stages[k].kind == "import"]
+        return warn.of_import(data[0].get("unfolded", {})) if data else ()
 
     def _conversion(self, trial_id: str) -> tuple[str | None, list[str]]:
         way: str | None = None

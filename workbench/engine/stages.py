@@ -16,19 +16,20 @@ import numpy as np
 
 from workbench import registry
 from workbench.data.calibration import drawn
+from workbench.data.feeding import feeding
 from workbench.data.materialize import open_split
 from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
 from workbench.engine.residue import none_left
 from workbench.errors import StageFailed, WorkbenchError
-from workbench.flatbuffer.signature import Names, readable
+from workbench.flatbuffer.signature import Names
 from workbench.measure.environment import machine, versions
 from workbench.recipes import grammar
 from workbench.techniques.base import Finisher, FinishJob, KerasTechnique, TrainJob
 from workbench.values.graph import Artifact
 from workbench.values.recipe import Step
 from workbench.values.settings import Train
-from workbench.values.source import ModelInfo
+from workbench.values.source import ModelInfo, TensorInfo
 
 if TYPE_CHECKING:
     from workbench.sources.freeze import Inference
@@ -230,7 +231,7 @@ def _for_one_sample(job: Job, folder: Path) -> bool:
 
 def _convert(job: Job) -> dict[str, Any]:
     set_up_tensorflow(job.threads)
-    from workbench.evaluate.run import run_all
+    from workbench.evaluate.run import run_once
     from workbench.sources.load import convert_float
     from workbench.techniques.converter_engine import with_fallback
 
@@ -242,7 +243,7 @@ def _convert(job: Job) -> dict[str, Any]:
         file = job.scratch() / "model.tflite"
         file.write_bytes(content)
         # Looser than the same function in TensorFlow: LiteRT's kernels sum in another order.
-        inference.check(lambda sample: run_all(file, sample, job.threads)[0], rtol=1e-2, atol=1e-3)
+        inference.check(lambda sample: run_once(file, sample, job.threads), rtol=1e-2, atol=1e-3)
         return content
 
     data = with_fallback(frozen, lambda: _ordinary(job), convert_float, job.notes.append)
@@ -251,41 +252,68 @@ def _convert(job: Job) -> dict[str, Any]:
 
 
 def _import(job: Job) -> dict[str, Any]:
-    content = readable(job.source_path.read_bytes())
-    return {"artifact": job.artifacts.put_bytes(content, "tflite").to_json(), "data": {}}
+    from workbench.flatbuffer.mend import mend
+    from workbench.flatbuffer.opening import read_file
+    from workbench.flatbuffer.reader import read_model
+
+    content = read_file(job.source_path)
+    mended = mend(content, read_model(content, job.source_path.name))
+    unfolded = {"float16": mended.float16, "sparse": mended.sparse, "source": len(content)}
+    return {"artifact": job.artifacts.put_bytes(mended.content, "tflite").to_json(), "data": {"unfolded": unfolded}}
 
 
 def _calibrate(job: Job) -> dict[str, Any]:
     from workbench.techniques import quantizer_engine
 
-    ranges = quantizer_engine.calibrate(job.path("float_model"), _samples(job, job.path("float_model")), job.threads)
+    model = job.path("float_model")
+    samples = _samples(job, model)
+    at_size = _at_size(job, model, samples[0])
+    ranges = quantizer_engine.calibrate(at_size, samples, job.threads)
+    if at_size != model:
+        ranges[quantizer_engine.SIZES] = {name: list(value.shape) for name, value in samples[0].items()}
     return {"artifact": job.artifacts.put_bytes(json.dumps(ranges).encode(), "ranges.json").to_json(), "data": {}}
 
 
+def _at_size(job: Job, model: Path, sample: Arrays) -> Path:
+    """Return a file to calibrate on: a copy at the data's size where sizes beside the batch are open, at which the engine would begin with 1."""
+    from workbench.evaluate.sized import write_sized
+
+    if not any(None in end.shape[1:] for end in _inputs(model).values()):
+        return model
+    made = job.scratch() / "sized.tflite"
+    write_sized(model, {name: value.shape for name, value in sample.items()}, made)
+    return made
+
+
 def _samples(job: Job, model: Path) -> list[Arrays]:
-    """Return seeded calibration samples, `(1, *shape)` per input, by the names and in the types that a model has itself."""
+    """Return seeded calibration samples, a call's worth of each input, by the names and in the types that a model has itself."""
     split = open_split(job.data(), "calibration")
     chosen = drawn(len(split), int(job.payload["samples"]), int(job.payload["seed"]))
-    inputs, types = split.inputs, _input_types(model)
+    inputs, ends = split.inputs, _inputs(model)
     own = {public: mine for mine, public in Names.read(model).inputs.items()}
-    values = [inputs[""]] if list(inputs) == [""] else [inputs[n] for n in types]
-    typed = {own.get(n, n): (v, kind) for (n, kind), v in zip(types.items(), values, strict=True)}
-    return [{n: np.asarray(v[i : i + 1]).astype(kind) for n, (v, kind) in typed.items()} for i in chosen]
+    values = dict(zip(ends, [inputs[""]] if list(inputs) == [""] else [inputs[n] for n in ends], strict=True))
+    how = feeding({n: t.shape for n, t in ends.items()}, {n: v.shape[1:] for n, v in values.items()}, "the data")
+
+    def call(places: Any) -> Arrays:
+        parts = {n: how.given(n, v[places], 0, len(places)) for n, v in values.items()}
+        return {own.get(n, n): part.astype(ends[n].dtype) for n, part in parts.items()}
+
+    return [call(chosen[i : i + how.size]) for i in range(0, len(chosen), how.size)]
 
 
-def _input_types(model: Path) -> dict[str, Any]:
-    """Return the types of a model's inputs by public name."""
+def _inputs(model: Path) -> dict[str, TensorInfo]:
+    """Return a model's inputs by public name."""
     if not model.is_dir():
-        from workbench.evaluate.interpreter import open_interpreter, signature_names
+        from workbench.evaluate.interpreter import describe_ends
+        from workbench.evaluate.run import signature_shape
 
-        interpreter = open_interpreter(model)
-        names, _ = signature_names(interpreter)
-        return {n: d["dtype"] for n, d in zip(names, interpreter.get_input_details(), strict=True)}
+        ends = describe_ends(model).inputs
+        return {n: TensorInfo(name=n, shape=signature_shape(d), dtype=np.dtype(d["dtype"]).name) for n, d in ends}
     from workbench.sources.load import read_signature
 
     # Made by a stage of a model that was checked.
     signature = read_signature(ModelInfo(name="frozen", kind="savedmodel", path=str(model), sha256="", allow_code=True))
-    return {t.name: np.dtype(t.dtype) for t in signature.inputs}
+    return {t.name: t for t in signature.inputs}
 
 
 def _finish(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from workbench.flatbuffer.shares import shares_of
 from workbench.recipes import grammar
 from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
+from workbench.views.runtimes import size_of_inputs
 
 # A loss of accuracy above this is worth a word (2 points).
 DROP = 0.02
@@ -21,12 +22,15 @@ DIFFERS_AGREEMENT = 0.95
 # Operators that are left out of an accelerator's work are a note while they are less than this share (1 %) of the time by operator where
 # that is known, else of both the weights' bytes and the activations' elements.
 LITTLE = 0.01
+_HELD = {"float16": "as float16", "sparse": "in sparse form"}
 MEASURED = (
     "slower-than-baseline",
     "reference-kernels",
     "partial-delegation",
     "delegate-differs",
     "software-device",
+    "several-a-call",
+    "open-size",
     "noisy-measurement",
 )
 
@@ -39,6 +43,15 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
     if trial.quality and baseline and baseline.quality and not trial.baseline:
         found += _dropped(trial.quality, baseline.quality)
     return tuple(found)
+
+
+def of_import(unfolded: dict[str, int]) -> tuple[Warning_, ...]:
+    """Return what was unfolded of a `.tflite` source: bytes of weights by how they were held, and of the `source` itself."""
+    held = [f"{unfolded[k]:,} bytes {said}" for k, said in _HELD.items() if unfolded.get(k)]
+    if not held:
+        return ()
+    seen = f"the source ({unfolded['source']:,} bytes) holds weights, {' and '.join(held)}; here they are float32, with the same values"
+    return (warning("unfolded-weights", seen, "note"),)
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:
@@ -88,6 +101,7 @@ def after_measuring(
         found.append(warning("delegate-differs", f"{where} {differs}"))
     if measurement.software:
         found.append(warning("software-device", f"{where} it ran on {measurement.device}"))
+    found += _sized(measurement, where)
     if latency and latency.cut_short:
         found.append(warning("noisy-measurement", f"{where} {latency.cut_short}"))
     elif latency and not narrow:
@@ -99,6 +113,22 @@ def after_measuring(
             )
         )
     return tuple(w.model_copy(update={"machine": measurement.machine}) for w in found)
+
+
+def _sized(measurement: Measurement, where: str) -> list[Warning_]:
+    """Return notes on what one invocation is: several samples, or a size that the file leaves open."""
+    found = []
+    if measurement.batch > 1 and measurement.latency_ms:
+        each = measurement.latency_ms.median / measurement.batch
+        seen = f"{where} one invocation takes {measurement.batch} samples, all of which its latency is for: {each:.4g} ms a sample"
+        found.append(warning("several-a-call", seen, "note"))
+    if measurement.inputs:
+        found.append(
+            warning(
+                "open-size", f"{where} the file leaves sizes open, and ran at {size_of_inputs(measurement)}", "note"
+            )
+        )
+    return found
 
 
 def replaced(warning: Warning_, measurement: Measurement) -> bool:

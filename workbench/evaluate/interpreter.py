@@ -11,12 +11,13 @@ import numpy as np
 
 from workbench.compat.litert import signatures
 from workbench.errors import WorkbenchError
+from workbench.flatbuffer import custom
 
 Array = np.ndarray[Any, Any]
 
 
-def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
-    """Return an allocated `ai_edge_litert` interpreter.
+def open_interpreter(path: Path, threads: int = 1, allocated: bool = True, **options: Any) -> Any:
+    """Return an `ai_edge_litert` interpreter; not `allocated` where its inputs are to be resized first, which is `allocate`'s then.
 
     Raises WorkbenchError when the file is not a model or no kernel can run it.
     """
@@ -28,12 +29,23 @@ def open_interpreter(path: Path, threads: int = 1, **options: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             interpreter = Interpreter(model_path=native(path), num_threads=threads, **options)
-            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(
-            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_first_line(error)}"
-        ) from error
+        raise _unloadable(path, error) from error
+    if allocated:
+        allocate(interpreter, path)
     return interpreter
+
+
+def allocate(interpreter: Any, path: Path) -> None:
+    """Allocate the tensors of a file's interpreter; raises WorkbenchError where no kernel can run it."""
+    try:
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise _unloadable(path, error) from error
+
+
+def _unloadable(path: Path, error: Exception) -> WorkbenchError:
+    return WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_why(path, error)}")
 
 
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
@@ -76,7 +88,7 @@ def describe_ends(path: Path) -> Ends:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_first_line(error)}") from error
+        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_why(path, error)}") from error
     inputs, outputs = signature_names(interpreter)
     return Ends(
         list(zip(inputs, interpreter.get_input_details(), strict=True)),
@@ -103,6 +115,12 @@ def dequantized(values: Array, detail: dict[str, Any]) -> Array:
         real: Array = ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
         return real
     return values
+
+
+def _why(path: Path, error: Exception) -> str:
+    said = _first_line(error)
+    about = custom.reason(path) if "custom op" in str(error).lower() or custom.SELECT in str(error) else None
+    return f"{about}. (LiteRT: {said})" if about else said
 
 
 def _first_line(error: Exception) -> str:

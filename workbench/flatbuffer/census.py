@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.flatbuffer.budget import Budget, Spent
+from workbench.flatbuffer.custom import custom_operators
 from workbench.flatbuffer.numbers import BITS, Array, count_distinct, count_zeros, densify, is_float, unpack
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import ENDLESS, read_model, refusal
@@ -89,6 +90,7 @@ def read_census(data: bytes | Path) -> Census:
         inputs=tuple(_ends(model, "inputs")),
         outputs=tuple(_ends(model, "outputs")),
         tensors=tuple(tensors),
+        custom=custom_operators(model),
     )
 
 

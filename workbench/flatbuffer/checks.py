@@ -37,6 +37,8 @@ def _types(census: Census, scheme: str) -> Warning_ | None:
         other = [t for t in census.tensors if is_float(t.type)]
     elif scheme in _PROMISED:
         other = [t for t in census.tensors if t.type != _PROMISED[scheme]]
+    elif scheme == "float32":
+        return _not_float(census)
     else:
         return None
     count = sum(_elements(t) for t in other)
@@ -55,6 +57,15 @@ def _types(census: Census, scheme: str) -> Warning_ | None:
         "not-quantized",
         f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are not {_PROMISED[scheme]}: {where}.",
     )
+
+
+def _not_float(census: Census) -> Warning_ | None:
+    """Return a warning where a file that is called float32 holds weights of other types: its source did."""
+    held = {k: n for k, n in census.weights.items() if k not in ("float32", "int32", "int64")}
+    if not held:
+        return None
+    types = ", ".join(f"{k} {n:,} bytes" for k, n in held.items())
+    return warning("not-float32", f"float32: the file is the source's own, whose weights are not all float32: {types}.")
 
 
 def _sparsity(census: Census, target: float) -> Warning_ | None:

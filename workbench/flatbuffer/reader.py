@@ -109,11 +109,13 @@ class _Reader:
             self.text(entry.Name())
         return Model(graphs, signatures)
 
-    def code(self, code: Any) -> str:
+    def code(self, code: Any) -> tuple[str, bool]:
+        """Return an operator's name, and whether it is a custom one."""
         # Numbers above 127 do not fit the older field; the larger of the two is meant.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name: str = self.operator_names.get(number, f"BUILTIN_{number}")
-        return (self.text(code.CustomCode()) or name) if name == "CUSTOM" else name
+        custom = name == "CUSTOM"
+        return (self.text(code.CustomCode()) or name) if custom else name, custom
 
     def buffer(self, number: int, buffer: Any) -> Array | None:
         if not buffer.DataIsNone():
@@ -134,7 +136,7 @@ class _Reader:
             self.ranges[start, size] = np.frombuffer(self.data, np.uint8, size, start)
         return self.ranges.get((start, size))
 
-    def graph(self, graph: Any, codes: list[str]) -> Graph:
+    def graph(self, graph: Any, codes: list[tuple[str, bool]]) -> Graph:
         tensors = tuple(self.tensor(t) for t in self.tables(graph.TensorsLength(), graph.Tensors, _LARGE_TABLE))
         operators = tuple(
             self.operator(o, codes, len(tensors))
@@ -208,8 +210,8 @@ class _Reader:
         self.constants.spend(values.nbytes)
         return np.asarray(values, dtype=np.int64)
 
-    def operator(self, operator: Any, codes: list[str], tensors: int) -> Operator:
-        name = codes[operator.OpcodeIndex()]
+    def operator(self, operator: Any, codes: list[tuple[str, bool]], tensors: int) -> Operator:
+        name, custom = codes[operator.OpcodeIndex()]
         inputs, outputs = (
             self.indices(operator.InputsAsNumpy(), tensors),
             self.indices(operator.OutputsAsNumpy(), tensors),
@@ -223,7 +225,7 @@ class _Reader:
             and operator.BuiltinOptions2Type() == self.schema.BuiltinOptions2.StableHLOCompositeOptions
         ):
             name = self.text(_union(operator.BuiltinOptions2(), self.schema.StableHLOCompositeOptions()).Name()) or name
-        return Operator(name, inputs, outputs, adjoint)
+        return Operator(name, inputs, outputs, adjoint, custom)
 
     def signature(self, signature: Any, graphs: tuple[Graph, ...]) -> SignatureDef:
         graph = graphs[signature.SubgraphIndex()]

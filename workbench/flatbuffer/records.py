@@ -32,12 +32,16 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator; `inputs` holds -1 for an omitted one, `adjoint` the transposed inputs of a BATCH_MATMUL."""
+    """One operator; `inputs` holds -1 for an omitted one, `adjoint` the transposed inputs of a BATCH_MATMUL.
+
+    `custom` is one that LiteRT does not define: its maker's own, or TensorFlow's (`Flex...`).
+    """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     adjoint: tuple[bool, bool]
+    custom: bool = False
 
 
 @dataclass(frozen=True)

@@ -108,21 +108,6 @@ def sign(content: bytes, key: str, names: Names) -> bytes:
     return _edited(content, add)
 
 
-def readable(content: bytes) -> bytes:
-    """Return a flatbuffer with all names in UTF-8, itself where they are: LiteRT's Python interface reads no others."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    ends = [e for s in model.signatureDefs or () for e in (*(s.inputs or ()), *(s.outputs or ()))]
-    named = [*(t for graph in model.subgraphs or () for t in graph.tensors or ()), *ends]
-    odd = [n for n in named if isinstance(n.name, bytes) and _text(n.name).encode() != n.name]
-    if not odd:
-        return content
-    for item in odd:
-        item.name = _text(item.name)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
 def _numbered(kind: str, public: list[str]) -> dict[str, str]:
     for name in public:
         if "\0" in name or not _encodes(name):

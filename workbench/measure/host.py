@@ -86,6 +86,11 @@ def _serve(channel: Channel) -> None:
                 opened = request
                 answer, session = _open(request)
                 gc.disable()
+            elif isinstance(request, protocol.Fit):
+                from workbench.evaluate.sized import write_sized
+
+                write_sized(Path(os.fsdecode(request.path)), request.inputs, Path(os.fsdecode(request.target)))
+                answer = protocol.Fitted()
             elif session is None:
                 raise protocol.NoMessage(f"{request.do} before open")
             elif isinstance(request, protocol.Time):
@@ -134,7 +139,7 @@ def _open(request: protocol.Open) -> tuple[protocol.Opened | protocol.Estimated,
         raise TypeError(f"runtime {request.runtime!r} is neither a Runtime nor an Estimator")
     before = _memory("VmRSS")
     begin = time.perf_counter_ns()
-    session = runtime.open(path, params)
+    session = _opened(runtime, path, params)
     opened = time.perf_counter_ns()
     session.invoke()
     first = time.perf_counter_ns()
@@ -148,6 +153,21 @@ def _open(request: protocol.Open) -> tuple[protocol.Opened | protocol.Estimated,
         device=session.device,
         software=session.software,
     ), session
+
+
+def _opened(runtime: Any, path: Path, params: Any) -> Session:
+    """Open a file; where it does not open and holds custom operators, the error names them."""
+    from workbench.errors import StageFailed, Unfit
+    from workbench.flatbuffer import custom
+
+    try:
+        session: Session = runtime.open(path, params)
+    except Exception as error:  # a vendor's runtime may raise anything
+        about = custom.reason(path)
+        if about is None or about in str(error):
+            raise
+        raise (Unfit if isinstance(error, Unfit) else StageFailed)(f"{error} ({path.name}: {about})") from error
+    return session
 
 
 def settle(invoke: Any, clock: Any = time.perf_counter_ns) -> int:
@@ -175,33 +195,42 @@ def _outputs(session: Session, opened: protocol.Open, asked: protocol.Outputs) -
     """
     import numpy as np
 
+    from workbench.data.feeding import Feeding, feeding
     from workbench.errors import StageFailed
     from workbench.evaluate.arrays import load_arrays
     from workbench.evaluate.interpreter import dequantized, describe_ends, quantized
+    from workbench.evaluate.run import signature_shape
     from workbench.runtimes.base import seeded
 
     ends = describe_ends(Path(os.fsdecode(opened.path)))
     given = load_arrays(Path(os.fsdecode(asked.samples))) if asked.samples else {}
     if list(given) == [""]:
         given = {ends.inputs[0][0]: given[""]}
-    available = len(next(iter(given.values()))) if given else asked.count
+    how: Feeding | None = None
+    if given:
+        takes = {name: signature_shape(detail) for name, detail in ends.inputs}
+        how = feeding(takes, {name: given[name].shape[1:] for name in takes}, "the data")
+    available = min(asked.count, len(next(iter(given.values())))) if given else asked.count
     found: dict[str, list[Any]] = {name: [] for name, _ in ends.outputs}
-    until, size, one = time.monotonic() + asked.seconds, 0, 0
-    for i in range(min(asked.count, available)):
-        if i and (time.monotonic() > until or size + one > protocol.OUTPUT_BYTES):
+    until, total, one = time.monotonic() + asked.seconds, 0, 0
+    for i in range(0, available, how.size if how else 1):
+        if i and (time.monotonic() > until or total + one > protocol.OUTPUT_BYTES):
             break
+        count = min(how.size, available - i) if how else 1
         values = [
-            quantized(np.asarray(given[name][i : i + 1]), detail)
-            if given
+            quantized(how.given(name, given[name], i, count), detail)
+            if how
             else seeded(detail["shape"], detail["dtype"], i)
             for name, detail in ends.inputs
         ]
         for (name, detail), value in zip(ends.outputs, session.run(values), strict=True):
-            found[name].append(dequantized(np.asarray(value), detail))
+            real = dequantized(np.asarray(value), detail)
+            # Of seeded values a call is a sample, whatever its axes mean.
+            found[name].append(how.taken(real, count) if how else real if real.shape[:1] == (1,) else real[None])
         one = sum(parts[-1].nbytes for parts in found.values())
-        size += one
+        total += one
         if one > protocol.OUTPUT_BYTES:
-            raise StageFailed(f"the outputs of one sample have {one} bytes; {protocol.OUTPUT_BYTES} can be looked at")
+            raise StageFailed(f"the outputs of one call have {one} bytes; {protocol.OUTPUT_BYTES} can be looked at")
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.measure.channel import Channel
 from workbench.measure.connection import Connection, process
 from workbench.measure.protocol import NoMessage
 from workbench.measure.watch import Watch
+from workbench.names import file_stem
 from workbench.values.trial import OpProfile, RuntimeSpec
 
 START_SECONDS = 120.0
@@ -31,6 +33,7 @@ OPEN_SECONDS = 300.0
 ANSWER_SECONDS = 120.0
 Array = np.ndarray[Any, Any]
 _SILENT = Watch()
+_REFERENCE = RuntimeSpec(name="reference")
 
 
 class Hosts:
@@ -40,6 +43,8 @@ class Hosts:
     """
 
     def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._fitted: dict[tuple[Path, tuple[tuple[str, tuple[int, ...]], ...]], Path] = {}
         self._parents: dict[tuple[tuple[str, str], ...], tuple[subprocess.Popen[bytes], Connection]] = {}
 
     def warm(self) -> None:
@@ -51,15 +56,20 @@ class Hosts:
         self._parent(_environment(runtime), watch)
 
     def open(
-        self, path: Path, runtime: RuntimeSpec, watch: Watch = _SILENT, seconds: float = OPEN_SECONDS
+        self,
+        path: Path,
+        runtime: RuntimeSpec,
+        watch: Watch = _SILENT,
+        seconds: float = OPEN_SECONDS,
+        inputs: dict[str, tuple[int, ...]] | None = None,
     ) -> HostProcess:
-        """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there."""
-        parent = self._parent(_environment(runtime), watch)
-        mine, theirs = socket.socketpair()
-        label = f"{path.name} on {runtime.name}"
-        with theirs:
-            forked, _ = parent.ask(protocol.Fork(runtime=runtime.name), START_SECONDS, protocol.Forked, passing=theirs)
-        host = HostProcess(Connection(Channel(mine), label, process(forked.pid), watch), forked.pid)
+        """Return a host that holds the artifact; raises StageFailed with the reason when it cannot run there.
+
+        `inputs` are shapes for a file that leaves them open: a copy is held in which they are filled in.
+        """
+        environment = _environment(runtime)
+        path = self._at_size(path, inputs, watch) if inputs else path
+        host = self._fork(path, runtime, environment, watch)
         request = protocol.Open(path=os.fsencode(path), runtime=runtime.name, options=runtime.options)
         try:
             host.facts, _ = host.connection.ask(request, seconds, protocol.Opened, protocol.Estimated)
@@ -67,6 +77,29 @@ class Hosts:
             host.close()
             raise
         return host
+
+    def _at_size(self, path: Path, inputs: dict[str, tuple[int, ...]], watch: Watch) -> Path:
+        """Return the copy of a file at a size, which a process of its own writes once."""
+        key = (path, tuple(inputs.items()))
+        if key not in self._fitted:
+            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="wb-sized-")
+            target = Path(self._folder.name) / f"{len(self._fitted)}-{file_stem(path.stem)}.tflite"
+            host = self._fork(path, _REFERENCE, {}, watch)
+            try:
+                request = protocol.Fit(path=os.fsencode(path), inputs=inputs, target=os.fsencode(target))
+                host.connection.ask(request, OPEN_SECONDS, protocol.Fitted)
+            finally:
+                host.close()
+            self._fitted[key] = target
+        return self._fitted[key]
+
+    def _fork(self, path: Path, runtime: RuntimeSpec, environment: dict[str, str], watch: Watch) -> HostProcess:
+        parent = self._parent(environment, watch)
+        mine, theirs = socket.socketpair()
+        label = f"{path.name} on {runtime.name}"
+        with theirs:
+            forked, _ = parent.ask(protocol.Fork(runtime=runtime.name), START_SECONDS, protocol.Forked, passing=theirs)
+        return HostProcess(Connection(Channel(mine), label, process(forked.pid), watch), forked.pid)
 
     def close(self) -> None:
         """End all processes."""
@@ -77,6 +110,10 @@ class Hosts:
             started.kill()
             started.wait()
         self._parents.clear()
+        self._fitted.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _parent(self, environment: dict[str, str], watch: Watch) -> Connection:
         key = tuple(sorted(environment.items()))

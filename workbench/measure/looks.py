@@ -19,6 +19,7 @@ from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import quality as q
 from workbench.evaluate.arrays import save_arrays
 from workbench.measure.hosts import HostProcess, Hosts
+from workbench.measure.sizes import SizeTeller
 from workbench.measure.watch import Watch
 from workbench.values.task import TaskSpec
 from workbench.values.trial import Agreement, OpProfile, Quality, RuntimeSpec
@@ -42,6 +43,11 @@ class Samples:
     baseline: dict[str, Array] = field(default_factory=dict)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of one sample, by input."""
+        return {name: v.shape[1:] for name, v in self.inputs.items()}
+
+    @property
     def count(self) -> int:
         """The number of samples."""
         return len(next(iter(self.inputs.values())))
@@ -59,8 +65,15 @@ class Looks:
     """Looks at artifacts on runtimes; keeps what the reference kernels gave, which serves every runtime."""
 
     def __init__(
-        self, hosts: Hosts, samples: Samples | None, everywhere: bool, profile: bool, watch: Watch | None = None
+        self,
+        hosts: Hosts,
+        samples: Samples | None,
+        everywhere: bool,
+        profile: bool,
+        watch: Watch | None = None,
+        sizes: SizeTeller | None = None,
     ) -> None:
+        self._sizes = sizes or SizeTeller(samples.shapes if samples else None)
         self._hosts, self._samples, self._watch = hosts, samples, watch or Watch()
         self._everywhere, self._profile = everywhere, profile
         self._references: dict[Path, dict[str, Array]] = {}
@@ -94,7 +107,7 @@ class Looks:
 
     @contextlib.contextmanager
     def _open(self, path: Path, runtime: RuntimeSpec) -> Iterator[HostProcess]:
-        host = self._hosts.open(path, runtime, self._watch)
+        host = self._hosts.open(path, runtime, self._watch, inputs=self._sizes.of(path).inputs)
         try:
             yield host
         finally:

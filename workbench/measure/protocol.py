@@ -69,6 +69,15 @@ class Open(Message):
     options: dict[str, Any] = {}
 
 
+class Fit(Message):
+    """Write a copy of a file whose inputs have these shapes, and end; nothing is held."""
+
+    do: Literal["fit"] = "fit"
+    path: bytes
+    inputs: dict[str, tuple[Count, ...]]
+    target: bytes
+
+
 class Time(Message):
     """Time `count` invocations after unrecorded ones for `warm_ns`."""
 
@@ -93,7 +102,7 @@ class ProfileRequest(Message):
     invocations: Count
 
 
-Request = Open | Time | Outputs | ProfileRequest
+Request = Open | Fit | Time | Outputs | ProfileRequest
 
 # ---- from a host
 
@@ -104,6 +113,12 @@ class Refused(Message):
     answer: Literal["refused"] = "refused"
     error: str = Field(max_length=ERROR_CHARACTERS)
     unfit: bool = False
+
+
+class Fitted(Message):
+    """The copy is there."""
+
+    answer: Literal["fitted"] = "fitted"
 
 
 class Covered(Message):
@@ -171,7 +186,7 @@ class Profiled(Message):
 
 
 Answer = Annotated[
-    Ready | Forked | Refused | Opened | Estimated | Times | Given | Profiled, Field(discriminator="answer")
+    Ready | Forked | Refused | Fitted | Opened | Estimated | Times | Given | Profiled, Field(discriminator="answer")
 ]
 _ANSWERS: TypeAdapter[Any] = TypeAdapter(Answer)
 _FORK: TypeAdapter[Any] = TypeAdapter(Fork)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from workbench.measure.interleave import Variant, close_all, open_all, run_round
 from workbench.measure.lock import machine_lock
 from workbench.measure.looks import Looks, Samples
 from workbench.measure.protocol import Estimated, Opened
+from workbench.measure.sizes import SizeTeller
 from workbench.measure.watch import Watch
 from workbench.values.settings import Measure
 from workbench.values.trial import Latency, Measurement, RuntimeSpec
@@ -65,7 +66,7 @@ class MeasureOptions:
     """How to measure: settings, which name is the baseline, real samples to look at outputs with (see `looks.py`).
 
     With `everywhere` outputs are held against the reference kernels on every runtime, not only on accelerators. `what` is what
-    others who wait are told to be measured.
+    others who wait are told to be measured. `shapes` are those of one sample by input, where sizes that files leave open have to be known and there are no samples.
     """
 
     settings: Measure
@@ -74,6 +75,7 @@ class MeasureOptions:
     everywhere: bool = False
     seed: int = 0
     what: str = ""
+    shapes: Mapping[str, tuple[int, ...]] | None = None
 
 
 def measure(
@@ -112,12 +114,14 @@ def side_by_side(
     if not count or watch.stopped:
         return
     with contextlib.nullcontext(hosts) if hosts else contextlib.closing(Hosts()) as used:
-        looks = Looks(used, asked.samples, asked.everywhere, asked.settings.profile, watch)
+        shapes = asked.shapes if asked.samples is None else asked.samples.shapes
+        sizes = SizeTeller(shapes)
+        looks = Looks(used, asked.samples, asked.everywhere, asked.settings.profile, watch, sizes)
         # Who asked to stop knows it.
         with contextlib.closing(looks), contextlib.suppress(Cancelled):
             for start in range(0, max(1, len(rest)), WAVE):
                 known = () if start == 0 else tuple(p.name for p in base)
-                wave = _Wave(used, looks, asked, watch, on_measured, known)
+                wave = _Wave(used, looks, sizes, asked, watch, on_measured, known)
                 wave.run([*base, *rest[start : start + WAVE]], count)
 
 
@@ -128,12 +132,13 @@ class _Wave:
         self,
         hosts: Hosts,
         looks: Looks,
+        sizes: SizeTeller,
         asked: MeasureOptions,
         watch: Watch,
         on_measured: Callable[[Measured], None],
         known: tuple[str, ...],
     ) -> None:
-        self.hosts, self.looks, self.asked, self.watch = hosts, looks, asked, watch
+        self.hosts, self.looks, self.sizes, self.asked, self.watch = hosts, looks, sizes, asked, watch
         self._on_measured, self._known = on_measured, known
         self.environment = environment()
         self.facts: dict[str, list[Opened]] = defaultdict(list)
@@ -195,7 +200,7 @@ class _Wave:
             if not known:
                 check_file(pair)
             limit = again_seconds((known[0].init_ms + known[0].first_ms) / 1e3) if known else OPEN_SECONDS
-            host = self.hosts.open(pair.path, pair.runtime, self.watch, limit)
+            host = self.hosts.open(pair.path, pair.runtime, self.watch, limit, self.sizes.of(pair.path).inputs)
             if not isinstance(host.facts, Opened):
                 host.close()
                 raise StageFailed(f"runtime {pair.runtime.name!r} gave an estimate where it was to run the file")
@@ -207,7 +212,7 @@ class _Wave:
     def _estimate(self, pair: Pair) -> Measured:
         try:
             check_file(pair)
-            host = self.hosts.open(pair.path, pair.runtime, self.watch)
+            host = self.hosts.open(pair.path, pair.runtime, self.watch, inputs=self.sizes.of(pair.path).inputs)
         except WorkbenchError as error:
             return Measured(pair.name, self._without(pair, error), None)
         host.close()
@@ -249,7 +254,7 @@ class _Wave:
         return found.model_copy(update={"budget_s": each_s}) if short else found
 
     def _made(self, pair: Pair, **figures: Any) -> Measurement:
-        backend = registry.runtimes.get(pair.runtime.name)
+        backend, sizes = registry.runtimes.get(pair.runtime.name), self.sizes.of(pair.path)
         return Measurement(
             runtime=pair.runtime.name,
             options=pair.runtime.options,
@@ -257,6 +262,9 @@ class _Wave:
             clock=backend.clock,
             machine=str(self.environment["machine"]),
             environment=dict(self.environment),
+            batch=sizes.batch,
+            inputs=sizes.inputs,
+            assumed=sizes.assumed,
             **figures,
         )
 

@@ -52,7 +52,7 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Return the outputs of one sample; arrays `(1, *shape)` in the file's order and types."""
+        """Return the outputs of one call; arrays in the file's order, shapes and types."""
 
     def profile(self, invocations: int) -> OpProfile | None:
         """Return the time of each operator, or None where this runtime does not tell."""

@@ -20,6 +20,8 @@ from workbench.flatbuffer.signature import Names, sign
 from workbench.sources.load import SIGNATURE, inference_call, input_specs, keras_names, serving
 
 Array = np.ndarray[Any, Any]
+# What an open height, width or length is on a trial run.
+OPEN = 32
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Inference:
         self.names.save(folder)
 
     def check(self, run: Callable[[dict[str, Array]], dict[str, Any]], rtol: float, atol: float) -> None:
-        """Raise StageFailed when `run` gives other outputs than the model on one seeded sample `(1, *shape)` per input.
+        """Raise StageFailed when `run` gives other outputs than the model on one seeded call, of one sample where the batch is open.
 
         `run` takes and gives public names. `atol` is a share of an output's largest value.
         """
@@ -73,7 +75,7 @@ class Inference:
 
         draw = np.random.default_rng(0)
         sample = {
-            n: np.asarray(draw.random([d or 1 for d in s.shape])).astype(s.dtype.as_numpy_dtype)
+            n: np.asarray(draw.random(_call_shape(s.shape))).astype(s.dtype.as_numpy_dtype)
             for n, s in self.specs.items()
         }
         expected = self.call(**{n: tf.constant(v) for n, v in sample.items()})
@@ -86,6 +88,11 @@ class Inference:
                 raise StageFailed(
                     f"output {name!r} of the frozen model differs from the model's by up to {np.abs(value - other).max():.3g}"
                 )
+
+
+def _call_shape(shape: Any) -> list[int]:
+    """Return the shape of one call: one sample, and a size that most networks take where it is open."""
+    return [d or (OPEN if axis else 1) for axis, d in enumerate(shape)]
 
 
 def keras_inference(model: Any, output_names: list[str] | None = None) -> Inference:

@@ -11,7 +11,7 @@ from workbench.values.source import ModelInfo, Signature
 def glance(info: ModelInfo) -> Signature | None:
     """Return what the file says of its inputs and outputs, or None where only loading the model can tell.
 
-    An output's shape is empty where the file does not say it. Raises WorkbenchError for a damaged or quantized `.tflite`.
+    An output's shape is empty where the file does not say it. Raises WorkbenchError for a damaged `.tflite`.
     """
     with registry.sources.blamed(info.opener, info.path):
         return registry.sources.get(info.opener).glance(Path(info.path))

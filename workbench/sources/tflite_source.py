@@ -1,10 +1,9 @@
-"""Float `.tflite` files, read from their bytes alone."""
+"""`.tflite` files, read from their bytes alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.errors import WorkbenchError
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
 from workbench.sources.base import NativeSource
@@ -12,7 +11,7 @@ from workbench.values.source import Signature, TensorInfo
 
 
 class TFLite(NativeSource):
-    """A flatbuffer that is not quantized yet."""
+    """A flatbuffer; one that is quantized already is measured and compared, not quantized again."""
 
     name = "tflite"
     help = "a float .tflite, for post-training schemes"
@@ -21,7 +20,7 @@ class TFLite(NativeSource):
     endings = (".tflite",)
 
     def glance(self, path: Path) -> Signature:
-        """Return what the file says, which is all; raises WorkbenchError for a damaged or quantized one."""
+        """Return what the file says, which is all; raises WorkbenchError for a damaged one."""
         model = read_model(read_file(path), path.name)
         named = model.signatures[0] if model.signatures else None
         graph = model.graphs[named.graph if named else 0]
@@ -34,12 +33,6 @@ class TFLite(NativeSource):
                 found.append(TensorInfo(name=names.get(index, tensor.name), shape=shape, dtype=tensor.type))
             return tuple(found)
 
-        for tensor in graph.tensors:
-            if tensor.scales:
-                raise WorkbenchError(
-                    f"{path.name!r} is already quantized (tensor {tensor.name!r} is {tensor.type}); "
-                    "a .tflite source has to be a float model. Use `workbench bench` or `inspect` on it instead."
-                )
         return Signature(
             inputs=tensors(graph.inputs, named.inputs if named else {}),
             outputs=tensors(graph.outputs, named.outputs if named else {}),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-from collections.abc import Iterable
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +15,17 @@ import numpy as np
 
 from workbench.compat.litert_quantizer import ranges
 from workbench.errors import StageFailed
+from workbench.flatbuffer.census import read_census
+from workbench.flatbuffer.numbers import is_float
+from workbench.flatbuffer.opening import read_file
+from workbench.flatbuffer.reader import read_model
 from workbench.flatbuffer.signature import Names
 
 Sample = dict[str, np.ndarray[Any, Any]]
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16}
 # Depthwise kernels lose too much with one scale, and clustering leaves them alone: they stay per channel.
+# Among calibration's tensors a name that none has: the shapes of the inputs where the file leaves them open.
+SIZES = ""
 _SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
 
 
@@ -30,6 +40,7 @@ def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dic
     `samples` yields one-sample inputs `(1, *shape)` by signature input name. What the profiler-based mode records, the
     smallest and largest value of each tensor, does not depend on the scheme: one pass serves every activation width.
     """
+    refuse_quantized(float_model)
     model, named = _callable(float_model, list(samples))
     quantizer = _quantizer(float_model, "int8", "channel")
     found = ranges(quantizer, model, {_signature_key(float_model): named}, threads)
@@ -52,15 +63,52 @@ def quantize(
     float_model: Path, scheme: str, granularity: Literal["channel", "tensor"], calibration: dict[str, Any] | None
 ) -> bytes:
     """Return the quantized flatbuffer; raises StageFailed with the engine's reason when it refuses."""
+    refuse_quantized(float_model)
     known = None
     if calibration is not None:
-        known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in calibration.items()}
+        tensors = {name: stats for name, stats in calibration.items() if name != SIZES}
+        known = {name: {k: _array(v) for k, v in stats.items()} for name, stats in tensors.items()}
     try:
-        quantizer = _quantizer(float_model, scheme, granularity)
+        with _started(float_model, (calibration or {}).get(SIZES)) as model:
+            quantizer = _quantizer(model, scheme, granularity)
         result = quantizer.quantize(known, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
     return bytes(result.quantized_model)
+
+
+@contextlib.contextmanager
+def _started(model: Path, sizes: dict[str, list[int]] | None) -> Iterator[Path]:
+    """Yield a file that can be allocated as it is, as the engine does: where sizes are open it begins with those that were calibrated."""
+    if not sizes:
+        yield model
+        return
+    from workbench.evaluate.sized import write_sized
+
+    with tempfile.TemporaryDirectory(prefix="wb-sized-") as folder:
+        made = Path(folder) / "sized.tflite"
+        write_sized(model, {name: tuple(shape) for name, shape in sizes.items()}, made, stays_open=True)
+        yield made
+
+
+def refuse_quantized(model: Path) -> None:
+    """Raise StageFailed for a file that is quantized already: more of its weights are integers than floats, or it has no weights but scales."""
+    content = read_file(model)
+    records = read_model(content, model.name)
+    scaled = [t for g in records.graphs for t in g.tensors if t.scales]
+    if not scaled:
+        return
+    elements: Counter[bool] = Counter()
+    for tensor in read_census(content).tensors:
+        elements[is_float(tensor.type)] += math.prod(tensor.shape)
+    if elements[True] > elements[False]:
+        # Partly quantized: what is float is left to quantize, and the census tells what came of it.
+        return
+    types = ", ".join(sorted({t.type for t in scaled}))
+    raise StageFailed(
+        f"the source is quantized already ({len(scaled)} of its tensors have scales: {types}) and is not quantized again, which would put one rounding on "
+        "another. Measure and compare it as it is (`float32` here, `workbench bench`, `compare`), or start from its float model"
+    )
 
 
 def _content(model: Path) -> bytearray:

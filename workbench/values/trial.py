@@ -48,7 +48,7 @@ class Census(Value):
 
     `weights` maps type to bytes of constant tensors; `sparsity` is over all kernels; `unique_weights`
     is the largest number of distinct values in a kernel (depthwise kernels left out, as pruning and
-    clustering leave them out).
+    clustering leave them out). `custom` are the operators that LiteRT does not define, with how often they are there.
     """
 
     weights: dict[str, Count]
@@ -58,6 +58,7 @@ class Census(Value):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     tensors: tuple[TensorCensus, ...]
+    custom: dict[str, Count] = {}
 
 
 class Quality(Value):
@@ -188,7 +189,8 @@ class Measurement(Value):
     `left` names the operators that an accelerating runtime did not take, `memory` holds bytes by part, `cycles` an
     estimate's cycles by part, `device` what really ran it, `software` whether that is a processor standing in for an
     accelerator. `profile` is there when it was asked for; the store keeps it apart. `clock` is `host` where the time is that of this machine
-    standing in for a device.
+    standing in for a device. One invocation takes `batch` samples. `inputs` are the shapes at which it ran where the file leaves sizes beside the
+    batch open: the data's, or with `assumed` ones, because nothing told them.
     """
 
     runtime: str
@@ -216,6 +218,9 @@ class Measurement(Value):
     reference: Agreement | None = None
     quality: Quality | None = None
     profile: OpProfile | None = None
+    batch: Count = 1
+    inputs: dict[str, tuple[Count, ...]] = {}
+    assumed: bool = False
     environment: dict[str, Any] = {}
 
 

@@ -21,6 +21,12 @@ def place_text(measurement: Measurement) -> str:
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
+def size_of_inputs(measurement: Measurement) -> str:
+    """Return the shapes at which a file with open sizes ran: `image 1x224x224x3, the data's`."""
+    shapes = ", ".join(f"{n} {'x'.join(map(str, s)) or 'one number'}" for n, s in measurement.inputs.items())
+    return f"{shapes}, {'since no data told the size' if measurement.assumed else 'the size of the data'}"
+
+
 def coverage_text(measurement: Measurement) -> str | None:
     """Return operators taken of all, with partitions and the names of those left, or None where nothing ran."""
     if measurement.ops_total is None or measurement.ops_delegated is None:
@@ -68,6 +74,8 @@ def measurement_rows(measurements: Sequence[Measurement], plain: bool = False) -
                 "p90 ms": latency.p90 if latency else None,
                 "ratio": m.ratio.median if m.ratio else None,
                 "samples": latency.samples if latency else None,
+                "samples a call": m.batch if m.batch > 1 else None,
+                "ran at": size_of_inputs(m) if m.inputs else None,
                 "init ms": m.init_ms,
                 "first ms": m.first_ms,
                 "memory": memory if plain or memory is None else size_text(memory),
