@@ -16,7 +16,7 @@ from workbench.values.recipe import Recipe
 from workbench.values.trial import TrialSettings
 
 # Goes up when the same stage gives another result than before.
-VERSION = 5
+VERSION = 6
 # What the stages are made with beside techniques and sources, which name their own (`Technique.tools`, `Source.tools`).
 TOOLS = {
     "freeze": ("tensorflow", "tf-keras"),

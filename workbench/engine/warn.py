@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from workbench import registry
 from workbench.errors import WorkbenchError
@@ -21,6 +22,8 @@ DIFFERS_AGREEMENT = 0.95
 # Operators that are left out of an accelerator's work are a note while they are less than this share (1 %) of the time by operator where
 # that is known, else of both the weights' bytes and the activations' elements.
 LITTLE = 0.01
+# Layers that a trained step does not reach are a note while they hold less than this share of the weights.
+FEW = 0.05
 MEASURED = (
     "slower-than-baseline",
     "reference-kernels",
@@ -39,6 +42,23 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
     if trial.quality and baseline and baseline.quality and not trial.baseline:
         found += _dropped(trial.quality, baseline.quality)
     return tuple(found)
+
+
+def left_layers(technique: str, left: list[dict[str, Any]]) -> Warning_:
+    """Return what a trained step did not reach: `left` has a layer, why, and its share of the model's weights each; a note where they are few."""
+    share = sum(item["share"] for item in left)
+    reasons: dict[str, list[str]] = {}
+    for item in left:
+        reasons.setdefault(item["why"], []).append(item["layer"])
+    told = "; ".join(f"{_named(layers)} ({why})" for why, layers in reasons.items())
+    layers = len({item["layer"] for item in left})
+    many = f"{layers} layer{'s' if layers > 1 else ''}, {share:.1%} of the weights".replace("%", " %")
+    return warning("layers-left", f"{technique} does not reach {many}: {told}", "note" if share < FEW else "warning")
+
+
+def _named(layers: list[str]) -> str:
+    unique = list(dict.fromkeys(layers))
+    return ", ".join(unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:
