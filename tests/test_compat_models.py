@@ -232,9 +232,9 @@ tfmot.import_tfmot()
 brought = [name for name in ("keras", "sklearn", "matplotlib") if name in sys.modules]
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
 assert tf.keras.layers.Dense is tf_keras.layers.Dense
-assert tfmot.can_prune(tf_keras.layers.Dense(2)) and prune_low_magnitude(tf_keras.layers.Dense(2))
+from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
+assert prune_low_magnitude(tf_keras.layers.Dense(2))
 import keras
 print(brought, keras.__version__[0], sys.modules["keras"] is keras)
 """
@@ -243,48 +243,50 @@ print(brought, keras.__version__[0], sys.modules["keras"] is keras)
     assert done.stdout.split("\n")[-2] == "[] 3 True"
 
 
-def test_layers_that_tfmot_cannot_prune_or_cluster_are_told() -> None:
-    import tf_keras as keras
-    from tensorflow_model_optimization.clustering import keras as clustering
+def test_tfmot_prunes_variables_without_a_layer() -> None:
+    import tensorflow as tf
     from tensorflow_model_optimization.sparsity import keras as sparsity
 
-    class Own(keras.layers.Layer):  # type: ignore[misc]  # tf_keras is untyped
-        def build(self, shape: Any) -> None:
-            self.kernel = self.add_weight(shape=(int(shape[-1]), 2))
-
-    own, dense = Own(), keras.layers.Dense(2)
-    for layer in (own, dense):
-        layer.build((None, 3))
-    assert (tfmot.can_prune(dense), tfmot.can_cluster(dense)) == (True, True)
-    assert (tfmot.can_prune(own), tfmot.can_cluster(own)) == (False, False)
-    with pytest.raises(ValueError, match="Own"):
-        sparsity.prune_low_magnitude(own)
-    how = {"number_of_clusters": 2, "cluster_centroids_init": clustering.CentroidInitialization.LINEAR}
-    with pytest.raises(ValueError, match="Own"):
-        clustering.cluster_weights(own, **how)
+    weights = [
+        tf.Variable(np.random.default_rng(n).normal(size=s).astype("f4")) for n, s in enumerate([(3, 3, 2, 4), (8, 4)])
+    ]
+    kept = [np.sort(np.abs(w.numpy()).ravel())[w.shape.num_elements() // 2 :] for w in weights]
+    pruner = tfmot.Pruner(weights, sparsity.ConstantSparsity(0.5, begin_step=0, frequency=1))
+    pruner.step(1)
+    for weight, values in zip(weights, kept, strict=True):
+        np.testing.assert_array_equal(np.sort(np.abs(weight.numpy()[weight.numpy() != 0])), values)
+        zeros = weight.numpy() == 0
+        weight.assign_add(tf.ones_like(weight))
+        pruner.hold()
+        assert (weight.numpy()[zeros] == 0).all()
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_clustering_keeps_zeros_where_it_is_asked_to(kept: bool) -> None:
-    import tf_keras as keras
-    from tensorflow_model_optimization.clustering.keras import CentroidInitialization, strip_clustering
+def test_tfmot_prunes_n_of_m_and_blocks() -> None:
+    import tensorflow as tf
+    from tensorflow_model_optimization.sparsity import keras as sparsity
 
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(8, use_bias=False)])
-    # One centroid of the four lies near none of them: without a place of their own, zeros move to another value.
+    for options, shape in (({"sparsity_m_by_n": (2, 4)}, (8, 4)), ({"block_size": (1, 4)}, (1, 4))):
+        weight = tf.Variable(np.random.default_rng(2).normal(size=(8, 8)).astype("f4"))
+        tfmot.Pruner([weight], sparsity.ConstantSparsity(0.5, 0, frequency=1), **options).step(1)
+        zeros = weight.numpy() == 0
+        assert zeros.mean() == 0.5
+        if "block_size" in options:
+            assert set(zeros.reshape(8, 2, 4).sum(axis=2).ravel()) == {0, 4}
+        else:
+            assert (zeros.T.reshape(8, 2, shape[1]).sum(axis=2) == 2).all()
+
+
+@pytest.mark.parametrize("init", ["KMEANS_PLUS_PLUS", "LINEAR", "DENSITY_BASED", "RANDOM"])
+@pytest.mark.parametrize("zero", [True, False])
+def test_tfmot_chooses_the_values_of_clusters(init: str, zero: bool) -> None:
+    import tensorflow as tf
+
     kernel = np.random.default_rng(2).uniform(0.5, 1.5, (8, 8)).astype(np.float32)
     kernel[::2] = 0.0
-    model.layers[0].set_weights([kernel])
-    how = {"number_of_clusters": 4, "cluster_centroids_init": CentroidInitialization.LINEAR}
-    wrapped = keras.models.clone_model(
-        model, clone_function=lambda layer: tfmot.cluster_weights(layer, preserve_sparsity=kept, **how)
-    )
-    wrapped.compile("sgd", "mse")
-    x = np.random.default_rng(3).random((16, 8), np.float32)
-    wrapped.fit(x, np.ones((16, 8), np.float32), epochs=3, verbose=0)
-    (found,) = strip_clustering(wrapped).layers[0].get_weights()
-    assert len(np.unique(found)) <= 4
-    assert bool((found[::2] == 0).all()) is kept
+    found = np.asarray(tfmot.centroids(tf.constant(kernel), 4, init, zero))
+    assert 1 <= len(found) <= 4
+    assert found.max() <= 1.5
+    assert not zero or (found == 0).any()
 
 
 def annotated(*layers: Any) -> Any:
@@ -305,18 +307,35 @@ def test_rounding_of_a_relu6_inside_of_a_layer_is_simulated() -> None:
     assert {"post_activation_min:0", "post_activation_max:0"} <= names
 
 
-@pytest.mark.parametrize("sparse", [True, False])
-def test_one_scale_holds_for_a_whole_kernel(sparse: bool) -> None:
+def test_one_scale_holds_for_a_whole_kernel_but_a_depthwise_one() -> None:
     import tf_keras as keras
-    from tensorflow_model_optimization.experimental.combine import Default8BitClusterPreserveQuantizeScheme
-    from tensorflow_model_optimization.quantization.keras import quantize_apply
+    from tensorflow_model_optimization.quantization.keras import default_8bit, quantize_apply
 
-    def scales(scheme: Any) -> list[tuple[int, ...]]:
-        aware = quantize_apply(annotated(keras.layers.Conv2D(4, 3, activation="relu")), scheme)
+    def scales(scheme: Any, layer: Any) -> list[tuple[int, ...]]:
+        aware = quantize_apply(annotated(layer), scheme)
         return [tuple(w.shape) for w in aware.layers[-1].weights if w.name.endswith("kernel_max:0")]
 
-    assert scales(Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=sparse)) == [(4,)]
-    assert scales(tfmot.one_scale_scheme()(preserve_sparsity=sparse)) == [()]
+    assert scales(default_8bit.Default8BitQuantizeScheme(), keras.layers.Conv2D(4, 3)) == [(4,)]
+    assert scales(tfmot.one_scale_scheme()(), keras.layers.Conv2D(4, 3)) == [()]
+    depthwise = scales(default_8bit.Default8BitQuantizeScheme(), keras.layers.DepthwiseConv2D(3))
+    assert scales(tfmot.one_scale_scheme()(), keras.layers.DepthwiseConv2D(3)) == depthwise
+
+
+def test_ranges_start_from_what_the_model_is_given() -> None:
+    import tf_keras as keras
+    from tensorflow_model_optimization.quantization.keras import quantize_apply
+
+    aware = quantize_apply(annotated(keras.layers.Conv2D(4, 3)))
+    x = np.random.default_rng(0).uniform(-300, 900, (8, 6, 6, 3)).astype("f4")
+    with tfmot.measuring_ranges():
+        aware(x[:4], training=False)
+        aware(x[4:], training=False)
+    values = {w.name: w.numpy() for w in aware.weights}
+    first = [v for n, v in values.items() if n.startswith("quantize_layer") and n.endswith(("_min:0", "_max:0"))]
+    assert sorted(first) == [x.min(), x.max()]
+    (top,) = [v for n, v in values.items() if n.endswith("post_activation_max:0")]
+    assert 6 < top == pytest.approx(aware(x, training=False).numpy().max(), rel=0.05)
+    assert "linear" in tfmot.simulated_activations()
 
 
 # ---- LiteRT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.compat.library import Library
 
@@ -100,3 +100,33 @@ def _symbolic_class() -> Any:
 def layer_of(tensor: Any) -> Any:
     """Return the layer whose call made a symbolic tensor, which tensors know by `_keras_history`."""
     return TF_KERAS.attribute(TF_KERAS.attribute(tensor, "_keras_history"), "layer")
+
+
+class Call(NamedTuple):
+    """A layer, what it is called with (tensors of the graph, and constants), and the tensors that come out."""
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any
+
+
+def graph_calls(model: Any) -> list[Call]:
+    """Return the calls of layers that a graph is made of, each after those that it takes tensors from.
+
+    `Functional` runs itself so: by `_nodes_by_depth`, the deepest first, where nodes of its inputs have nothing to call.
+    """
+    depths = TF_KERAS.attribute(model, "_nodes_by_depth")
+    nodes = [
+        n for depth in sorted(depths, reverse=True) for n in depths[depth] if not TF_KERAS.attribute(n, "is_input")
+    ]
+    return [
+        Call(n.layer, TF_KERAS.attribute(n, "call_args"), TF_KERAS.attribute(n, "call_kwargs"), n.outputs)
+        for n in nodes
+    ]
+
+
+def maker(tensor: Any) -> tuple[Any, int]:
+    """Return the layer that a tensor of a graph comes from, and which of its outputs it is."""
+    history = TF_KERAS.attribute(tensor, "_keras_history")
+    return history.layer, history.tensor_index

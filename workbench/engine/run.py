@@ -151,7 +151,7 @@ class Run:
         )
         baseline = made if made.baseline else self.ledger.baseline
         made = made.model_copy(update={"warnings": made.warnings + self._unfolded(trial)})
-        found = warn.after_build(made, baseline, notes)
+        found = warn.after_build(made, baseline, notes) + self._left(trial.id)
         if self._calibrates(trial.id):
             found += self._calibration_warnings()
         return made.model_copy(update={"warnings": made.warnings + found})
@@ -173,6 +173,11 @@ class Run:
                 way = "imported"
             way = way or result.get("data", {}).get("conversion")
         return ("ordinary" if notes and way == "frozen" else way), notes
+
+    def _left(self, trial_id: str) -> tuple[Warning_, ...]:
+        """Return what the trained steps of a trial did not reach."""
+        data = [self.builder.results.get(key, {}).get("data", {}) for key in self.ledger.chain(trial_id)]
+        return tuple(warn.left_layers(name, left) for d in data for name, left in d.get("left", {}).items())
 
     def _calibrates(self, trial_id: str) -> bool:
         stages = [self.plan.stages[k] for k in self.ledger.chain(trial_id)]

@@ -131,15 +131,21 @@ def _train(job: Job) -> dict[str, Any]:
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
         training.fit(wrapped, x, goals, train, technique.learning_rate, callbacks)
 
-    outputs = list(model.output_names)
-    made = technique.apply(
-        model, params, TrainJob(x, split.y, train, job.before(), fit, training.steps_per_epoch(len(split), train))
-    )
+    outputs, size = list(model.output_names), max(1, model.count_params())
+    left: list[dict[str, Any]] = []
+
+    def note_left(layer: str, why: str, weights: int) -> None:
+        left.append({"layer": layer, "why": why, "share": weights / size})
+
+    steps = training.steps_per_epoch(len(split), train)
+    made = technique.apply(model, params, TrainJob(x, split.y, train, job.before(), fit, steps, note_left))
+    told = {"left": {technique.name: left}} if left else {}
     if technique.quantization_aware:
         # Its wrappers do not load again from a file (clustered ones not at all), and only conversion can follow.
-        return _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs))
+        result = _saved_model(job, lambda: keras_inference(made, outputs), lambda: _exported(job, made, outputs), made)
+        return {**result, "data": {**result["data"], **told}}
     file = save_keras(made, job.scratch())
-    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": {}}
+    return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": told}
 
 
 def _no_keras_model(name: str, job: Job) -> str:
@@ -165,24 +171,35 @@ def _exported(job: Job, model: Any, outputs: list[str]) -> Path:
 
 def _freeze(job: Job) -> dict[str, Any]:
     set_up_tensorflow(job.threads)
-    return _saved_model(job, _tracer(job), lambda: _ordinary(job))
+    path = job.keras_path()
+    model = None if path is None else _load(job, path)
+    return _saved_model(job, _tracer(job, model), lambda: _ordinary(job), model)
 
 
-def _tracer(job: Job) -> Callable[[], Inference]:
-    """Return what traces the model that the job starts from: a Keras file, loaded here, or a SavedModel."""
+def _tracer(job: Job, model: Any) -> Callable[[], Inference]:
+    """Return what traces the model that the job starts from: one of Keras, or the source's SavedModel where that is None."""
     from workbench.sources import freeze
 
-    path = job.keras_path()
-    if path is None:
+    if model is None:
         return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code)
-    model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
 
-def _saved_model(job: Job, trace: Callable[[], Inference], ordinary: Callable[[], Path | None]) -> dict[str, Any]:
-    """Return a frozen SavedModel, or the ordinary export when freezing fails, with a note."""
+def _saved_model(
+    job: Job, trace: Callable[[], Inference], ordinary: Callable[[], Path | None], model: Any
+) -> dict[str, Any]:
+    """Return a frozen SavedModel, or the ordinary export when freezing fails, with a note, and for a Keras `model` with loops."""
+    from workbench.sources.load import has_loops
+
     way, folder = "frozen", job.scratch()
     try:
+        if model is not None and has_loops(model):
+            # Frozen, it would be saved with an open batch, and no converter takes a loop with one.
+            folder = ordinary() or folder
+            return {
+                "artifact": job.artifacts.put_folder(folder, "savedmodel").to_json(),
+                "data": {"conversion": "ordinary"},
+            }
         trace().save(folder)
     except Exception as error:  # TensorFlow raises anything here; the ordinary way is then tried
         said = next(iter(str(error).splitlines()), "")[:200]
@@ -235,7 +252,8 @@ def _convert(job: Job) -> dict[str, Any]:
     from workbench.sources.load import convert_float
     from workbench.techniques.converter_engine import with_fallback
 
-    trace = _tracer(job)
+    path = job.keras_path()
+    trace = _tracer(job, None if path is None else _load(job, path))
 
     def frozen() -> bytes:
         inference = trace()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from workbench import registry
 from workbench.errors import WorkbenchError
@@ -23,6 +24,8 @@ DIFFERS_AGREEMENT = 0.95
 # that is known, else of both the weights' bytes and the activations' elements.
 LITTLE = 0.01
 _HELD = {"float16": "as float16", "sparse": "in sparse form"}
+# Layers that a trained step does not reach are a note while they hold less than this share of the weights.
+FEW = 0.05
 MEASURED = (
     "slower-than-baseline",
     "reference-kernels",
@@ -52,6 +55,23 @@ def of_import(unfolded: dict[str, int]) -> tuple[Warning_, ...]:
         return ()
     seen = f"the source ({unfolded['source']:,} bytes) holds weights, {' and '.join(held)}; here they are float32, with the same values"
     return (warning("unfolded-weights", seen, "note"),)
+
+
+def left_layers(technique: str, left: list[dict[str, Any]]) -> Warning_:
+    """Return what a trained step did not reach: `left` has a layer, why, and its share of the model's weights each; a note where they are few."""
+    share = sum(item["share"] for item in left)
+    reasons: dict[str, list[str]] = {}
+    for item in left:
+        reasons.setdefault(item["why"], []).append(item["layer"])
+    told = "; ".join(f"{_named(layers)} ({why})" for why, layers in reasons.items())
+    layers = len({item["layer"] for item in left})
+    many = f"{layers} layer{'s' if layers > 1 else ''}, {share:.1%} of the weights".replace("%", " %")
+    return warning("layers-left", f"{technique} does not reach {many}: {told}", "note" if share < FEW else "warning")
+
+
+def _named(layers: list[str]) -> str:
+    unique = list(dict.fromkeys(layers))
+    return ", ".join(unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:

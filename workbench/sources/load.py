@@ -133,6 +133,13 @@ def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = Non
     names.save(folder)
 
 
+def has_loops(model: Any) -> bool:
+    """Whether a tf_keras model has recurrent layers that run as loops, which convert for a known batch only."""
+    import tf_keras
+
+    return any(isinstance(part, tf_keras.layers.RNN) and not part.unroll for part in model.submodules)
+
+
 def keras_names(model: Any, output_names: list[str] | None = None) -> Names:
     """Return a tf_keras model's names of inputs and outputs; `output_names` replaces its own."""
     return Names.of(model.input_names, output_names or model.output_names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -28,7 +28,10 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What a Keras technique may use: train arrays `x` `(n, *input_shape)` (or a dict), `y`, settings, the steps before."""
+    """What a Keras technique may use: train arrays `x` `(n, *input_shape)` (or a dict), `y`, settings, the steps before.
+
+    `left` takes what it does not reach: the name of a layer, why, and how many weights that are.
+    """
 
     x: Any
     y: Any
@@ -36,6 +39,7 @@ class TrainJob:
     before: tuple[Step, ...]
     fit: Callable[[Any, list[Any]], None]
     steps_per_epoch: int
+    left: Callable[[str, str, int], None] = field(default=lambda layer, why, weights: None)
 
 
 @dataclass(frozen=True)

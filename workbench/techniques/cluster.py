@@ -6,10 +6,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from workbench.compat.tfmot import can_cluster, cluster_weights
+from workbench.errors import StageFailed
 from workbench.techniques.base import KerasTechnique, Promise, TrainJob
+from workbench.techniques.clusters import Shared, holding
+from workbench.techniques.flatten import flatten
 from workbench.techniques.fold import fold_batch_norms
+from workbench.techniques.layers import kernels, places
 from workbench.values.params import Params
+
+# TFMOT's names of them.
+INIT = {"kmeans++": "KMEANS_PLUS_PLUS", "linear": "LINEAR", "density": "DENSITY_BASED", "random": "RANDOM"}
 
 
 class ClusterParams(Params):
@@ -33,36 +39,23 @@ class Cluster(KerasTechnique[ClusterParams]):
     name = "cluster"
     help = "let the weights of a kernel share a few values; pays in the compressed size"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
+    version = 2
     order = 20
     params = ClusterParams
 
     def apply(self, model: Any, params: ClusterParams, job: TrainJob) -> Any:
-        """Return the model with at most `clusters` distinct weights per kernel; zeros of an earlier `prune` stay."""
-        import tf_keras
-        from tensorflow_model_optimization.clustering.keras import CentroidInitialization, strip_clustering
-
+        """Return the model with at most `clusters` distinct weights per kernel, those of layers within layers included; zeros of an earlier `prune` stay."""
         if params.fold:
-            model = fold_batch_norms(model)
-        options = {
-            "number_of_clusters": params.clusters,
-            "cluster_centroids_init": {
-                "kmeans++": CentroidInitialization.KMEANS_PLUS_PLUS,
-                "linear": CentroidInitialization.LINEAR,
-                "density": CentroidInitialization.DENSITY_BASED,
-                "random": CentroidInitialization.RANDOM,
-            }[params.init],
-            "preserve_sparsity": any(s.technique == "prune" for s in job.before),
-        }
-
-        def wrap(layer: Any) -> Any:
-            supported = can_cluster(layer) and layer.trainable_weights
-            if supported and hasattr(layer, "kernel") and not isinstance(layer, tf_keras.layers.DepthwiseConv2D):
-                return cluster_weights(layer, **options)
-            return layer
-
-        wrapped = tf_keras.models.clone_model(model, clone_function=wrap)
-        job.fit(wrapped, [])
-        return strip_clustering(wrapped)
+            model = fold_batch_norms(flatten(model))
+        for place in places(model):
+            for left in place.left:
+                job.left(place.path, left.why, left.size)
+        pruned = any(s.technique == "prune" for s in job.before)
+        shared = [Shared.few(k, params.clusters, INIT[params.init], pruned) for k in kernels(model)]
+        if not shared:
+            raise StageFailed("cluster finds no kernel to cluster in this model")
+        job.fit(model, [holding(shared)])
+        return model
 
     def promise(self, params: ClusterParams) -> Promise:
         """Return what the kernels in the file are checked for."""

@@ -2,8 +2,8 @@
 
 The converter folds batch normalization anyway, after training: kernel times gamma / sqrt(variance + epsilon)
 per channel. Done before clustering instead, a kernel's clusters are still the same few values in the
-file. TFMOT leaves a convolution that is followed by a separate ReLU layer without simulated rounding
-and without its preserving quantizer; with the ReLU inside it, the convolution gets both.
+file. TFMOT leaves a convolution that is followed by a separate ReLU layer without simulated rounding;
+with the ReLU inside it, the convolution gets it.
 """
 
 from __future__ import annotations

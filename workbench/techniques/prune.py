@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from workbench.compat.tfmot import can_prune
+from workbench.compat.tfmot import Pruner
+from workbench.errors import StageFailed
 from workbench.techniques.base import KerasTechnique, Promise, TrainJob
+from workbench.techniques.layers import places
 from workbench.values.params import Params
 
 
@@ -74,43 +76,71 @@ class Prune(KerasTechnique[PruneParams]):
     name = "prune"
     help = "set the smallest weights to zero while fine-tuning; pays in the compressed size"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
+    version = 2
     order = 10
     params = PruneParams
     # Removing most of the weights takes larger steps to recover from than rounding them does.
     learning_rate = 1e-3
 
     def apply(self, model: Any, params: PruneParams, job: TrainJob) -> Any:
-        """Return the model with zeros in the kernels of its convolutions and dense layers."""
+        """Return the model with zeros in its kernels, those of layers within layers included."""
         import tf_keras
         from tensorflow_model_optimization.sparsity import keras as sparsity
 
         total = job.steps_per_epoch * job.train.epochs
         begin = int(params.begin * total)
+        # Masks are renewed every few steps; TFMOT's default of 100 would never fire in a short run.
+        frequency = max(1, total // 40)
+        if params.schedule == "constant" or isinstance(params.sparsity, str):
+            schedule = sparsity.ConstantSparsity(params.target, begin_step=begin, frequency=frequency)
+        else:
+            end = max(begin + 1, int(params.end * total))
+            schedule = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)
         options: dict[str, Any] = {}
         if isinstance(params.sparsity, str):
             options["sparsity_m_by_n"] = tuple(int(n) for n in params.sparsity.split(":"))
-        else:
+        elif params.block != "1x1":
             options["block_size"] = tuple(int(n) for n in params.block.split("x"))
-        # Masks are renewed every few steps; TFMOT's default of 100 would never fire in a short run.
-        frequency = max(1, total // 40)
-        if params.schedule == "constant" or "sparsity_m_by_n" in options:
-            options["pruning_schedule"] = sparsity.ConstantSparsity(
-                params.target, begin_step=begin, frequency=frequency
-            )
-        else:
-            end = max(begin + 1, int(params.end * total))
-            options["pruning_schedule"] = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)
+        chosen = []
+        for place in places(model):
+            for left in place.left:
+                job.left(place.path, left.why, left.size)
+            for kernel in place.kernels:
+                if why := _unfit(kernel, options):
+                    job.left(place.path, why, kernel.shape.num_elements())
+                else:
+                    chosen.append(kernel)
+        if not chosen:
+            raise StageFailed(f"prune finds no kernel to prune in this model{_why(options)}")
+        pruner = Pruner(chosen, schedule, **options)
 
-        def wrap(layer: Any) -> Any:
-            prunable = can_prune(layer) and layer.trainable_weights
-            if prunable and hasattr(layer, "kernel") and not isinstance(layer, tf_keras.layers.DepthwiseConv2D):
-                return sparsity.prune_low_magnitude(layer, **options)
-            return layer
+        class Prunes(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras is untyped
+            step = 0
 
-        wrapped = tf_keras.models.clone_model(model, clone_function=wrap)
-        job.fit(wrapped, [sparsity.UpdatePruningStep()])
-        return sparsity.strip_pruning(wrapped)
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                self.step += 1
+                pruner.step(self.step)
+
+            def on_train_end(self, logs: Any = None) -> None:
+                pruner.hold()
+
+        job.fit(model, [Prunes()])
+        return model
 
     def promise(self, params: PruneParams) -> Promise:
         """Return what the kernels in the file are checked for."""
         return Promise(sparsity=params.target)
+
+
+def _unfit(kernel: Any, options: dict[str, Any]) -> str | None:
+    """Return why TFMOT cannot lay a pattern over a kernel, None where it can."""
+    axes = len(kernel.shape)
+    if "block_size" in options and axes != 2:
+        return f"a kernel of {axes} axes; blocks are for kernels of 2"
+    if "sparsity_m_by_n" in options and axes not in (2, 4):
+        return f"a kernel of {axes} axes; N:M is for kernels of 2 or 4"
+    return None
+
+
+def _why(options: dict[str, Any]) -> str:
+    return f" that takes {', '.join(options)}; leave the pattern out" if options else ""
