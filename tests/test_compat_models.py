@@ -531,7 +531,7 @@ def test_symbolic_tensors_count_their_axes_where_keras_3_asks_them() -> None:
     tensor = dense(keras_2.layers.Input((3, 4)))
     assert tf_keras.is_symbolic(tensor)
     assert not tf_keras.is_symbolic(2.0)
-    assert tf_keras.layer_of(tensor) is dense
+    assert tf_keras.maker(tensor) == (dense, 0)
     with tf_keras.countable_axes():
         assert tensor.ndim == 3
         with tf_keras.countable_axes():

@@ -97,11 +97,6 @@ def _symbolic_class() -> Any:
     return KerasTensor
 
 
-def layer_of(tensor: Any) -> Any:
-    """Return the layer whose call made a symbolic tensor, which tensors know by `_keras_history`."""
-    return TF_KERAS.attribute(TF_KERAS.attribute(tensor, "_keras_history"), "layer")
-
-
 class Call(NamedTuple):
     """A layer, what it is called with (tensors of the graph, and constants), and the tensors that come out."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.compat.keras import graph_of, import_keras, producer, run_through
-from workbench.compat.tf_keras import countable_axes, layer_of
+from workbench.compat.tf_keras import countable_axes, maker
 from workbench.sources.keras3 import layers as known
 from workbench.sources.keras3.layers import NotRebuilt
 from workbench.sources.keras3.operations import operation
@@ -262,7 +262,7 @@ class Rebuilder:
         """Return an output under the name that data has for it, and as a tensor of its own where another output is the same."""
         import tf_keras
 
-        if layer_of(tensor).name == name and all(tensor is not other for other in before):
+        if maker(tensor)[0].name == name and all(tensor is not other for other in before):
             return tensor
         self.outputs.pop(name, None)
         return tf_keras.layers.Activation("linear", name=self.unique(name))(tensor)
