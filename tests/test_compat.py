@@ -74,6 +74,7 @@ def used_names(source: str) -> set[tuple[str, str]]:
 # What is used within others, or by a process of its own.
 ELSEWHERE = {
     ("tensorflow", "Flat"): "test_a_restored_function_is_called_by_position_whatever_its_inputs_are_called",
+    ("tf_keras", "Call"): "test_a_graph_tells_its_calls_in_their_order",
     ("tfmot", "import_tfmot"): "test_tfmot_comes_without_keras_3_which_can_follow",
     ("litert_profiler", "ProfiledModel"): "test_the_profiler_tells_each_operator_of_the_file",
     ("distributed_servers", "Worker"): "test_workers_are_started_by_a_command_and_open_one_socket_each",

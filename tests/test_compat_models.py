@@ -202,6 +202,20 @@ def test_models_that_know_the_calls_of_their_layers(small_keras_model: Any) -> N
     assert not tf_keras.is_graph("a model")
 
 
+def test_a_graph_tells_its_calls_in_their_order() -> None:
+    import tf_keras as k
+
+    x, y = k.layers.Input((4,), name="x"), k.layers.Input((4,), name="y")
+    first = k.layers.Dense(3, name="first")
+    made = k.layers.Concatenate(name="both", axis=-1)([first(x), first(y)])
+    model = k.Model([x, y], k.layers.Dense(2, name="last")(made))
+    calls = tf_keras.graph_calls(model)
+    assert [c.layer.name for c in calls] == ["first", "first", "both", "last"]
+    assert calls[0].args[0] is x
+    assert calls[3].args[0] is calls[2].outputs
+    assert [tf_keras.maker(t)[0].name for t in calls[2].args[0]] == ["first", "first"]
+
+
 def test_the_only_layer_before() -> None:
     import tf_keras as keras
 
