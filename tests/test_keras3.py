@@ -73,7 +73,8 @@ def test_each_kind_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["several", "gru", "nested"])
 def test_a_file_of_keras_3_is_the_same_model(name: str, tmp_path: Path) -> None:
     model = kind(name)
-    for ending in ("keras", "h5"):
+    # Keras 3 does not read operations from its own .h5 files.
+    for ending in ("keras", "h5") if name == "gru" else ("keras",):
         (tmp_path / ending).mkdir()
         model.save(tmp_path / f"model.{ending}")
         info = identify(tmp_path / f"model.{ending}", tmp_path)
@@ -142,7 +143,7 @@ LEFT = {
     "recurrent activation": (over((6, 4), lambda x: layers.LSTM(3, recurrent_activation="hard_sigmoid", name="cell")(x)), "LSTM 'cell': tf_keras has no recurrent_activation 'hard_sigmoid'"),
     "layer": (over((6, 4), lambda x: layers.GroupQueryAttention(4, 4, 2, name="grouped")(x, x)), "'grouped': tf_keras has no such layer"),
     "option": (over((6, 4), lambda x: layers.MultiHeadAttention(2, 4, use_gate=True, name="gated")(x, x)), "'gated': tf_keras has no option use_gate"),
-    "operation": (over((6, 4), lambda x: keras.ops.einsum("abc,abc->ac", x, x)), "cannot be rebuilt"),
+    "operation": (over((6, 4), lambda x: keras.ops.einsum("abc,abc->ac", x, x)), "operation Einsum 'einsum"),
     "subclass": (called, "it is a subclass"),
     "lambda": (over((4,), lambda x: layers.Lambda(lambda v: v * 2, name="twice")(x)), "a Lambda layer"),
     "own layer": (over((4,), lambda x: Doubling(name="doubling")(x)), "'Doubling'"),
