@@ -117,7 +117,6 @@ KINDS: dict[str, Make] = {
     "normalizations": over((6, 4), lambda x: L.RMSNormalization()(L.UnitNormalization()(L.GroupNormalization(2)(x)))),
     "einsum": over((6, 4), lambda x: L.EinsumDense("abc,cd->abd", output_shape=(None, 3), bias_axes="d")(x)),
     "activations": over((4,), lambda x: L.Activation("hard_sigmoid")(L.Dense(3, activation=L.LeakyReLU(0.3))(L.Dense(3, activation="mish")(x)))),
-    "spectral": over((4,), lambda x: L.SpectralNormalization(L.Dense(3))(x)),
 }  # fmt: skip
 
 
@@ -135,7 +134,8 @@ def shaken(model: Any) -> Any:
 
 
 def kind(name: str) -> Any:
-    """A model of a kind, always with the same weights."""
+    """A model of a kind, always with the same weights and names."""
+    keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     return shaken(KINDS[name]())
 

@@ -73,7 +73,8 @@ def test_each_kind_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["several", "gru", "nested"])
 def test_a_file_of_keras_3_is_the_same_model(name: str, tmp_path: Path) -> None:
     model = kind(name)
-    for ending in ("keras", "h5"):
+    # Keras 3 does not read operations from its own .h5 files.
+    for ending in ("keras", "h5") if name == "gru" else ("keras",):
         (tmp_path / ending).mkdir()
         model.save(tmp_path / f"model.{ending}")
         info = identify(tmp_path / f"model.{ending}", tmp_path)
@@ -142,7 +143,7 @@ LEFT = {
     "recurrent activation": (over((6, 4), lambda x: layers.LSTM(3, recurrent_activation="hard_sigmoid", name="cell")(x)), "LSTM 'cell': tf_keras has no recurrent_activation 'hard_sigmoid'"),
     "layer": (over((6, 4), lambda x: layers.GroupQueryAttention(4, 4, 2, name="grouped")(x, x)), "'grouped': tf_keras has no such layer"),
     "option": (over((6, 4), lambda x: layers.MultiHeadAttention(2, 4, use_gate=True, name="gated")(x, x)), "'gated': tf_keras has no option use_gate"),
-    "operation": (over((6, 4), lambda x: keras.ops.einsum("abc,abc->ac", x, x)), "cannot be rebuilt"),
+    "operation": (over((6, 4), lambda x: keras.ops.einsum("abc,abc->ac", x, x)), "operation Einsum 'einsum"),
     "subclass": (called, "it is a subclass"),
     "lambda": (over((4,), lambda x: layers.Lambda(lambda v: v * 2, name="twice")(x)), "a Lambda layer"),
     "own layer": (over((4,), lambda x: Doubling(name="doubling")(x)), "'Doubling'"),
@@ -151,6 +152,8 @@ LEFT = {
 
 @pytest.mark.parametrize("name", LEFT)
 def test_what_cannot_be_rebuilt_is_named_and_exported(name: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
     make, said = LEFT[name]
     model = make()
     made = opened(model, tmp_path)
@@ -159,8 +162,9 @@ def test_what_cannot_be_rebuilt_is_named_and_exported(name: str, tmp_path: Path)
     shape = (4,) if name == "subclass" else model.inputs[0].shape[1:]
     x = np.random.default_rng(2).random((1, *shape), np.float32)
     served = load.serving(made)
+    given = tf.constant(x)
     np.testing.assert_allclose(
-        next(iter(served.call(x).values())), np.asarray(model(x, training=False)), rtol=1e-5, atol=1e-6
+        next(iter(served.call(given).values())), np.asarray(model(x, training=False)), rtol=1e-5, atol=1e-6
     )
     info = identify(model, tmp_path)
     assert isinstance(load.read_signature(info, made), Signature)

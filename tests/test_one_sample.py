@@ -61,8 +61,12 @@ def test_it_converts_for_one_sample_and_computes_the_same(name: str, tmp_path: P
 
 
 def test_a_batch_that_is_fixed_is_left_alone(tmp_path: Path) -> None:
-    x = layers.Input(batch_shape=(2, 4), name="x")
-    inference = saved_model_inference(exported(keras.Model(x, layers.Dense(2)(x)), tmp_path / "model"))
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.twice = tf.function(lambda x: {"y": x * 2.0}, input_signature=[tf.TensorSpec((2, 4), tf.float32, name="x")])
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.twice)
+    inference = saved_model_inference(tmp_path / "model")
     with pytest.raises(StageFailed, match="no open batch"):
         one_sample(inference)
 

@@ -95,7 +95,7 @@ class Rebuilder:
             if isinstance(op, keras.Model):
                 made = self._inlined(op)
             elif isinstance(op, keras.Layer):
-                made = _calling(self._layer(op))
+                made = _calling(op, self._layer(op))
             else:
                 made = operation(op, lambda name: self.unique(name, op))
             self.calls[id(op)] = made
@@ -118,9 +118,14 @@ class Rebuilder:
             config = known.configured(layer, cls, {"name": name})
             return known.made(layer, cls, {**config, "cells" if kind == "StackedRNNCells" else "cell": made})
         if kind == "Normalization":
-            return known.normalization(layer, cls)
+            return known.normalization(layer, cls, name)
         if cls is None or kind not in known.ALIKE:
-            raise NotRebuilt(layer.name, kind, "tf_keras has no such layer")
+            why = (
+                "tf_keras has no such layer"
+                if cls is None
+                else "tf_keras's layer of that name is not known to do the same"
+            )
+            raise NotRebuilt(layer.name, kind, why)
         return known.made(layer, cls, known.configured(layer, cls, {"name": name}))
 
     def _dtype(self, tensor: Any) -> str:
@@ -268,7 +273,7 @@ class Rebuilder:
         return tf_keras.layers.Activation("linear", name=self.unique(name))(tensor)
 
 
-def _calling(made: Any) -> Call:
+def _calling(layer: Any, made: Any) -> Call:
     """Return a call of a twin with those keywords of the original's call that say anything.
 
     `training` is not among them: Keras 3 writes the defaults of layers there, and overrules them in each call of the model.
@@ -279,6 +284,10 @@ def _calling(made: Any) -> Call:
 
     def call(*args: Any, training: Any = None, frozen: bool = False, **options: Any) -> Any:
         said = {k: v for k, v in options.items() if v is not None}
-        return made(*args, **said, **({"training": False} if frozen and takes else {}))
+        try:
+            return made(*args, **said, **({"training": False} if frozen and takes else {}))
+        except (TypeError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise NotRebuilt(layer.name, type(layer).__name__, f"tf_keras cannot call it so: {why}") from error
 
     return call

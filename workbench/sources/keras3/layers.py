@@ -109,9 +109,9 @@ def made(layer: Any, kind: Any, config: dict[str, Any]) -> Any:
         raise NotRebuilt(layer.name, type(layer).__name__, f"tf_keras refuses it: {error}") from error
 
 
-def normalization(layer: Any, kind: Any) -> Any:
+def normalization(layer: Any, kind: Any, name: str) -> Any:
     """Return a Normalization with its mean and variance in its configuration, where cloning does not lose them."""
-    config = configured(layer, kind)
+    config = configured(layer, kind, {"name": name})
     kept = [layer.mean, layer.variance] if layer.mean is not None else [None, None]
     if any(value is None for value in kept):
         raise NotRebuilt(layer.name, "Normalization", "it was neither adapted nor given a mean and a variance")

@@ -27,10 +27,10 @@ def load_keras3(path: Path, allow_code: bool) -> Any:
             model = keras.saving.load_model(str(file), compile=False, safe_mode=not allow_code)
         except Exception as error:  # Keras raises anything for a file that does not fit it
             said = " ".join(str(error).split())[: load.MOST_SAID]
-            raise WorkbenchError(
-                f"Keras {keras.__version__} cannot load {path.name!r}: {said}. "
-                "Where its classes are its author's own, export it there (`model.export(folder)`) and give that SavedModel."
-            ) from error
+            hint = "Export it where its classes are (`model.export(folder)`) and give that SavedModel."
+            if path.suffix != ".keras":
+                hint = "Keras does not read operations (`x + y`, `keras.ops`) from HDF5 again. Save it as .keras."
+            raise WorkbenchError(f"Keras {keras.__version__} cannot load {path.name!r}: {said}. {hint}") from error
     graph = graph_of(model)
     if graph is None or not graph.inputs:
         raise WorkbenchError(f"{path.name!r} has no fixed input: build or call the model once before saving it.")
@@ -51,6 +51,11 @@ def open_model(model: Any, folder: Path) -> Path:
         return next(made.iterdir())
     except (NotRebuilt, WorkbenchError) as error:
         reason = f"the model cannot be rebuilt in tf_keras: {error}"
+    except (
+        Exception
+    ) as error:  # tf_keras raises anything for a graph that it cannot hold; the trials that need it say so
+        said = " ".join(str(error).split())[:300]
+        reason = f"the model cannot be rebuilt in tf_keras: {type(error).__name__}: {said}"
     shutil.rmtree(made)
     export(model, folder / "exported", reason)
     return folder / "exported"
@@ -68,9 +73,10 @@ def rebuilt(model: Any, folder: Path) -> float:
     file = load.save_keras(rebuild(model), folder)
     # What is compared is the file: what it does not hold is not used later either.
     twin = load.load_keras(file, ours=True, beside=True)
+    inputs, expected = check.draw(model)
+    got = check.outputs_of(twin, inputs)
     try:
-        inputs, expected = check.draw(model)
-        return check.difference(twin.output_names, expected, check.outputs_of(twin, inputs))
+        return check.difference(twin.output_names, expected, got)
     except StageFailed as error:
         raise StageFailed(f"its outputs would not be the same: {error}") from error
 
