@@ -8,6 +8,7 @@ from workbench.values.base import Value
 
 WarningKind = Literal[
     "mostly-float-int8",
+    "kernels-float",
     "not-quantized",
     "sparsity-lost",
     "clusters-lost",
@@ -32,7 +33,8 @@ Level = Literal["warning", "note"]
 ADVICE: dict[str, str] = {
     "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",
     "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
-    "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros; of a layer that was not reached, `workbench preflight` says why, and no longer training helps.",
+    "kernels-float": "These were left float: no integer kernel was found for them, or `qat` could not simulate them. Compare with the scheme without `qat`, or replace the layers named.",
+    "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros; a layer that a step did not reach is named in a warning of its own, and no longer training helps there.",
     "clusters-lost": "Use `quantize` with granularity `tensor` (or `auto`), or put `cluster` before `qat` in one recipe so that the chain keeps the clusters.",
     "layers-left": "More training does not change this: replace the layers named by ones that are supported, or take a post-training scheme, which covers layers without training them.",
     "output-collapsed": "Look at this output before using the file: try a scheme with float or 16-bit activations, fewer zeros, or labels for this output to train it with.",
