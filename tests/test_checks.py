@@ -24,7 +24,8 @@ def _weight(
 @pytest.mark.parametrize("scheme", ["int8", "int8-float-io", "int16x8", "dynamic", "weight-only-int8"])
 def test_mostly_float(scheme: str) -> None:
     """From half of the elements on, float weights in an integer scheme are told; bytes do not decide."""
-    assert check_census(_census(_weight("int8", 51), _weight("float32", 49)), scheme=scheme) == ()
+    rest = check_census(_census(_weight("int8", 51), _weight("float32", 49, "DEPTHWISE_CONV_2D")), scheme=scheme)
+    assert rest == ()
     (found,) = check_census(_census(_weight("int8", 50), _weight("float32", 50, "DEPTHWISE_CONV_2D")), scheme=scheme)
     assert found.kind == "mostly-float-int8"
     assert "50% of the weights (50 of 100)" in found.seen
@@ -49,13 +50,34 @@ def test_float32_promises_nothing() -> None:
 
 
 def test_sparsity_lost() -> None:
-    """Zeros are judged over all kernels, with two points of tolerance; the kernel that misses the most is named."""
+    """Zeros are judged over all kernels and in each, with two points of tolerance and four weights; the kernel that misses the most is named."""
+    kept = (_weight("int8", 8, sparsity=0.0), _weight("int8", 1000, sparsity=0.48))
+    assert check_census(_census(*kept, sparsity=0.48), scheme="int8", sparsity_target=0.5) == ()
+    dense = (_weight("int8", 40, sparsity=0.0), _weight("int8", 1000, sparsity=0.5))
+    (found,) = check_census(_census(*dense, sparsity=0.48), scheme="int8", sparsity_target=0.5)
+    assert (found.kind, "'CONV_2D-40'" in found.seen, "1 of 2 kernels" in found.seen) == ("sparsity-lost", True, True)
     kernels = (_weight("int8", 10, sparsity=0.0), _weight("int8", 1000, sparsity=0.3))
-    assert check_census(_census(*kernels, sparsity=0.48), scheme="int8", sparsity_target=0.5) == ()
     (found,) = check_census(_census(*kernels, sparsity=0.297), scheme="int8", sparsity_target=0.5)
     assert (found.kind, "29.7%" in found.seen, "'CONV_2D-1000'" in found.seen) == ("sparsity-lost", True, True)
     (found,) = check_census(_census(), scheme="int8", sparsity_target=0.5)
     assert "no kernel" in found.seen
+
+
+def test_gates_are_one_kernel() -> None:
+    """A recurrent kernel is cut into gates, of which each may have fewer zeros than the kernel."""
+    gates = [_weight("float32", 100, "UNIDIRECTIONAL_SEQUENCE_LSTM", sparsity=s) for s in (0.3, 0.7, 0.6, 0.4)]
+    assert check_census(_census(*gates, sparsity=0.5), scheme="float32", sparsity_target=0.5) == ()
+    (found,) = check_census(_census(*gates[:1], sparsity=0.5), scheme="float32", sparsity_target=0.5)
+    assert found.kind == "sparsity-lost"
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-float-io", "int16x8"])
+def test_a_float_kernel_in_an_integer_file_is_named(scheme: str) -> None:
+    """However few they are: of a hundredth of the weights it is a note."""
+    for size, level in ((40, "warning"), (5, "note")):
+        census = _census(_weight("int8", 1000), _weight("float32", size, "FULLY_CONNECTED"))
+        (found,) = check_census(census, scheme=scheme)
+        assert (found.kind, found.level, f"FULLY_CONNECTED-{size}" in found.seen) == ("kernels-float", level, True)
 
 
 def test_clusters_lost() -> None:

@@ -373,6 +373,7 @@ def _finish(job: Job) -> dict[str, Any]:
 def _evaluate(job: Job) -> dict[str, Any]:
     from workbench.evaluate import quality as q
     from workbench.evaluate.arrays import load_arrays
+    from workbench.evaluate.collapse import collapsed
     from workbench.evaluate.run import run_all
     from workbench.evaluate.scales import check_scale
     from workbench.flatbuffer.census import read_census, read_sizes
@@ -384,12 +385,16 @@ def _evaluate(job: Job) -> dict[str, Any]:
     outputs, batch = run_all(path, split.inputs, job.threads)
     is_baseline = "baseline" not in job.inputs
     baseline = outputs if is_baseline else load_arrays(job.path("baseline"))
-    quality = q.quality(outputs, baseline, job.labels(split), job.tasks(), batch)
+    labels, tasks = job.labels(split), job.tasks()
+    quality = q.quality(outputs, baseline, labels, tasks, batch)
     warnings = check_census(
         census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
     )
     if is_baseline and (scale := check_scale(path, split.inputs, job.labels(split), job.tasks(), job.threads)):
         warnings = (*warnings, scale)
+    if not is_baseline:
+        labelled = {n for n, t in tasks.items() if n in labels and t.name != "none"}
+        warnings += tuple(collapsed(q.cleared(outputs, tasks), q.cleared(baseline, tasks), labelled))
     data = {
         "file": job.inputs["file"].to_json(),
         "size": size.to_json(),

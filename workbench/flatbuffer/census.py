@@ -28,6 +28,11 @@ _KERNELS = {
     "CONV_3D": (1,),
     "CONV_3D_TRANSPOSE": (1,),
     "BATCH_MATMUL": (0, 1),
+    # Of four gates: what takes the input, and what takes the state.
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": range(1, 9),
+    "LSTM": range(1, 9),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": (1, 2),
+    "RNN": (1, 2),
 }
 _CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3, "CONV_3D": 4, "CONV_3D_TRANSPOSE": 3}
 _PASS_ON = ("DEQUANTIZE", "DENSIFY", "QUANTIZE", "CAST")

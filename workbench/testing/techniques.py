@@ -19,7 +19,7 @@ from workbench.values.recipe import SCHEMES, Recipe, Step
 from workbench.values.trial import Trial
 
 # What is said of a file that does not keep its recipe.
-BROKEN = ("sparsity-lost", "clusters-lost", "mostly-float-int8", "not-quantized")
+BROKEN = ("sparsity-lost", "clusters-lost", "mostly-float-int8", "kernels-float", "not-quantized")
 
 
 class SweptTwice(NamedTuple):

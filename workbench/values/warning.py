@@ -8,6 +8,7 @@ from workbench.values.base import Value
 
 WarningKind = Literal[
     "mostly-float-int8",
+    "kernels-float",
     "not-quantized",
     "not-float32",
     "unfolded-weights",
@@ -44,7 +45,8 @@ ADVICE: dict[str, str] = {
     "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
     "not-float32": "Read this trial as what its census says: it is no float baseline, and what others lose against it comes on top of what the source had lost. Start from the float model where there is one.",
     "unfolded-weights": "Compare sizes with the source's own, which is named here; `float16` makes a file with half-precision weights again.",
-    "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros; of a layer that was not reached, `workbench preflight` says why, and no longer training helps.",
+    "kernels-float": "These were left float: no integer kernel was found for them, or `qat` could not simulate them. Compare with the scheme without `qat`, or replace the layers named.",
+    "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros; a layer that a step did not reach is named in a warning of its own, and no longer training helps there.",
     "clusters-lost": "Use `quantize` with granularity `tensor` (or `auto`), or put `cluster` before `qat` in one recipe so that the chain keeps the clusters.",
     "layers-left": "More training does not change this: replace the layers named by ones that are supported, or take a post-training scheme, which covers layers without training them.",
     "output-collapsed": "Look at this output before using the file: try a scheme with float or 16-bit activations, fewer zeros, or labels for this output to train it with.",

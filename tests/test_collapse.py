@@ -1,0 +1,41 @@
+"""A collapse of any output is told by its name, with or without labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from workbench.evaluate.collapse import collapsed
+
+DRAW = np.random.default_rng(0)
+SCORES = DRAW.random((200, 4))
+TARGETS = 20000 + 1000 * DRAW.normal(size=(200, 1))
+MAP = DRAW.random((50, 4, 4, 3))
+
+
+@pytest.mark.parametrize("values", [SCORES, TARGETS, MAP], ids=["scores", "large targets", "map"])
+def test_a_constant_output_is_told_though_its_values_are_near(values: np.ndarray) -> None:
+    fine = {"kind": SCORES[: len(values)], "other": values}
+    flat = {**fine, "other": np.broadcast_to(values.mean(axis=0), values.shape)}
+    for labelled in (set(), {"kind", "other"}):
+        (found,) = collapsed(flat, fine, labelled)
+        assert (found.kind, "'other'" in found.seen, "constant" in found.seen) == ("output-collapsed", True, True)
+    renamed = {"a": flat["kind"], "b": flat["other"]}
+    (found,) = collapsed(renamed, fine, set())
+    assert "'b'" in found.seen
+
+
+@pytest.mark.parametrize("values", [SCORES, TARGETS, MAP], ids=["scores", "large targets", "map"])
+def test_another_answer_is_told_where_there_are_no_labels(values: np.ndarray) -> None:
+    base, moved = {"head": values}, {"head": values[::-1]}
+    (found,) = collapsed(moved, base, set())
+    assert "no labels" in found.seen
+    assert collapsed(moved, base, {"head"}) == []
+
+
+@pytest.mark.parametrize("values", [SCORES, TARGETS, MAP], ids=["scores", "large targets", "map"])
+def test_rounding_is_no_collapse_and_neither_is_an_output_that_never_varied(values: np.ndarray) -> None:
+    noisy = values + 0.02 * values.std() * DRAW.normal(size=values.shape)
+    assert collapsed({"head": noisy}, {"head": values}, set()) == []
+    constant = {"head": np.ones_like(values)}
+    assert collapsed(constant, constant, set()) == []
