@@ -153,7 +153,7 @@ class Run:
         found = warn.after_build(made, baseline, notes)
         if self._calibrates(trial.id):
             found += self._calibration_warnings()
-        return made.model_copy(update={"warnings": made.warnings + found})
+        return made.model_copy(update={"warnings": warn.explained(made.warnings, made.recipe) + found})
 
     def _conversion(self, trial_id: str) -> tuple[str | None, list[str]]:
         way: str | None = None

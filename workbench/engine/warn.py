@@ -8,6 +8,7 @@ from workbench import registry
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.shares import shares_of
 from workbench.recipes import grammar
+from workbench.values.explained import explain
 from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
 
@@ -39,6 +40,12 @@ def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple
     if trial.quality and baseline and baseline.quality and not trial.baseline:
         found += _dropped(trial.quality, baseline.quality)
     return tuple(found)
+
+
+def explained(warnings: tuple[Warning_, ...], recipe: str) -> tuple[Warning_, ...]:
+    """Return warnings of a recipe's file, what is known of one in its advice."""
+    known = {w: explain(f"{recipe}: {w.seen}") for w in warnings}
+    return tuple(w.model_copy(update={"advice": f"{w.advice} {k.text}"}) if (k := known[w]) else w for w in warnings)
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:
