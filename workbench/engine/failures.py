@@ -30,7 +30,9 @@ def told(error: Exception, root: Path) -> str:
         known = explain(reason)
         return f"{reason} {known.text}" if known else reason
     log = "".join(traceback.format_exception(error))[-MOST_CHARACTERS:]
-    known = explain(f"{reason}\n{log}")
+    # Not the log, which tells what was tried afterwards too: what that failed of is not the reason.
+    first = error.__cause__ if isinstance(error, WorkbenchError) else None
+    known = explain(reason) or explain(str(error)) or (explain(str(first)) if first else None)
     if known is not None:
         return f"{reason} {known.text}"
     return f"{reason} The whole log: {'/'.join((*FOLDER, _kept(log, root)))} in the store, or `workbench show STUDY --trial ID`."
