@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from models import to_tflite
 
+from workbench.evaluate import scales
 from workbench.evaluate.scales import check_scale
 from workbench.flatbuffer.entry import first_affine
 from workbench.flatbuffer.reader import read_model
@@ -205,3 +206,11 @@ def test_the_bundled_model_on_its_digits_gives_no_warning_and_on_bytes_does(tmp_
     warned = found(file, x * 255, y)
     assert warned is not None
     assert "with 0..1" in warned.seen
+
+
+def test_of_a_slow_model_fewer_samples_are_run(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scales, "TIMES", ((0.0, 256), (float("inf"), 50)))
+    warned = found(files["0..255"], ranged("0..1"))
+    assert warned is not None
+    assert warned.seen.endswith("on 50 samples")
+    assert found(files["0..255"], ranged("0..255")) is None

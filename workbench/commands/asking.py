@@ -12,6 +12,7 @@ from workbench.commands import flags
 from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import CLOSED, Block, Result, Row, Table, json_text, value_text
 from workbench.commands.tables import first_line, trials_table
+from workbench.engine.failures import log_of
 from workbench.store.reader import Reader
 from workbench.store.tagging import Written, read_written
 from workbench.study import Study
@@ -154,15 +155,35 @@ def studies(tag: str | None, store: str | None, form: str) -> Studies:
     return listed
 
 
+@dataclass
+class OneTrial(Trials):
+    """One trial with its warnings, why it failed, and the log that was kept of that."""
+
+    def blocks(self) -> Iterable[Block]:
+        """Return its row, then what is to be read of it."""
+        yield from super().blocks()
+        trial = self._chosen()[0]
+        yield from (f"{w.level} {w.kind}: {w.told}\n  {w.advice}" for w in trial.warnings)
+        if trial.error:
+            yield f"{trial.state}: {trial.error}"
+            if log := log_of(trial.error, self.study.store.root):
+                yield log
+
+
 @click.command()
 @click.argument("study")
+@click.option(
+    "--trial", metavar="ID", help="one trial, by id or recipe: its warnings, why it failed, the whole log of that"
+)
 @flags.store_option
 @flags.format_option
 @pass_host
-def show(host: FrontEnd, study: str, store: str | None, form: str) -> Trials:
+def show(host: FrontEnd, study: str, trial: str | None, store: str | None, form: str) -> Trials:
     """Show the trials of STUDY."""
     opened = host.study(study, store)
-    return Trials(opened, form, study=opened)
+    if trial is None:
+        return Trials(opened, form, study=opened)
+    return OneTrial(opened.trial(trial), form, study=opened, columns=opened.columns())
 
 
 @click.command()

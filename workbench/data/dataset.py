@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from workbench.data.named import grouped, numbered
 from workbench.errors import WorkbenchError, shown
 from workbench.values.boxes import WIDTHS, padded
 from workbench.values.labels import LabelInfo, label_info, together
@@ -123,11 +124,12 @@ def from_arrays(
 ) -> Dataset:
     """Return a dataset of arrays: `x_train y_train x_test y_test` (`x_calibration` optional), or `x y`, which is split 3 to 1.
 
-    Labels of several outputs are a dict by output name; boxes are a list of arrays `(k, 5)`, k differing, or an array filled up with -1. `said` is
-    what the user said that labels are.
+    Samples of several inputs, and labels of several outputs, are a dict by name, or arrays `x_train.NAME`; labels that are words become classes;
+    boxes are a list of arrays `(k, 5)`, k differing, or an array filled up with -1. `said` is what the user said that labels are.
 
     Raises WorkbenchError when arrays are missing, empty, of unequal length, of objects, or not finite.
     """
+    data = numbered(grouped(data, name), name)
     arrays = {k: _checked(k, v) for k, v in data.items() if k != "class_names" and v is not None}
     names = _class_names(name, data["class_names"]) if data.get("class_names") is not None else ()
     known = {f"{axis}_{split}" for axis in "xy" for split in ("train", "calibration", "test")} | {"x", "y"}

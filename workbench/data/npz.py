@@ -16,7 +16,7 @@ from workbench.data.room import check_room
 from workbench.errors import WorkbenchError, shown
 from workbench.files import open_regular
 
-# A dataset has nine arrays at most; what has more is something else.
+# Of one input a dataset has nine arrays at most; what has more than a model of many inputs is something else.
 MOST_ARRAYS = 64
 # numpy and zipfile ask for less at a time, but for the table of contents.
 _MOST_AT_ONCE = 1 << 20
@@ -27,7 +27,7 @@ class Npz(DatasetReader[NoOptions]):
     """Arrays by name."""
 
     name = "npz"
-    help = "arrays by name as numpy.savez writes them: x_train y_train x_test y_test, or x y"
+    help = "arrays by name as numpy.savez writes them: x_train y_train x_test y_test, or x y; of several inputs x_train.NAME"
     takes = "a .npz file"
     endings = (".npz",)
 

@@ -13,6 +13,7 @@ from typing import Any
 from workbench.engine.plan import Stage
 from workbench.engine.pool import Pool, threads_per_worker
 from workbench.engine.stages import run_stage
+from workbench.values.explained import explain
 
 # A worker that vanished is given this long to be reported by the scheduler before its stage counts as crashed.
 VANISHED_SECONDS = 5.0
@@ -123,7 +124,9 @@ class Flights:
 
 def crash_text(label: str) -> str:
     """Return what is said of a stage whose process died."""
-    return f"crash: the worker process died in stage `{label}` (segmentation fault, out of memory, or killed). The other trials went on; see the store's logs."
+    said = f"crash: the worker process died in stage `{label}` (segmentation fault, out of memory, or killed). The other trials went on; see the store's logs."
+    known = explain(said)
+    return f"{said} {known.text}" if known else said
 
 
 def _outcome(future: Any) -> dict[str, Any]:

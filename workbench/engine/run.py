@@ -154,7 +154,7 @@ class Run:
         found = warn.after_build(made, baseline, notes) + self._left(trial.id)
         if self._calibrates(trial.id):
             found += self._calibration_warnings()
-        return made.model_copy(update={"warnings": made.warnings + found})
+        return made.model_copy(update={"warnings": warn.explained(made.warnings, made.recipe) + found})
 
     def _unfolded(self, trial: Trial) -> tuple[Warning_, ...]:
         """Return what the file that all start from holds otherwise than the source; said once, of the baseline."""

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +17,11 @@ from workbench import registry
 from workbench.data.calibration import drawn
 from workbench.data.feeding import feeding
 from workbench.data.materialize import open_split
+from workbench.engine.failures import told
 from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
 from workbench.engine.residue import none_left
-from workbench.errors import StageFailed, WorkbenchError
+from workbench.errors import StageFailed
 from workbench.flatbuffer.signature import Names
 from workbench.measure.environment import machine, versions
 from workbench.recipes import grammar
@@ -61,27 +61,15 @@ def run_stage(
 def _run(job: Job) -> dict[str, Any]:
     try:
         result = HANDLERS[job.kind](job)
-    except WorkbenchError as error:
-        return {"error": str(error)}
     except MemoryError:
         return {"error": f"out of memory in stage {job.kind!r}"}
     except Exception as error:
-        # A bug, or a stranger's technique: its class may exist in this process only, so it goes back as text.
-        return {"error": _told(error)}
+        # A reason that we know, a bug, or a stranger's technique, whose class may exist in this process only: it goes back as text.
+        return {"error": told(error, job.root)}
     finally:
         for folder in job.temporary:
             shutil.rmtree(folder, ignore_errors=True)
     return {**result, "notes": job.notes, "pid": os.getpid()}
-
-
-def _told(error: Exception) -> str:
-    """Return an exception on one line: its class, what it says (TensorFlow adds stack lines), and where it was raised."""
-    lines = (line.strip() for line in str(error).splitlines())
-    said = " ".join(
-        line for line in lines if line and not line.startswith(('File "', "Graph execution error", "Detected at node"))
-    )
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {said[:500]} ({Path(place.filename).name}:{place.lineno})"
 
 
 def _open(job: Job) -> dict[str, Any]:
@@ -201,13 +189,17 @@ def _saved_model(
                 "data": {"conversion": "ordinary"},
             }
         trace().save(folder)
-    except Exception as error:  # TensorFlow raises anything here; the ordinary way is then tried
-        said = next(iter(str(error).splitlines()), "")[:200]
-        job.notes.append(f"freezing failed ({type(error).__name__}: {said}); the ordinary export was used")
-        way, other = "ordinary", ordinary()
+    except Exception as first:  # TensorFlow raises anything here; the ordinary way is then tried
+        said = next(iter(str(first).splitlines()), "")[:200]
+        try:
+            other = ordinary()
+        except Exception as second:
+            # What went wrong first is the reason; the other way has reasons of its own.
+            raise first from second
         if other is None:
             raise
-        folder = other
+        job.notes.append(f"freezing failed ({type(first).__name__}: {said}); the ordinary export was used")
+        way, folder = "ordinary", other
     return {"artifact": job.artifacts.put_folder(folder, "savedmodel").to_json(), "data": {"conversion": way}}
 
 

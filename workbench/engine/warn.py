@@ -9,6 +9,7 @@ from workbench import registry
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.shares import shares_of
 from workbench.recipes import grammar
+from workbench.values.explained import explain
 from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
 from workbench.views.runtimes import size_of_inputs
@@ -72,6 +73,12 @@ def left_layers(technique: str, left: list[dict[str, Any]]) -> Warning_:
 def _named(layers: list[str]) -> str:
     unique = list(dict.fromkeys(layers))
     return ", ".join(unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")
+
+
+def explained(warnings: tuple[Warning_, ...], recipe: str) -> tuple[Warning_, ...]:
+    """Return warnings of a recipe's file, what is known of one in its advice."""
+    known = {w: explain(f"{recipe}: {w.seen}") for w in warnings}
+    return tuple(w.model_copy(update={"advice": f"{w.advice} {k.text}"}) if (k := known[w]) else w for w in warnings)
 
 
 def _dropped(mine: Quality, base: Quality) -> list[Warning_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from workbench.values.warning import Warning_, warning
 Array = np.ndarray[Any, Any]
 # As many samples as tell a wrong scale from chance, and too few to.
 SAMPLES, FEWEST = 256, 24
+# Of slow models fewer samples are run: how many, where one takes no longer than so many seconds.
+TIMES = ((0.01, SAMPLES), (0.05, 96), (float("inf"), 32))
 # The whole interval of what is won has to be above this: in shares two points, else a tenth of the figure.
 WON, WON_SHARE = 0.02, 0.1
 RANGES = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}
@@ -60,6 +63,13 @@ def check_scale(
     candidates = list(_candidates(file, few))
     if not candidates:
         return None
+    # In levels, so that a machine that is busy hardly ever changes what is run.
+    begin = time.perf_counter()
+    run_all(file, {name: values[:2] for name, values in few.items()}, threads)
+    each = (time.perf_counter() - begin) / 2
+    most = next(count for seconds, count in TIMES if each <= seconds)
+    few = {name: values[:: -(-len(values) // most)] for name, values in few.items()}
+    y = {output: values[:: -(-len(values) // most)] for output, values in y.items()}
     given, _ = run_all(file, few, threads)
     best: tuple[float, Figure, Figure, str, Scale] | None = None
     for name, scale in candidates:
@@ -75,7 +85,7 @@ def check_scale(
         return None
     _, mine, theirs, name, scale = best
     of = f" of input {name!r}" if name else ""
-    seen = f"{mine.key} {mine.value:.4g} with the values{of} as given ({_range(few[name])}), {theirs.value:.4g} with {scale.name}, on {len(chosen)} samples"
+    seen = f"{mine.key} {mine.value:.4g} with the values{of} as given ({_range(few[name])}), {theirs.value:.4g} with {scale.name}, on {len(next(iter(few.values())))} samples"
     return warning("input-scale", seen).model_copy(update={"advice": scale.advice})
 
 

@@ -64,19 +64,21 @@ def with_fallback(
 ) -> bytes:
     """Return what converting the frozen model gives, or what `run` makes of the ordinary export when that fails.
 
-    Raises StageFailed with the converter's reason when both fail.
+    Raises StageFailed with the reason of the first when both fail: the other way has reasons of its own, which say less of the model.
     """
     try:
         return frozen()
     except Exception as first:  # the converter raises anything from ValueError to its own internal errors
-        other = ordinary()
-        if other is None:
+        try:
+            other = ordinary()
+            made = None if other is None else run(other)
+        except Exception as second:
+            first.__context__ = second  # the whole log has both
+            raise StageFailed(f"conversion failed: {_short(first)}") from first
+        if made is None:
             raise StageFailed(f"conversion failed: {_short(first)}") from first
         note(f"the frozen model did not convert ({_short(first)}); the ordinary export was used")
-        try:
-            return run(other)
-        except Exception as second:
-            raise StageFailed(f"conversion failed: {_short(second)}") from second
+        return made
 
 
 def _short(error: Exception) -> str:
