@@ -166,7 +166,7 @@ def _tracer(job: Job) -> Callable[[], Inference]:
 
     path = job.keras_path()
     if path is None:
-        return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code)
+        return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code, job.source.signature)
     model = _load(job, path)
     return lambda: freeze.keras_inference(model)
 
@@ -222,17 +222,26 @@ def _convert(job: Job) -> dict[str, Any]:
         inference.check(lambda sample: run_once(file, sample, job.threads), rtol=1e-2, atol=1e-3)
         return content
 
-    data = with_fallback(frozen, lambda: _ordinary(job), convert_float, job.notes.append)
+    data = with_fallback(frozen, lambda: _ordinary(job), lambda f: convert_float(f, _key(job)), job.notes.append)
     way = "ordinary" if job.notes else "frozen"
     return {"artifact": job.artifacts.put_bytes(data, "tflite").to_json(), "data": {"conversion": way}}
 
 
+def _key(job: Job) -> str:
+    """Return the signature that is meant of a SavedModel that is converted the ordinary way."""
+    return job.source.signature if job.source.kind == "savedmodel" else ""
+
+
 def _import(job: Job) -> dict[str, Any]:
+    from workbench.flatbuffer.kept import keep_signature
     from workbench.flatbuffer.mend import mend
     from workbench.flatbuffer.opening import read_file
     from workbench.flatbuffer.reader import read_model
 
     content = read_file(job.source_path)
+    if job.source.signature:
+        read_model(content, job.source_path.name)
+        content = keep_signature(content, job.source.signature)
     mended = mend(content, read_model(content, job.source_path.name))
     unfolded = {"float16": mended.float16, "sparse": mended.sparse, "source": len(content)}
     return {"artifact": job.artifacts.put_bytes(mended.content, "tflite").to_json(), "data": {"unfolded": unfolded}}

@@ -14,6 +14,7 @@ from workbench.errors import WorkbenchError, nearest
 from workbench.files import kind_of
 from workbench.names import printable
 from workbench.sources import trust
+from workbench.sources.functions import is_function, save_functions
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo
 
@@ -28,7 +29,7 @@ def allowed() -> str:
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
-    """Return what `model` is: a path, `SOURCE:PATH`, or a tf_keras model object, which is saved below `keep`.
+    """Return what `model` is: a path, `SOURCE:PATH`, a tf_keras model object, a function or module of TensorFlow, which are saved below `keep`.
 
     Raises WorkbenchError for a missing file, one that no source takes, a Keras 3 model, or one that holds more than data and
     tf_keras's own layers (Lambda layers and the like, which are code) unless `allow_code`.
@@ -39,6 +40,8 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
     bases = {cls.__module__.split(".")[0] for cls in kind.__mro__}
     if "tf_keras" in bases:
         return _from_object(model, keep, allow_code)
+    if is_function(model):
+        return save_functions(model, keep)
     if "keras" in bases:
         raise WorkbenchError(
             f"{kind.__name__} {getattr(model, 'name', '')!r} is a Keras 3 model; trained techniques need tf_keras. "
