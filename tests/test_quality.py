@@ -376,8 +376,8 @@ def test_inputs_are_found_by_name(two_input_tflite: Path, two_input_model: Any, 
     [
         ({"zeta": np.zeros((3, 4))}, "input 'alpha' is not in the data, which has 'zeta'"),
         ({"": np.zeros((3, 4))}, "is not in the data, which has ''"),
-        ({"zeta": np.zeros((3, 5)), "alpha": np.zeros((3, 2, 2))}, "input 'zeta' takes samples of shape (4,), but the data has (5,)"),
-        ({"zeta": np.zeros((3, 4)), "alpha": np.zeros((3, 4))}, "input 'alpha' takes samples of shape (2, 2), but the data has (4,)"),
+        ({"zeta": np.zeros((3, 5)), "alpha": np.zeros((3, 2, 2))}, "samples of shape (5,), but the model's input 'zeta' takes (4,)"),
+        ({"zeta": np.zeros((3, 4)), "alpha": np.zeros((3, 4))}, "samples of shape (4,), but the model's input 'alpha' takes (2, 2)"),
     ],
 )  # fmt: skip
 def test_inputs_that_do_not_fit(two_input_tflite: Path, inputs: dict[str, Array], said: str) -> None:
@@ -387,7 +387,9 @@ def test_inputs_that_do_not_fit(two_input_tflite: Path, inputs: dict[str, Array]
 
 
 def test_an_unnamed_input_that_does_not_fit(small_tflite: Path) -> None:
-    with pytest.raises(StageFailed, match=r"takes samples of shape \(8, 8, 1\), but the data has \(8, 8, 3\)"):
+    with pytest.raises(
+        StageFailed, match=r"samples of shape \(8, 8, 3\), but the model's input 'image' takes \(8, 8, 1\)"
+    ):
         run_all(small_tflite, {"": np.zeros((3, 8, 8, 3), dtype=np.float32)})
 
 

@@ -48,14 +48,15 @@ def sweep(
     engine: Engine | None = None,
     task: Any = None,
     cluster_security: Any = None,
+    signature: str | None = None,
 ) -> RunningSweep:
     """Try every recipe of a grid on a model and return the study, as the handle of the sweep.
 
-    `model` is a path or a tf_keras model, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
+    `model` is a path, a tf_keras model, a concrete function or a `tf.Module`, `data` a dataset's name, path, dict of arrays or Dataset, `grid` a dict, a
     YAML file or a Grid. With `wait=False` the sweep runs in the background: `.wait()`, `.cancel()`, `.done`, and all of a study, such as `.trials` and `.dashboard()`.
     Finished work of an earlier call is found in the store, not redone. An `engine` keeps its workers warm for the next
     sweep. What labels mean follows from labels and outputs, unless `task` says it: `regression`, a function of outputs and labels
-    that returns figures by name, or a dict by output.
+    that returns figures by name, or a dict by output. Of a model with several signatures the one is taken that the data fits, unless `signature` names one.
     `cluster_address` is a dask scheduler to use instead of local workers, `cluster_security` the certificates for it:
     `{"ca": FILE, "cert": FILE, "key": FILE}` or a `distributed.Security`. Raises WorkbenchError for a mistake in the
     arguments, before anything runs.
@@ -73,6 +74,7 @@ def sweep(
         retry_failed=retry_failed,
         task=task,
         seed=seed,
+        signature=signature,
     )
     return start_sweep(model, data, grid, options, wait, listener, command, engine)
 

@@ -75,6 +75,11 @@ class Swept(Result):
     is_flag=True,
     help="let the model file run code (Lambda layers, classes of its own, operators on files), and a --task of your own",
 )
+@click.option(
+    "--signature",
+    metavar="NAME",
+    help="which of several signatures of the model  [default: the one that the data fits]",
+)
 @click.option("--retry-failed", is_flag=True, help="try failed trials again")
 @click.option(
     "--task",

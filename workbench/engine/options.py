@@ -27,6 +27,7 @@ class SweepOptions:
     retry_failed: bool = False
     task: Any = None
     seed: int | None = None
+    signature: str | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

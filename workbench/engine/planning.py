@@ -188,7 +188,8 @@ def add_describing(plan: Plan, model: ModelInfo) -> str:
 
 
 def _source(model: ModelInfo) -> dict[str, Any]:
-    return {"model": model.sha256, "kind": model.kind}
+    chosen = {"signature": model.signature} if model.signature else {}
+    return {"model": model.sha256, "kind": model.kind, **chosen}
 
 
 def _aware(step: Step) -> bool:

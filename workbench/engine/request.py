@@ -26,6 +26,7 @@ from workbench.recipes.grid import Expansion, Grid, expand, parse_grid, parse_ru
 from workbench.recipes.task import choose_tasks, parse_tasks
 from workbench.sources.glance import glance
 from workbench.sources.identify import identify
+from workbench.sources.signatures import choose, every, named
 from workbench.store.store import Store
 from workbench.techniques.base import KerasTechnique
 from workbench.values.recipe import Recipe
@@ -107,7 +108,14 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
             check_runtimes(request.grid.runtimes)
         data = reading.result() if reading else data
     signature = signature_of(model, request, pool, listener, cancel)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, signature.inputs[0].shape)
+    options = request.options
+    shape = named(signature, options.signature, model.name).inputs[0].shape
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, shape)
+    several = bool(signature.others)
+    signature = choose(signature, options.signature, model.name, dataset.name, dataset.test.shapes)
+    if several:
+        model = model.model_copy(update={"signature": signature.key})
+        listener(Event("phase", "prepare", f"signature {printable(signature.key)} of {model.name}"))
     untrainable = _untrainable(dataset)
     trained = next((r for r in expansion.recipes if _trains(r)), None)
     if untrainable and trained:
@@ -117,7 +125,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     labels = dataset.label_infos
     if labels and any(not t.shape for t in signature.outputs):
         # The file does not say how its outputs look, which labels are held against.
-        signature = loaded(model, request, pool, listener, cancel)
+        signature = every(loaded(model, request, pool, listener, cancel)).get(signature.key, signature)
     tasks = choose_tasks(labels, output_shapes(dataset, signature), asked)
     info = materialize(dataset, request.store.data, request.store.keeps)
     info = info.model_copy(update={"labels": kind_of_labels(tasks)})
@@ -132,7 +140,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
 def output_shapes(dataset: Dataset, signature: Signature) -> dict[str, tuple[int | None, ...]]:
     """Return the shape of one sample's outputs by name; where the data does not fit, which is told later, as with a batch axis."""
     try:
-        how = feeding_of(dataset.name, {n: v.shape[1:] for n, v in dataset.test.inputs.items()}, signature)
+        how = feeding_of(dataset.name, dataset.test.shapes, signature)
     except WorkbenchError:
         return {t.name: t.shape[1:] for t in signature.outputs}
     return {t.name: how.sample_shape(t.shape) for t in signature.outputs}
@@ -204,9 +212,11 @@ def _study_name(request: Request, model: ModelInfo, dataset: DatasetInfo) -> str
     known, asked = {s.name: s for s in request.store.studies()}, request.options.study
     if asked is not None and asked not in known and asked in request.store.study_names():
         request.store.study(asked)  # says what is wrong with it
-    same = [s for s in known.values() if s.model.sha256 == model.sha256 and s.dataset.sha256 == dataset.sha256]
+    mine = (model.sha256, model.signature, dataset.sha256)
+    same = [s for s in known.values() if (s.model.sha256, s.model.signature, s.dataset.sha256) == mine]
     if asked is None:
-        name, own = f"{model.name}-{dataset.name}", f"-{model.sha256[:4]}{dataset.sha256[:4]}"
+        whole = "-".join(filter(None, (model.name, printable(model.signature), dataset.name)))
+        name, own = whole, f"-{model.sha256[:4]}{dataset.sha256[:4]}"
         if len(name) > MOST_CHARACTERS or (name in request.store.study_names() and known.get(name) not in same):
             return f"{name[: MOST_CHARACTERS - len(own)]}{own}"
         return name

@@ -169,7 +169,7 @@ def _tracer(job: Job, model: Any) -> Callable[[], Inference]:
     from workbench.sources import freeze
 
     if model is None:
-        return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code)
+        return lambda: freeze.saved_model_inference(job.source_path, job.source.allow_code, job.source.signature)
     return lambda: freeze.keras_inference(model)
 
 
@@ -230,7 +230,7 @@ def _for_one_sample(job: Job, folder: Path) -> bool:
     from workbench.sources.one_sample import one_sample
 
     try:
-        one_sample(saved_model_inference(job.source_path, job.source.allow_code)).save(folder)
+        one_sample(saved_model_inference(job.source_path, job.source.allow_code, job.source.signature)).save(folder)
     except Exception:  # TensorFlow raises anything here; the SavedModel itself is then tried
         shutil.rmtree(folder)
         folder.mkdir()
@@ -256,17 +256,26 @@ def _convert(job: Job) -> dict[str, Any]:
         inference.check(lambda sample: run_once(file, sample, job.threads), rtol=1e-2, atol=1e-3)
         return content
 
-    data = with_fallback(frozen, lambda: _ordinary(job), convert_float, job.notes.append)
+    data = with_fallback(frozen, lambda: _ordinary(job), lambda f: convert_float(f, _key(job)), job.notes.append)
     way = "ordinary" if job.notes else "frozen"
     return {"artifact": job.artifacts.put_bytes(data, "tflite").to_json(), "data": {"conversion": way}}
 
 
+def _key(job: Job) -> str:
+    """Return the signature that is meant of a SavedModel that is converted the ordinary way."""
+    return job.source.signature if job.source.kind == "savedmodel" else ""
+
+
 def _import(job: Job) -> dict[str, Any]:
+    from workbench.flatbuffer.kept import keep_signature
     from workbench.flatbuffer.mend import mend
     from workbench.flatbuffer.opening import read_file
     from workbench.flatbuffer.reader import read_model
 
     content = read_file(job.source_path)
+    if job.source.signature:
+        read_model(content, job.source_path.name)
+        content = keep_signature(content, job.source.signature)
     mended = mend(content, read_model(content, job.source_path.name))
     unfolded = {"float16": mended.float16, "sparse": mended.sparse, "source": len(content)}
     return {"artifact": job.artifacts.put_bytes(mended.content, "tflite").to_json(), "data": {"unfolded": unfolded}}

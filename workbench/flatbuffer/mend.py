@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.errors import StageFailed
-from workbench.flatbuffer.kept import drop_tensors
+from workbench.flatbuffer.kept import drop_tensors, empty_buffers, text
 from workbench.flatbuffer.numbers import densify
 from workbench.flatbuffer.records import Graph, Model, StoredTensor
 
@@ -125,11 +125,7 @@ class _Unfolding:
         found = [self._graph(g, r) for g, r in zip(self.model.subgraphs, self.records.graphs, strict=True)]
         if not any(found):
             return False
-        used = {t.buffer for graph in self.model.subgraphs for t in graph.tensors or ()}
-        used |= {m.buffer for m in self.model.metadata or ()}
-        for index, buffer in enumerate(self.model.buffers):
-            if index not in used:
-                buffer.data = None
+        empty_buffers(self.model)
         return True
 
     def _graph(self, graph: Any, records: Graph) -> bool:
@@ -188,8 +184,3 @@ class _Unfolding:
                 return None
             values = dense
         return values.astype("<f4") if values.size == source.elements else None
-
-
-def text(name: Any) -> str:
-    """Return a name of a flatbuffer's object as text."""
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")

@@ -107,11 +107,11 @@ def keras_inference(model: Any, output_names: list[str] | None = None) -> Infere
     return Inference(tf.function(call).get_concrete_function(**specs), specs, call, names)
 
 
-def saved_model_inference(path: Path, allow_code: bool = False) -> Inference:
-    """Return a SavedModel's serving function; raises any of TensorFlow's errors, WorkbenchError as `serving_function` does."""
+def saved_model_inference(path: Path, allow_code: bool = False, key: str = "") -> Inference:
+    """Return the function of a SavedModel's signature, the one for serving unless named; raises any of TensorFlow's errors, WorkbenchError as `serving_function` does."""
     import tensorflow as tf
 
-    served = serving(path, allow_code)
+    served = serving(path, allow_code, key)
     names = Names.of(served.inputs, served.outputs)
     specs = {
         n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in zip(names.inputs, served.inputs.values(), strict=True)

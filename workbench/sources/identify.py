@@ -14,6 +14,7 @@ from workbench.errors import WorkbenchError, nearest
 from workbench.files import kind_of
 from workbench.names import printable
 from workbench.sources import trust
+from workbench.sources.functions import is_function, save_functions
 from workbench.sources.keras3.objects import keep_object
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo
@@ -29,7 +30,7 @@ def allowed() -> str:
 
 
 def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
-    """Return what `model` is: a path, `SOURCE:PATH`, or a model object of tf_keras or Keras 3, which is saved below `keep`.
+    """Return what `model` is: a path, `SOURCE:PATH`, or an object: a model of tf_keras or Keras 3, a function or module of TensorFlow, saved below `keep`.
 
     Raises WorkbenchError for a missing file, one that no source takes, or one that holds more than data and Keras's own layers
     (Lambda layers and the like, which are code) unless `allow_code`.
@@ -42,6 +43,8 @@ def identify(model: Any, keep: Path, allow_code: bool = False) -> ModelInfo:
         return _from_object(model, keep, allow_code)
     if "keras" in bases:
         return keep_object(model, keep)
+    if is_function(model):
+        return save_functions(model, keep)
     raise WorkbenchError(f"a model cannot be made of {kind.__module__}.{kind.__name__}. Allowed: {allowed()}.")
 
 

@@ -167,11 +167,12 @@ def inference_call(model: Any, names: Names) -> Callable[..., dict[str, Any]]:
     return call
 
 
-def convert_float(folder: Path) -> bytes:
-    """Return the float32 flatbuffer of a SavedModel, with public names in its signature."""
+def convert_float(folder: Path, key: str = "") -> bytes:
+    """Return the float32 flatbuffer of a SavedModel, or of its signature of that name, with public names in its signature."""
     import tensorflow as tf
 
-    return Names.read(folder).publish(bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[key] if key else None)
+    return Names.read(folder).publish(bytes(converter.convert()))
 
 
 class Served(NamedTuple):
@@ -182,11 +183,31 @@ class Served(NamedTuple):
     outputs: dict[str, Any]
 
 
-def serving(path: Path, allow_code: bool = False) -> Served:
-    """Return a SavedModel's serving function; raises WorkbenchError as `serving_function` does."""
+def signatures(path: Path, allow_code: bool = False) -> dict[str, Served]:
+    """Return a SavedModel's signatures by name, the serving one first; raises WorkbenchError where there is none or it cannot be loaded.
+
+    One that holds operators on files and the like is refused unless `allow_code`.
+    """
+    names = Names.read(path)
+    return {key: _served(function, names) for key, function in _functions(path, allow_code).items()}
+
+
+def serving(path: Path, allow_code: bool = False, key: str = "") -> Served:
+    """Return a SavedModel's signature of that name, or the one for serving; raises WorkbenchError as `signatures` does."""
+    found = signatures(path, allow_code)
+    if key and key not in found:
+        raise WorkbenchError(f"SavedModel {path.name!r} has no signature {key!r}. It has: {', '.join(found)}.")
+    return found[key] if key else next(iter(found.values()))
+
+
+def serving_function(path: Path, allow_code: bool = False) -> Any:
+    """Return a SavedModel's serving signature as TensorFlow loads it; raises WorkbenchError as `signatures` does."""
+    return next(iter(_functions(path, allow_code).values()))
+
+
+def _served(function: Any, names: Names) -> Served:
     import tensorflow as tf
 
-    function, names = serving_function(path, allow_code), Names.read(path)
     by_place = flat(function)
 
     def call(*inputs: Any) -> dict[str, Any]:
@@ -199,11 +220,7 @@ def serving(path: Path, allow_code: bool = False) -> Served:
     )
 
 
-def serving_function(path: Path, allow_code: bool = False) -> Any:
-    """Return a SavedModel's serving signature; raises WorkbenchError when there is none or it cannot be loaded.
-
-    One that holds operators on files and the like is refused unless `allow_code`.
-    """
+def _functions(path: Path, allow_code: bool) -> dict[str, Any]:
     import tensorflow as tf
 
     with contextlib.ExitStack() as stack:
@@ -215,13 +232,13 @@ def serving_function(path: Path, allow_code: bool = False) -> Any:
             loaded = tf.saved_model.load(str(stack.enter_context(utf8_path(place))))
         except (OSError, ValueError, KeyError) as error:
             raise WorkbenchError(f"SavedModel {path.name!r} cannot be loaded: {error}") from error
-    signatures = dict(loaded.signatures)
-    if not signatures:
+    found = dict(loaded.signatures)
+    if not found:
         raise WorkbenchError(
             f"SavedModel {path.name!r} has no signature. Save it with tf.saved_model.save(model, folder, signatures=...)."
         )
-    function = signatures.get(SIGNATURE) or next(iter(signatures.values()))
-    return kept_with(function, loaded)
+    keys = sorted(found, key=lambda key: key != SIGNATURE)
+    return {key: kept_with(found[key], loaded) for key in keys}
 
 
 def _scope(name: str) -> str:

@@ -23,11 +23,15 @@ class SavedModel(NativeSource):
         return kind_of(path) == "folder" and kind_of(path / "saved_model.pb") != "nothing"
 
     def describe(self, path: Path, allow_code: bool) -> Signature:
-        """Return what the serving signature says."""
-        from workbench.sources.load import serving, tensor_info
+        """Return what its signatures say, the serving one first."""
+        from workbench.sources.load import signatures, tensor_info
 
-        served = serving(path, allow_code)
-        return Signature(
-            inputs=tuple(tensor_info(n, s) for n, s in served.inputs.items()),
-            outputs=tuple(tensor_info(n, s) for n, s in served.outputs.items()),
-        )
+        first, *others = [
+            Signature(
+                inputs=tuple(tensor_info(n, s) for n, s in served.inputs.items()),
+                outputs=tuple(tensor_info(n, s) for n, s in served.outputs.items()),
+                key=key,
+            )
+            for key, served in signatures(path, allow_code).items()
+        ]
+        return first.model_copy(update={"others": tuple(others)})

@@ -13,6 +13,7 @@ class ModelInfo(Value):
     """A model source: a file or folder, the kind that stages start from, and the SHA-256 of its content.
 
     `source` names who opens it where that is not the kind's own by the look of its path: a third party, or whom the user named.
+    `signature` is the one that is meant where it has several.
     """
 
     name: str
@@ -21,6 +22,7 @@ class ModelInfo(Value):
     sha256: str
     allow_code: bool = False
     source: str = ""
+    signature: str = ""
 
     @property
     def opener(self) -> str:
@@ -42,11 +44,13 @@ class TensorInfo(Value):
 
 
 class Signature(Value):
-    """Inputs and outputs of a model."""
+    """Inputs and outputs of a model: its only signature, or the one called `key` of several, with the `others`."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     parameters: Count | None = None
+    key: str = ""
+    others: tuple[Signature, ...] = ()
 
 
 class DatasetInfo(Value):
