@@ -32,7 +32,7 @@ def told(error: Exception, root: Path) -> str:
     log = "".join(traceback.format_exception(error))[-MOST_CHARACTERS:]
     # Not the log, which tells what was tried afterwards too: what that failed of is not the reason.
     first = error.__cause__ if isinstance(error, WorkbenchError) else None
-    known = explain(reason) or explain(str(error)) or (explain(str(first)) if first else None)
+    known = explain(str(first)) if first else explain(reason) or explain(str(error))
     if known is not None:
         return f"{reason} {known.text}"
     return f"{reason} The whole log: {'/'.join((*FOLDER, _kept(log, root)))} in the store, or `workbench show STUDY --trial ID`."

@@ -64,7 +64,7 @@ def with_fallback(
 ) -> bytes:
     """Return what converting the frozen model gives, or what `run` makes of the ordinary export when that fails.
 
-    Raises StageFailed with the reason of the first when both fail: the other way has reasons of its own, which say less of the model.
+    Raises StageFailed when both fail, with the reason of the first before that of the other.
     """
     try:
         return frozen()
@@ -74,7 +74,8 @@ def with_fallback(
             made = None if other is None else run(other)
         except Exception as second:
             first.__context__ = second  # the whole log has both
-            raise StageFailed(f"conversion failed: {_short(first)}") from first
+            then = "" if _short(second) == _short(first) else f"; then, of the ordinary export: {_short(second)}"
+            raise StageFailed(f"conversion failed: {_short(first)}{then}") from first
         if made is None:
             raise StageFailed(f"conversion failed: {_short(first)}") from first
         note(f"the frozen model did not convert ({_short(first)}); the ordinary export was used")
