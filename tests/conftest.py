@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import nurseries
 import pytest
 from hypothesis import settings
 
@@ -19,6 +20,9 @@ from models import shake_norms, to_tflite
 import workbench
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Who runs the tests: the process itself, or that which has it run some of them.
+os.environ.setdefault(nurseries.RUN, str(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()))
+nurseries.install()
 # A busy machine is no failure.
 settings.register_profile("workbench", deadline=None)
 settings.load_profile("workbench")

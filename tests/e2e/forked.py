@@ -69,12 +69,15 @@ def server() -> Server:
 
 
 def _serve() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     import distributed  # noqa: F401
     import numpy as np  # noqa: F401
+    import nurseries
 
     import workbench.api
     import workbench.cli.app  # noqa: F401
 
+    nurseries.install()
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()

@@ -61,8 +61,9 @@ class Pruner:
         def hold() -> None:
             pruning.weight_mask_op()
 
-        self._run = tf.function(step, input_signature=[tf.TensorSpec((), tf.int64)])
-        self._hold = tf.function(hold)
+        # Conditions and loops on tensors are written out there: rewriting its source for them would take a fifth of a small training.
+        self._run = tf.function(step, input_signature=[tf.TensorSpec((), tf.int64)], autograph=False)
+        self._hold = tf.function(hold, autograph=False)
 
     def step(self, number: int) -> None:
         """Choose what is zero, where the schedule wants that at the step (the first is 1), and make it zero."""

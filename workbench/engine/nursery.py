@@ -143,7 +143,7 @@ async def _work(brood: Brood, number: int) -> None:
         await worker.finished()
 
 
-def _import(tensorflow: bool) -> None:
+def import_needed(tensorflow: bool) -> None:
     """Import what workers need; what cannot be imported is told by the stage that needs it."""
     with importing():
         import workbench.compat.distributed_servers
@@ -168,7 +168,7 @@ def main() -> None:
     # Whatever the caller's, others write nothing of ours.
     os.umask(os.umask(0o077) | 0o022)
     try:
-        _import(brood.tensorflow)
+        import_needed(brood.tensorflow)
         Nursery(brood).tend()
     finally:
         # Not the resource tracker: it clears away what is left once this process has ended too.

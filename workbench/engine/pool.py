@@ -173,19 +173,11 @@ def _local_cluster(jobs: int, folders: Folders, memory: int, tensorflow: bool, s
             },
             security=plain_security(security),
         )
-        # Safely: modules come from the caller's import path, not from wherever it happens to work.
-        command = [sys.executable, "-P", "-m", "workbench.engine.nursery"]
         log = open_private(folders.logs / f"workers-{os.getpid()}.log")
+        # What TensorFlow and others leave behind when they are killed goes with the pool.
+        environment = {**os.environ, **worker_environment(jobs), "TMPDIR": str(folders.scratch)}
         with log, _unseen(brood) as told:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=told,
-                stdout=log,
-                stderr=log,
-                # What TensorFlow and others leave behind when they are killed goes with the pool.
-                env={**os.environ, **worker_environment(jobs), "TMPDIR": str(folders.scratch)},
-                start_new_session=True,
-            )
+            process = await start_nursery(told, log, environment)
             sessions.append(process.pid)
         return process
 
@@ -212,6 +204,15 @@ def _local_cluster(jobs: int, folders: Folders, memory: int, tensorflow: bool, s
         security=security,
         name="workbench",
         loop=loop,
+    )
+
+
+async def start_nursery(told: IO[bytes], log: IO[Any], environment: dict[str, str]) -> Any:
+    """Return the process of a nursery that reads its `Brood` from a file; it leads a session of its own."""
+    # Safely: modules come from the caller's import path, not from wherever it happens to work.
+    command = [sys.executable, "-P", "-m", "workbench.engine.nursery"]
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=told, stdout=log, stderr=log, env=environment, start_new_session=True
     )
 
 

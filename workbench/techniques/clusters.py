@@ -85,12 +85,12 @@ def holding(kernels: list[Shared]) -> Any:
     import tensorflow as tf
     import tf_keras
 
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is untyped
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # TensorFlow is untyped
     def share() -> None:
         for kernel in kernels:
             kernel.share()
 
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow is untyped
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # TensorFlow is untyped
     def follow() -> None:
         for kernel in kernels:
             kernel.follow()
