@@ -130,10 +130,9 @@ def _serve(name: str, run: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     watched = os.pidfd_open(run)
     listening.listen(16)
-    while not ended(watched):
-        if not select.select([listening, watched], [], [])[0]:
-            continue
-        if ended(watched):
+    while True:
+        ready: list[int] = select.select([listening.fileno(), watched], [], [])[0]
+        if watched in ready:
             return
         with contextlib.suppress(OSError, ValueError), listening.accept()[0] as connection:
             _, streams, _, _ = socket.recv_fds(connection, 1, 2)

@@ -42,6 +42,7 @@ PARAMETERS = [
     "engine",
     "task",
     "cluster_security",
+    "signature",
 ]
 
 
@@ -127,7 +128,7 @@ def test_options_are_what_a_sweep_takes(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(signature.parameters[f.name].default == f.default for f in fields(SweepOptions))
     called: list[Any] = []
     monkeypatch.setattr(api, "start_sweep", lambda *given: called.append(given))
-    values = dict(zip(PARAMETERS, range(1, 18), strict=True))
+    values = dict(zip(PARAMETERS, range(1, 19), strict=True))
     workbench.sweep(*values.values())  # type: ignore[arg-type]  # whatever stands there
     workbench.sweep(**values)  # type: ignore[arg-type]  # as above
     by_place, by_name = called

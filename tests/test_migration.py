@@ -28,7 +28,20 @@ from workbench.views.tradeoff import front_trials
 FROZEN = Path(__file__).parent / "frozen"
 ROOT = Path(__file__).parents[1]
 # Fields that layout 1 did not have; they are empty in what was carried over, or told on reading.
-NEW = {"differs", "settings", "machine", "place", "figures", "level", "against", "elsewhere"}
+NEW = {
+    "differs",
+    "settings",
+    "machine",
+    "place",
+    "figures",
+    "level",
+    "against",
+    "elsewhere",
+    "assumed",
+    "batch",
+    "inputs",
+    "custom",
+}
 
 
 @pytest.fixture

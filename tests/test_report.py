@@ -120,7 +120,7 @@ def test_report_of_a_study() -> None:
         "segmentation fault",
         "operator DEQUANTIZE of type FLOAT16 is not taken by this runtime",
         "asked for 80 % zeros, found 61.2 %",
-        "or train longer",
+        "no longer training helps there",
         "workbench sweep digits_cnn.h5 --data digits",
         "x86-64, 2 cores",
         "prune: [none, 0.5, 0.8]",

@@ -147,7 +147,7 @@ def test_a_missing_file_names_its_neighbours(small_h5: Path, tmp_path: Path) -> 
     with pytest.raises(WorkbenchError, match=r"does not exist\. Allowed"):
         identify(tmp_path / "nowhere" / "m.h5", tmp_path)
     with pytest.raises(
-        WorkbenchError, match=r"There is no source 'kera' that could read 'm\.h5'\. Did you mean 'keras'\?"
+        WorkbenchError, match=r"There is no source 'kera' that could read 'm\.h5'\. Did you mean 'keras' or 'keras3'\?"
     ):
         identify("kera:m.h5", tmp_path)
 

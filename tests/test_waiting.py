@@ -181,7 +181,7 @@ class Compiler:
         self.free: list[bool] = []
         self.facts = Estimated(ops_total=3, ops_delegated=3, partitions=1, latency=1.5, cycles={"all": 10})
 
-    def open(self, *_: object) -> Compiler:
+    def open(self, *_: object, **__: object) -> Compiler:
         with machine_lock("a test", wait=0.0):
             self.free.append(True)
         return self

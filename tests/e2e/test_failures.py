@@ -240,7 +240,7 @@ def test_whatever_goes_wrong_ends_its_own_trials_alone(noise: Path, data: Path, 
         assert f"failed {recipe}: {trial['error']}" in done.stdout
     assert f"{len(trials)} trials, {len(working)} ok, {len(failing)} failed" in done.stdout
     # The reason of a crash sends to the logs, where native code's stack has to be.
-    logs = "".join(p.read_text(errors="replace") for p in (store / "logs").iterdir())
+    logs = "".join(p.read_text(errors="replace") for p in (store / "logs").rglob("*") if p.is_file())
     assert "Fatal Python error: Segmentation fault" in logs
     assert "Fatal Python error: Aborted" in logs
     assert logs.count("strange.py") >= 2

@@ -45,7 +45,7 @@ def allocate(interpreter: Any, path: Path) -> None:
 
 
 def _unloadable(path: Path, error: Exception) -> WorkbenchError:
-    return WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {_why(path, error)}")
+    return WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {why(path, error)}")
 
 
 def signature_names(interpreter: Any) -> tuple[list[str], list[str]]:
@@ -88,7 +88,7 @@ def describe_ends(path: Path) -> Ends:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     except (ValueError, RuntimeError) as error:
-        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {_why(path, error)}") from error
+        raise WorkbenchError(f"{path.name} cannot be loaded by LiteRT: {why(path, error)}") from error
     inputs, outputs = signature_names(interpreter)
     return Ends(
         list(zip(inputs, interpreter.get_input_details(), strict=True)),
@@ -117,7 +117,8 @@ def dequantized(values: Array, detail: dict[str, Any]) -> Array:
     return values
 
 
-def _why(path: Path, error: Exception) -> str:
+def why(path: Path, error: Exception) -> str:
+    """Return LiteRT's reason not to run a file in one line, behind the custom operators that it holds where these are the reason."""
     said = _first_line(error)
     about = custom.reason(path) if "custom op" in str(error).lower() or custom.SELECT in str(error) else None
     return f"{about}. (LiteRT: {said})" if about else said

@@ -95,11 +95,7 @@ def holding(kernels: list[Shared]) -> Any:
         for kernel in kernels:
             kernel.follow()
 
-    class Holding(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras is untyped
-        def on_train_begin(self, logs: Any = None) -> None:
-            share()
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            follow()
-
-    return Holding()
+    # No class of its own: tf_keras keeps the class of every callback for ever, and the graphs that it knows with it.
+    return tf_keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: share(), on_batch_end=lambda batch, logs: follow()
+    )

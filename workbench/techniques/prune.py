@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any, ClassVar, Literal
 
@@ -114,17 +115,12 @@ class Prune(KerasTechnique[PruneParams]):
             raise StageFailed(f"prune finds no kernel to prune in this model{_why(options)}")
         pruner = Pruner(chosen, schedule, **options)
 
-        class Prunes(tf_keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras is untyped
-            step = 0
-
-            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-                self.step += 1
-                pruner.step(self.step)
-
-            def on_train_end(self, logs: Any = None) -> None:
-                pruner.hold()
-
-        job.fit(model, [Prunes()])
+        steps = itertools.count(1)
+        # No class of its own: tf_keras keeps the class of every callback for ever, and the graphs that it knows with it.
+        callback = tf_keras.callbacks.LambdaCallback(
+            on_batch_begin=lambda batch, logs: pruner.step(next(steps)), on_train_end=lambda logs: pruner.hold()
+        )
+        job.fit(model, [callback])
         return model
 
     def promise(self, params: PruneParams) -> Promise:

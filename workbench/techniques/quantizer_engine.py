@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.compat.litert_quantizer import ranges
 from workbench.errors import StageFailed
+from workbench.evaluate.interpreter import why
 from workbench.flatbuffer.census import read_census
 from workbench.flatbuffer.numbers import is_float
 from workbench.flatbuffer.opening import read_file
@@ -43,7 +44,10 @@ def calibrate(float_model: Path, samples: Iterable[Sample], threads: int) -> dic
     refuse_quantized(float_model)
     model, named = _callable(float_model, list(samples))
     quantizer = _quantizer(float_model, "int8", "channel")
-    found = ranges(quantizer, model, {_signature_key(float_model): named}, threads)
+    try:
+        found = ranges(quantizer, model, {_signature_key(float_model): named}, threads)
+    except (ValueError, RuntimeError) as error:
+        raise StageFailed(f"calibration failed: {why(float_model, error)}") from error
     return {name: {k: _plain(v) for k, v in stats.items()} for name, stats in found.items()}
 
 
@@ -73,7 +77,7 @@ def quantize(
             quantizer = _quantizer(model, scheme, granularity)
         result = quantizer.quantize(known, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {error}") from error
+        raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {why(float_model, error)}") from error
     return bytes(result.quantized_model)
 
 
