@@ -261,6 +261,7 @@ def test_a_slow_model_is_invoked_three_times_where_the_budget_allows_no_more(slo
     assert not only.narrow
 
 
+@pytest.mark.slow
 def test_bench_says_what_the_budget_allowed(slow_tflite: Path) -> None:
     command = [
         sys.executable,

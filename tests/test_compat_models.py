@@ -238,6 +238,7 @@ def test_the_only_layer_before() -> None:
 # ---- TFMOT
 
 
+@pytest.mark.slow
 def test_tfmot_comes_without_keras_3_which_can_follow() -> None:
     code = """
 import sys

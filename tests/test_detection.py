@@ -86,6 +86,7 @@ def test_figures_of_images_drawn_again_are_those_of_pycocotools_on_them() -> Non
         np.testing.assert_allclose(again[n], expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_and_changes_are_paired() -> None:
     """Of small test sets drawn from a large one, most have intervals with the large one's figures in them; AP of 60 images is biased."""
     draw = np.random.default_rng(5)

@@ -51,6 +51,7 @@ def name_of(error: BaseException) -> str | None:
     return known.name if known else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["GRU", "SimpleRNN"])
 def test_a_loop_has_no_int8_and_an_unrolled_one_has(tmp_path: Path, kind: str) -> None:
     looped = to_tflite(recurrent(kind, batch_size=1), tmp_path / "loop.tflite")
@@ -62,6 +63,7 @@ def test_a_loop_has_no_int8_and_an_unrolled_one_has(tmp_path: Path, kind: str) -
     assert quantizer_engine.quantize(looped, "dynamic", "channel", None)
 
 
+@pytest.mark.slow
 def test_a_list_of_steps_needs_a_batch() -> None:
     with pytest.raises(Exception, match="TensorList") as raised:
         converted(recurrent("GRU"))

@@ -171,6 +171,7 @@ def test_a_search_is_told_from_a_whole_grid(ready: Shell) -> None:
     assert "9 recipes, 2 training stages" in form.message.value
 
 
+@pytest.mark.slow
 def test_a_forecast_knows_what_is_in_the_store(small_h5: Path, small_images: Any, tmp_path: Path) -> None:
     import workbench
 

@@ -452,6 +452,7 @@ def test_the_number_of_runs_is_told_before_any_is_planned() -> None:
 # ---- the command line
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_command_line_says_it_in_a_sentence(tmp_path: Path) -> None:
     import os

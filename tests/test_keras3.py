@@ -49,6 +49,7 @@ def some(model: Any) -> list[Array]:
 # ---- what is rebuilt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
     model = kind(name)
@@ -70,6 +71,7 @@ def test_each_kind_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["several", "gru", "nested"])
 def test_a_file_of_keras_3_is_the_same_model(name: str, tmp_path: Path) -> None:
     model = kind(name)

@@ -19,6 +19,8 @@ def pressed(_): slider.value += 2
 ipywidgets.VBox([button, slider])
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def notebook(lab: Lab) -> Iterator[Notebook]:

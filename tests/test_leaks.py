@@ -80,6 +80,7 @@ def assert_each_flat(found: dict[str, Held], rounds: int, kinds: int) -> None:
     assert last["memory"] < 1.1 * first["memory"]
 
 
+@pytest.mark.slow
 def test_work_without_tensorflow_leaves_nothing(small_tflite: Path, tmp_path: Path) -> None:
     rounds = 12
     found = done_again(tmp_path, small_tflite, rounds)
@@ -202,6 +203,7 @@ def folder(tmp_path: Path, small_tflite: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", ENDS)
 def test_nothing_is_left_of_workers_that_ended(scene: str, folder: Path) -> None:
     with playing(scene, folder) as play:
@@ -214,6 +216,7 @@ def test_nothing_is_left_of_workers_that_ended(scene: str, folder: Path) -> None
         assert_nothing_left(play)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 @pytest.mark.parametrize("scene", ["closed", "closed while workers start", "closed while workers work", "swept"])
 def test_nothing_is_left_when_the_caller_is_ended(scene: str, sent: signal.Signals, folder: Path) -> None:

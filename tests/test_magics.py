@@ -173,6 +173,7 @@ def test_a_plain_variable_hides_no_dataset(shell: Shell) -> None:  # noqa: F811
     del shell.names["digits"]
 
 
+@pytest.mark.slow
 def test_a_technique_gives_a_trial_and_a_card(ready: Shell) -> None:
     ready.run("kept << %wb quantize int8")
     trial = ready.names["kept"]
@@ -185,6 +186,7 @@ def test_a_technique_gives_a_trial_and_a_card(ready: Shell) -> None:
     assert any("int8" in o.get("text/plain", "") for o in ready.outputs)
 
 
+@pytest.mark.slow
 def test_steps_around_a_technique_and_several_values(ready: Shell) -> None:
     found = ready.run("%wb quantize dynamic,float16 --after prune:0.5 --study around")
     assert [t.recipe for t in found] == ["prune:0.5+dynamic", "prune:0.5+float16"]

@@ -260,6 +260,7 @@ def many_with_marks() -> list[Trial]:
     return trials
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_are_many")
 def test_a_page_of_very_many_variants_shows_them_a_page_at_a_time(tmp_path: Path) -> None:
     trials = many_with_marks()

@@ -151,16 +151,24 @@ def both_engines(model: Any, inputs: tuple[str, str], outputs: tuple[str, str], 
     check(converted, model, inputs, outputs, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD, ids=ascii)
 def test_inputs_of_any_name(name: str, tmp_path: Path) -> None:
     inputs, outputs = (name, "other"), ("first", "second")
-    both_engines(adder(inputs, outputs), inputs, outputs, tmp_path, schemes=name in ODD[:9])
+    both_engines(
+        adder(inputs, outputs),
+        inputs,
+        outputs,
+        tmp_path,
+        schemes=name in ("my input", "lambda", "x.y", "self", "inputs:0"),
+    )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCOPES, ids=ascii)
 def test_outputs_of_any_name(name: str, tmp_path: Path) -> None:
     inputs, outputs = ("one", "other"), (name, "middle")
-    both_engines(adder(inputs, outputs), inputs, outputs, tmp_path, schemes=name in SCOPES[:3])
+    both_engines(adder(inputs, outputs), inputs, outputs, tmp_path, schemes=name in ("class", "output/1"))
 
 
 @settings(max_examples=6, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -261,10 +269,11 @@ def saved_by_tf1(folder: Path, key: str, name: str, output: str) -> Path:
     return folder
 
 
-TF2 = ("1st", "a-b", "input/1", "x.y", "inputs__0", "args", "kwargs", "name", "Z", "x-1.2/3")
-TF1 = ("my input", "self", "ünïcode", "inputs:0", "日本 😀", "1st", "a\nb", "%s", "<b>", "x" * 300)
+TF2 = ("1st", "input/1", "x.y", "inputs__0", "kwargs", "x-1.2/3")
+TF1 = ("my input", "self", "inputs:0", "日本 😀", "a\nb", "x" * 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "name"),
     [*((saved, n) for n in TF2), *((saved_by_tf1, n) for n in TF1)],

@@ -50,6 +50,7 @@ def run_file(content: bytes, x: Any) -> Any:
     return np.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n not in ("lstm", "bidirectional") else []) for n in KINDS]
 )

@@ -152,6 +152,7 @@ def mixed(k: Any) -> Any:
 BUILDERS = (layers_1d, layers_2d, layers_3d, layers_flat, functions, nested, ragged, mixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("build", BUILDERS)
 def test_ordinary_models_load_without_code(build: Callable[[Any], Any], suffix: str, tmp_path: Path) -> None:

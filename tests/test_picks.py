@@ -94,6 +94,7 @@ def test_there_is_no_pick_of_what_is_not_known() -> None:
     assert by_name([make_trial("int8", state="failed", error="x")]) == {}
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_picked_from() -> None:
     found = by_name(make_many(10_000), Limits(drop={"": 0.02}))
     assert set(found) >= {"smallest", "fastest", "most accurate"}

@@ -414,6 +414,7 @@ window.addEventListener("load", () => setTimeout(() => {
 </script></body>"""
 
 
+@pytest.mark.slow
 def test_report_lives_in_a_browser_and_asks_for_nothing(tmp_path: Path) -> None:
     trials = make_study()
     path = write_report(make_record(), trials, tmp_path / "report.html")
@@ -446,6 +447,7 @@ def test_report_lives_in_a_browser_and_asks_for_nothing(tmp_path: Path) -> None:
     assert seen["picked"] == [[True, False, "true"]]
 
 
+@pytest.mark.slow
 def test_report_is_dark_on_a_dark_page(tmp_path: Path) -> None:
     path = write_report(make_record(), make_study(), tmp_path / "report.html")
     light = open_page(path, tmp_path)

@@ -369,6 +369,7 @@ def by_the_ordinary_way(model: Any, folder: Path) -> None:
     load.save_ordinary(model, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [by_tf_keras, by_export, by_freezing, by_the_ordinary_way])
 def test_what_is_exported_of_tf_keras_passes(way: Callable[[Any, Path], None], tmp_path: Path) -> None:
     import tf_keras

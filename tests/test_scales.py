@@ -77,6 +77,7 @@ def found(file: Path, x: Array, y: Array = LABELS, tasks: dict[str, TaskSpec] = 
     return check_scale(file, {"": x}, {"y": y}, tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wants", "has", "named", "formula", "advised"),
     [
@@ -193,6 +194,7 @@ def test_steps_at_the_input_are_put_together(files: dict[str, Path]) -> None:
     assert first_affine(graph, graph.inputs[0]) is None
 
 
+@pytest.mark.slow
 def test_the_bundled_model_on_its_digits_gives_no_warning_and_on_bytes_does(tmp_path: Path) -> None:
     import tf_keras
 

@@ -403,6 +403,7 @@ def variables_of(folder: Path) -> int:
     return sum(n.endswith("VARIABLE_VALUE") and "save_counter" not in n for n in names)
 
 
+@pytest.mark.slow
 def test_a_frozen_model_gives_what_the_model_gives(
     small_keras_model: Any, small_images: Array, saved_model: Path, tmp_path: Path
 ) -> None:
@@ -679,6 +680,7 @@ def test_models_that_only_code_knows_stay() -> None:
     assert fuse_relus(model) is model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [(), ("prune:0.5",), ("cluster:4",)], ids=str)
 def test_fused_layers_are_taken_by_quantization_aware_training(before: tuple[str, ...], tmp_path: Path) -> None:
     """Both ReLUs end up inside of 8-bit convolutions, and the file gives what the simulation gives."""

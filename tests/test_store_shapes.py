@@ -280,6 +280,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @given(data=st.data(), value=ODD)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 def test_any_value_anywhere_in_a_trial(
@@ -294,6 +295,7 @@ def test_any_value_anywhere_in_a_trial(
         assert said(kept, capsys, *verb)[0] in (0, 1, 2)
 
 
+@pytest.mark.slow
 @given(data=st.data(), value=ODD)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 def test_any_value_anywhere_in_a_measurement(
@@ -314,6 +316,7 @@ def test_any_value_anywhere_in_a_measurement(
         assert said(kept, capsys, *verb)[0] in (0, 1, 2)
 
 
+@pytest.mark.slow
 @given(data=st.data(), value=ODD)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_value_anywhere_in_a_record(

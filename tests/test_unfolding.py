@@ -260,6 +260,7 @@ def test_a_time_out_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_keras_file(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -142,8 +142,8 @@ def test_the_quickstart_executed_without_a_front_end_is_light_and_readable(lab: 
 def test_the_dashboard_fills_while_a_sweep_runs_and_cancel_stops_it(lab: Lab) -> None:
     nb = lab.open(
         [
-            "%load_ext workbench\n%wb model digits_cnn\n%wb data digits",
-            "%wb -o study sweep --prune none,0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32,float16,dynamic --epochs 4 --store live",
+            "%load_ext workbench\n%wb model digits_small\n%wb data digits",
+            "%wb -o study sweep --prune none,0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32,float16 --epochs 4 --store live",
             "%wb dashboard",
             "1+1",
             "print([t.state for t in study.trials])",
@@ -176,7 +176,7 @@ def test_the_dashboard_fills_while_a_sweep_runs_and_cancel_stops_it(lab: Lab) ->
     nb.reload()
     Board(nb, 2).is_("points", str(states.count("ok")))
     nb.close()
-    again = lab.open(["%load_ext workbench", "%wb dashboard digits_cnn-digits --store live"], name="again.ipynb")
+    again = lab.open(["%load_ext workbench", "%wb dashboard digits_small-digits --store live"], name="again.ipynb")
     again.run_all()
     Board(again, 1).is_("points", str(states.count("ok")))
     assert nb.console == []
@@ -187,7 +187,7 @@ def test_the_dashboard_fills_while_a_sweep_runs_and_cancel_stops_it(lab: Lab) ->
 def test_cancel_below_the_sweeps_own_cell(lab: Lab) -> None:
     nb = lab.open(
         [
-            "%load_ext workbench\n%wb model digits_cnn\n%wb data digits",
+            "%load_ext workbench\n%wb model digits_small\n%wb data digits",
             "s = %wb sweep --prune 0.1,0.2,0.3 --quantize float32 --epochs 100 --store own",
             "s",
             "print(s.running, s.error)",
