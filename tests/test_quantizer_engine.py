@@ -1,11 +1,14 @@
-"""One calibration serves every activation width."""
+"""One calibration serves every activation width, and blocks go where rows are long enough."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from workbench.flatbuffer import read_census
+from workbench.flatbuffer.checks import check_census
 from workbench.techniques import quantizer_engine
 
 Array = np.ndarray
@@ -32,3 +35,29 @@ def test_ranges_do_not_depend_on_the_scheme(small_tflite: Path, small_images: Ar
             for key, value in stats.items():
                 np.testing.assert_array_equal(np.ravel(value), ranges[name][key]["values"])
         assert quantizer_engine.quantize(small_tflite, scheme, "channel", ranges)
+
+
+@pytest.mark.parametrize("widths", [(10, 24, 8), (32, 24, 64), (64, 32, 8), (33, 31, 5)])
+def test_rows_that_are_no_whole_number_of_blocks_get_a_scale_a_row(widths: tuple[int, ...], tmp_path: Path) -> None:
+    import tf_keras
+    from ai_edge_litert.interpreter import Interpreter
+    from models import to_tflite
+
+    layers = [tf_keras.layers.Dense(w, activation="relu") for w in widths[1:]]
+    path = to_tflite(tf_keras.Sequential([tf_keras.layers.Input(widths[:1]), *layers]), tmp_path / "dense.tflite")
+    made = quantizer_engine.quantize(path, "int4-block32", "channel", None)
+    census = read_census(made)
+    unfit = [w for w in widths[:-1] if w % 32]
+    assert [t.type for t in census.tensors if t.kernel] == ["int4"] * 2
+    notes = check_census(census, scheme="int4-block32")
+    assert [(w.kind, w.level) for w in notes] == [("rows-without-blocks", "note")] * bool(unfit)
+    assert all(f"rows of {w})" in notes[0].seen for w in unfit)
+    x = np.random.default_rng(0).random((1, widths[0])).astype(np.float32)
+    outputs = []
+    for content in (path.read_bytes(), made):
+        run = Interpreter(model_content=content)
+        run.allocate_tensors()
+        run.set_tensor(run.get_input_details()[0]["index"], x)
+        run.invoke()
+        outputs.append(run.get_tensor(run.get_output_details()[0]["index"]))
+    assert np.linalg.norm(outputs[1] - outputs[0]) < 0.2 * np.linalg.norm(outputs[0])

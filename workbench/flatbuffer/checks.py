@@ -19,6 +19,9 @@ _SLACK = 4
 _WHOLE = ("int8", "int8-float-io", "int16x8")
 _GATED = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM")
 _LITTLE = 0.01
+# What has a form in blocks.
+_IN_BLOCKS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+_BLOCK = 32
 _NAMED = 4
 
 
@@ -30,7 +33,7 @@ def check_census(
     `sparsity_target` is a share of zeros (0.5 for 2:4), `clusters` the distinct values per kernel; None where the
     recipe does not promise it.
     """
-    found = [_types(census, scheme) or _floats(census, scheme)]
+    found = [_types(census, scheme) or _floats(census, scheme), _rows(census, scheme)]
     if sparsity_target is not None:
         found.append(_sparsity(census, sparsity_target))
     if clusters is not None:
@@ -64,6 +67,16 @@ def _types(census: Census, scheme: str) -> Warning_ | None:
         "not-quantized",
         f"{scheme}: {count / total:.0%} of the weights ({count:,} of {total:,}) are not {_PROMISED[scheme]}: {where}.",
     )
+
+
+def _rows(census: Census, scheme: str) -> Warning_ | None:
+    """Return a note on weights that have one scale a row where blocks were asked for: their rows are no whole number of blocks."""
+    rows = [t for t in census.tensors if t.operator in _IN_BLOCKS and len(t.shape) > 1]
+    found = [t for t in rows if t.type == "int4" and t.shape[-1] % _BLOCK]
+    if scheme != "int4-block32" or not found:
+        return None
+    named = _listed([(t.name, f"rows of {t.shape[-1]}") for t in found])
+    return warning("rows-without-blocks", f"{scheme}: one scale for each row of {named}.", "note")
 
 
 def _not_float(census: Census) -> Warning_ | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,9 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16
 # Among calibration's tensors a name that none has: the shapes of the inputs where the file leaves them open.
 SIZES = ""
 _SHARED_SCALE = ("CONV_2D", "FULLY_CONNECTED", "CONV_2D_TRANSPOSE")
+# What has a form in blocks of its weights' rows, so many values in each.
+_IN_BLOCKS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+BLOCK = 32
 
 
 def calibrates(scheme: str) -> bool:
@@ -151,6 +155,8 @@ def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "
         rules(made.add_dynamic_config, 4)
     elif scheme == "int4-block32":
         rules(made.add_dynamic_config, 4, block=grain.BLOCKWISE_32)
+        for name, scope in _of_no_blocks(float_model):
+            made.add_dynamic_config(scope, qtyping.TFLOperationName(name), 4, grain.CHANNELWISE)
     elif scheme == "weight-only-int8":
         rules(made.add_weight_only_config, 8)
     elif scheme == "int4-weight-only":
@@ -163,6 +169,19 @@ def _quantizer(float_model: Path, scheme: str, granularity: Literal["channel", "
     else:
         raise StageFailed(f"engine `quantizer` does not know scheme {scheme!r}")
     return made
+
+
+def _of_no_blocks(float_model: Path) -> list[tuple[str, str]]:
+    """Return the operators whose rows of weights are no whole number of blocks, each with the pattern of its scope: they get a scale a row."""
+    found = []
+    for graph in read_model(read_file(float_model), float_model.name).graphs:
+        for operator in (o for o in graph.operators if o.name in _IN_BLOCKS and len(o.inputs) > 1):
+            shape = graph.tensors[operator.inputs[1]].shape
+            if shape and shape[-1] % BLOCK:
+                # A scope is the names of an operator's outputs, a semicolon after each.
+                ends = "".join(f"{graph.tensors[i].name};" for i in operator.outputs)
+                found.append((operator.name, f"^{re.escape(ends)}$"))
+    return found
 
 
 def _signature_key(model: Path) -> str:

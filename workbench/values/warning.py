@@ -10,6 +10,7 @@ WarningKind = Literal[
     "mostly-float-int8",
     "kernels-float",
     "not-quantized",
+    "rows-without-blocks",
     "not-float32",
     "unfolded-weights",
     "sparsity-lost",
@@ -43,6 +44,7 @@ Level = Literal["warning", "note"]
 ADVICE: dict[str, str] = {
     "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",
     "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
+    "rows-without-blocks": "Rows that are a multiple of 32 values take blocks, which round finer; these are as in `int4-dynamic`.",
     "not-float32": "Read this trial as what its census says: it is no float baseline, and what others lose against it comes on top of what the source had lost. Start from the float model where there is one.",
     "unfolded-weights": "Compare sizes with the source's own, which is named here; `float16` makes a file with half-precision weights again.",
     "kernels-float": "These were left float: no integer kernel was found for them, or `qat` could not simulate them. Compare with the scheme without `qat`, or replace the layers named.",
