@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, sweep
+    from workbench.api import batch, bench, compare, inspect, load_dataset, load_model, preflight, sweep
     from workbench.engine.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.handle import RunningSweep
@@ -25,6 +25,7 @@ _WHERE = {
     "load_model": "workbench.api",
     "load_dataset": "workbench.api",
     "inspect": "workbench.api",
+    "preflight": "workbench.api",
     "batch": "workbench.api",
     "bench": "workbench.api",
     "compare": "workbench.api",
@@ -47,6 +48,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "open_study",
+    "preflight",
     "sweep",
 ]
 

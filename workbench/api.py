@@ -13,15 +13,18 @@ from workbench.data.dataset import Dataset
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener, silent
 from workbench.engine.options import SweepOptions
+from workbench.engine.preflight import asked_by, run_preflight
 from workbench.engine.request import Request, make_grid
 from workbench.engine.sweep import run_sweep
 from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep, Work
-from workbench.recipes.grid import Grid, load_grid, parse_runtimes
+from workbench.recipes.grid import Grid, load_grid, parse_grid, parse_runtimes
+from workbench.sources.identify import identify
 from workbench.store.artifacts import check_name
 from workbench.store.store import Store
 from workbench.study import open_study as open_study
 from workbench.values.base import build
+from workbench.values.preflight import Preflight
 from workbench.values.settings import Measure
 from workbench.values.trial import Census, Measurement
 
@@ -108,6 +111,32 @@ def start_sweep(
     return result
 
 
+def preflight(
+    model: Any,
+    grid: Grid | dict[str, Any] | str | Path | None = None,
+    store: str | Path | Store | None = None,
+    allow_code: bool = False,
+    engine: Engine | None = None,
+    listener: Listener = silent,
+) -> Preflight:
+    """Return what `prune`, `cluster` and `qat` can do with each layer of a model, and what the techniques of a grid will leave untouched.
+
+    `model`, `grid` and `store` are as `sweep` takes them; without a grid every technique is asked about by itself. Nothing is trained: a worker loads the
+    model once and asks the techniques, and the store keeps what it told. Raises WorkbenchError for a mistake, or a model that cannot be loaded.
+
+    >>> workbench.preflight("model.h5", {"prune": [0.5]}).steps  # doctest: +SKIP
+    """
+    parsed = load_grid(grid) if isinstance(grid, (str, Path)) else None if grid is None else parse_grid(grid)
+    asked, opened = asked_by(parsed), store if isinstance(store, Store) else Store(store)
+    info = identify(model, opened.models, allow_code)
+    own = Engine(jobs=1) if engine is None else engine
+    try:
+        return run_preflight(info, asked, opened, own, listener, threading.Event())
+    finally:
+        if engine is None:
+            own.close()
+
+
 def batch(
     source: str | Path | Mapping[str, Any],
     out: str | Path,
@@ -132,7 +161,6 @@ def load_model(path: str | Path, allow_code: bool = False) -> Any:
 
     What could run code in it is refused unless `allow_code`.
     """
-    from workbench.sources.identify import identify
     from workbench.sources.keras3.export import reason_in
     from workbench.sources.load import load_keras
     from workbench.sources.opening import open_source

@@ -50,7 +50,7 @@ class TerminalProgress:
         self.failed = max(self.failed, event.failed)
         if event.kind == "trial":
             return
-        if event.kind == "damaged":
+        if event.kind in ("damaged", "told"):
             if self.live:
                 self.bar.console.print(f"workbench: {event.label}", markup=False)
             else:

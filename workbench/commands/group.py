@@ -15,6 +15,7 @@ from workbench.files import check_current_folder
 COMMANDS = {
     "demo": ("workbench.commands.sweeping:demo", "The bundled model and data, a sweep, a report; the first thing to run."),
     "sweep": ("workbench.commands.sweeping:sweep", "Try every recipe of a grid on a model."),
+    "preflight": ("workbench.commands.preflighting:preflight", "Tell what techniques can do with a model's layers, and what they will leave."),
     "calibration-sweep": ("workbench.commands.calibrating:calibration_sweep", "Try numbers of calibration samples and draws against quality."),
     "studies": ("workbench.commands.asking:studies", "List the studies in the store."),
     "show": ("workbench.commands.asking:show", "Show a study's trials."),

@@ -5,17 +5,25 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from workbench.engine.events import Event
 from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError
 from workbench.handle import RunningSweep
+from workbench.recipes.grid import Grid
+from workbench.store.store import Store
 from workbench.study import Study, open_study
+from workbench.values.preflight import Preflight
 
 if TYPE_CHECKING:
     from workbench.engine.engine import Engine
+
+
+StoreLike = str | Path | Store | None
 
 
 class FrontEnd(ABC):
@@ -47,6 +55,17 @@ class FrontEnd(ABC):
     def tell(self, text: str) -> None:
         """Say in a line what goes on."""
         print(text, file=sys.stderr, flush=True)
+
+    def preflight(self, model: Any, grid: Grid, store: StoreLike, allow_code: bool) -> Preflight:
+        """Run `workbench.preflight` as fits the place."""
+        from workbench import api
+
+        return api.preflight(model, grid, store, allow_code, listener=self.hear)
+
+    def hear(self, event: Event) -> None:
+        """Say what is waited for."""
+        if event.kind == "waiting":
+            self.tell(event.label)
 
     @abstractmethod
     def sweep(

@@ -14,7 +14,6 @@ from workbench import api, registry
 from workbench.commands import flags
 from workbench.commands.host import FrontEnd, pass_host
 from workbench.commands.result import Block, Result, Row, Table
-from workbench.engine.events import Event, Listener
 from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.recipes import grammar
@@ -113,7 +112,7 @@ def bench(
 ) -> Measurements:
     """Measure FILE (.tflite) on each runtime in a process of its own; exit 1 when one cannot run it."""
     chosen, profiled = _chosen(runtime, values), profile or node_data is not None
-    found = api.bench(file, chosen, budget, profile=profiled, wait=wait, listener=_telling(host), data=data)
+    found = api.bench(file, chosen, budget, profile=profiled, wait=wait, listener=host.hear, data=data)
     notes = _write_node_data(found, Path(node_data)) if node_data else []
     return Measurements(found, form, tuple(notes), _code(found), file=file)
 
@@ -147,7 +146,7 @@ def compare(
     form: str,
 ) -> Measurements:
     """Measure FILE (.tflite) on many runtimes side by side: latency, operators taken, outputs; exit 1 when one fails."""
-    found = api.compare(file, grammar.split_list(runtimes), data, budget, profile, wait, _telling(host))
+    found = api.compare(file, grammar.split_list(runtimes), data, budget, profile, wait, host.hear)
     if out:
         from workbench.report.comparison import write_comparison
 
@@ -175,16 +174,6 @@ def doctor(form: str) -> Parts:
             )
         found += [{"kind": what, "name": n, "state": "broken", "about": r} for n, r in broken.items()]
     return Parts(found, form, facts=environment())
-
-
-def _telling(host: FrontEnd) -> Listener:
-    """Return a listener that says in a line what is waited for."""
-
-    def listener(event: Event) -> None:
-        if event.kind == "waiting":
-            host.tell(event.label)
-
-    return listener
 
 
 def _code(found: list[Measurement]) -> int:

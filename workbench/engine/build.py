@@ -110,8 +110,11 @@ class Builder:
         for key in new:
             self.waiting[key] = set()
         for key in new:
-            parents = self.plan.stages[key].parents.values()
-            self.waiting[key] |= {p for p in parents if p in self.waiting or p in self.flights}
+            stage = self.plan.stages[key]
+            first = [self.plan.survey] if stage.kind == "train" else []
+            self.waiting[key] |= {
+                p for p in (*stage.parents.values(), *first) if p in self.waiting or p in self.flights
+            }
         if new:
             self.ranks = self.plan.ranks()
         ended = [key for key in keys if key in self.results]
@@ -248,13 +251,16 @@ class Builder:
         if "crash" in result:
             result = {"error": crash_text(stage.label)}
         self.results[key] = result
+        ended = [key]
         if "error" not in result:
             self.seconds[stage.kind].append(float(result["seconds"]))
             self._record(stage, result)
-            for parents in self.waiting.values():
-                parents.discard(key)
-            return [key]
-        return [key, *self._fail(key)]
+        else:
+            ended += self._fail(key)
+        # After a failure those that wait for its end alone are left.
+        for parents in self.waiting.values():
+            parents.discard(key)
+        return ended
 
     def _fail(self, key: str) -> list[str]:
         """End all stages that start from one that failed, at any distance, for its reason. Returns their keys."""

@@ -17,6 +17,7 @@ from workbench.store.rows import files_of
 from workbench.store.store import Store
 from workbench.values.base import Value
 from workbench.values.graph import Artifact
+from workbench.values.preflight import Surveyed
 from workbench.values.source import DatasetInfo, Signature
 from workbench.values.trial import Census, Quality, Size
 from workbench.values.warning import Warning_
@@ -40,6 +41,8 @@ def usable(stage: Stage, result: dict[str, Any]) -> bool:
             Evaluated.model_validate(data)
         elif stage.kind == "describe":
             return bool(Signature.model_validate(data).inputs)
+        elif stage.kind == "survey":
+            return len(Surveyed.model_validate(data).chains) == len(stage.payload["chains"])
     except ValidationError:
         return False
     conversion = data.get("conversion")

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal["phase", "stage-started", "stage-done", "stage-failed", "trial", "measured", "waiting", "damaged"]
+EventKind = Literal[
+    "phase", "stage-started", "stage-done", "stage-failed", "trial", "measured", "waiting", "damaged", "told"
+]
 
 
 @dataclass(frozen=True)
 class Event:
-    """One step of a sweep; counts are of the current phase, `eta_s` is seconds left or None where unknown."""
+    """One step of a sweep; counts are of the current phase, `eta_s` is seconds left or None where unknown.
+
+    What is `damaged`, and what is `told` of what was asked for, stays to be read.
+    """
 
     kind: EventKind
     phase: Literal["prepare", "build", "measure", "done"]

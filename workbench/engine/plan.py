@@ -33,6 +33,7 @@ TRIAL_DIGITS = 12
 COST = {
     "open": 2.0,
     "describe": 1.0,
+    "survey": 2.0,
     "train": 15.0,
     "freeze": 1.0,
     "convert": 2.0,
@@ -94,7 +95,10 @@ class Rank(NamedTuple):
 
 @dataclass
 class Plan:
-    """All stages by key, and for each trial its recipe, its settings and the stage that ends it; `threads` is what a worker may use."""
+    """All stages by key, and for each trial its recipe, its settings and the stage that ends it; `threads` is what a worker may use.
+
+    `survey` is the stage whose answer is told before anything is trained: trainings wait for its end, however it ends.
+    """
 
     threads: int = 1
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -102,6 +106,7 @@ class Plan:
     settings: dict[str, TrialSettings] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     baseline: str = ""
+    survey: str = ""
 
     def add(
         self,

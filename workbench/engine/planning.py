@@ -54,7 +54,7 @@ class Planner:
         self.packed = {o: content for o, content in packed.items() if content is not None}
         # Where a stage opens the source, the others know that stage instead.
         self.opened = add_opening(self.plan, model)
-        self.source = {} if self.opened else _source(model)
+        self.source = {} if self.opened else source_identity(model)
 
     def add(self, recipe: Recipe) -> str:
         """Add the stages of a recipe that are not in the plan yet, and return the id of its trial."""
@@ -176,7 +176,7 @@ def add_opening(plan: Plan, model: ModelInfo) -> dict[str, str]:
     source = registry.sources.get(model.opener)
     if not isinstance(source, ConvertedSource):
         return {}
-    identity = {**_source(model), "opener": source.name, "version": source.version}
+    identity = {**source_identity(model), "opener": source.name, "version": source.version}
     return {"source": plan.add("open", f"open {model.name}", identity, {"source": model.to_json()}, tools=source.tools)}
 
 
@@ -184,10 +184,11 @@ def add_describing(plan: Plan, model: ModelInfo) -> str:
     """Add the stage that loads a model to tell its inputs and outputs, with what it needs, and return its key."""
     tools = registry.sources.get(model.kind).tools
     payload = {"source": model.to_json()}
-    return plan.add("describe", f"read {model.name}", _source(model), payload, add_opening(plan, model), tools)
+    return plan.add("describe", f"read {model.name}", source_identity(model), payload, add_opening(plan, model), tools)
 
 
-def _source(model: ModelInfo) -> dict[str, Any]:
+def source_identity(model: ModelInfo) -> dict[str, Any]:
+    """Return what tells a source from others in the keys of stages that start from it."""
     chosen = {"signature": model.signature} if model.signature else {}
     return {"model": model.sha256, "kind": model.kind, **chosen}
 

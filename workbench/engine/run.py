@@ -15,8 +15,10 @@ from workbench.engine.events import Event, Listener
 from workbench.engine.ledger import Ledger
 from workbench.engine.planning import float_baseline
 from workbench.engine.pool import Pool
+from workbench.engine.preflight import add_survey, answer, asked_of, lines
 from workbench.engine.proposers.base import Space
 from workbench.engine.request import Prepared, Request
+from workbench.values.preflight import Surveyed
 from workbench.values.profile import StageTime
 from workbench.values.recipe import Recipe
 from workbench.values.trial import Trial
@@ -54,6 +56,7 @@ class Run:
         wanted = self.ledger.add([float_baseline(), *growth.recipes()])
         if any(self._calibrates(i) for i in wanted):
             self._calibration_warnings()  # told before the first sample is run
+        self._plan_survey(growth)
         self._build(pool, wanted, growth)
         self.ledger.settle()
         lost = [t.id for t in self.ledger.trials.values() if t.state == "ok" and not self.store.intact(t.artifact)]
@@ -85,7 +88,8 @@ class Run:
             label = f"{len(open_)} of {len(self.ledger.trials)} recipes{more}"
             self.listener(Event("phase", "build", label, 0, len(open_)))
         wanted = [self.plan.baseline, *open_] if open_ else []
-        self._run(pool, list(dict.fromkeys(self.ledger.ends(wanted))), growth)
+        survey = [self.plan.survey] if open_ and self.plan.survey else []
+        self._run(pool, survey + list(dict.fromkeys(self.ledger.ends(wanted))), growth)
 
     def keep_outputs(self, pool: Callable[[bool], Pool], wanted: Callable[[], bool]) -> None:
         """Have the baseline's outputs, which a runtime's are held against, where they are gone while its file is not, and are wanted."""
@@ -119,7 +123,26 @@ class Run:
         for trial_id in self.ledger.ids_by_stage.get(key, ()):
             self.ledger.save(self.ledger.trials[trial_id].model_copy(update={"state": "running"}))
 
+    def _plan_survey(self, growth: _Chosen) -> None:
+        """Have the techniques that may train asked what they will leave, where any of it is still to be done; nothing is where none trains."""
+        trains = [k for k, s in self.plan.stages.items() if s.kind == "train"]
+        asked = asked_of(self.prepared.expansion.recipes)
+        if asked.chains and (growth.left or len(self.store.stages(trains)) < len(trains)):
+            self.plan.survey = add_survey(self.plan, self.prepared.model, asked)
+
+    def _tell_survey(self, result: dict[str, Any]) -> None:
+        """Tell what asked techniques will not reach, before they train."""
+        if "error" in result:
+            said = [f"what training will leave untouched is not known: {result['error']}"]
+        else:
+            model, asked = self.prepared.model, asked_of(self.prepared.expansion.recipes)
+            said = lines(answer(model, asked, Surveyed.model_validate(result["data"])))
+        for line in said:
+            self.listener(Event("told", "build", line))
+
     def _on_end(self, key: str, result: dict[str, Any]) -> None:
+        if key == self.plan.survey:
+            self._tell_survey(result)
         for trial_id in self.ledger.ids_by_stage.get(key, ()):
             trial = self.ledger.trials[trial_id]
             if trial.state in ("ok", "failed"):

@@ -21,6 +21,7 @@ from workbench.engine.failures import told
 from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
 from workbench.engine.residue import none_left
+from workbench.engine.surveying import left_of, no_keras_model, survey
 from workbench.errors import StageFailed
 from workbench.flatbuffer.signature import Names
 from workbench.measure.environment import machine, versions
@@ -110,7 +111,7 @@ def _train(job: Job) -> dict[str, Any]:
     split = open_split(job.data(), "train")
     path = job.keras_path()
     if path is None:
-        raise StageFailed(_no_keras_model(technique.name, job))
+        raise StageFailed(no_keras_model(technique.name, job))
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
@@ -119,11 +120,11 @@ def _train(job: Job) -> dict[str, Any]:
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
         training.fit(wrapped, x, goals, train, technique.learning_rate, callbacks)
 
-    outputs, size = list(model.output_names), max(1, model.count_params())
+    outputs, size = list(model.output_names), int(model.count_params())
     left: list[dict[str, Any]] = []
 
     def note_left(layer: str, why: str, weights: int) -> None:
-        left.append({"layer": layer, "why": why, "share": weights / size})
+        left.append(left_of(size, layer, why, weights))
 
     steps = training.steps_per_epoch(len(split), train)
     made = technique.apply(model, params, TrainJob(x, split.y, train, job.before(), fit, steps, note_left))
@@ -134,13 +135,6 @@ def _train(job: Job) -> dict[str, Any]:
         return {**result, "data": {**result["data"], **told}}
     file = save_keras(made, job.scratch())
     return {"artifact": job.artifacts.put_bytes(file.read_bytes(), file.suffix[1:]).to_json(), "data": told}
-
-
-def _no_keras_model(name: str, job: Job) -> str:
-    from workbench.sources.keras3.export import reason_in
-
-    why = reason_in(job.source_path) if job.source_path.is_dir() else ""
-    return f"`{name}` needs a model of tf_keras{f', and {why}. Post-training schemes work' if why else ''}."
 
 
 def _load(job: Job, path: Path) -> Any:
@@ -418,6 +412,7 @@ def _save_outputs(job: Job, outputs: Arrays) -> Artifact:
 HANDLERS = {
     "open": _open,
     "describe": _describe,
+    "survey": survey,
     "train": _train,
     "freeze": _freeze,
     "convert": _convert,

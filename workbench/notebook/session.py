@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -12,15 +13,18 @@ import click
 
 from workbench import api
 from workbench.commands.group import COMMANDS, Verbs
-from workbench.commands.host import FrontEnd
+from workbench.commands.host import FrontEnd, StoreLike
 from workbench.engine.engine import Engine
 from workbench.engine.options import SweepOptions
 from workbench.errors import WorkbenchError, unknown
 from workbench.handle import RunningSweep
 from workbench.names import notebook, without_password
 from workbench.notebook.techniques import Tried
+from workbench.recipes.grid import Grid
 from workbench.registry import tasks, techniques
 from workbench.study import Study, open_study
+from workbench.values.preflight import Preflight
+from workbench.values.settings import StageLimits
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -77,6 +81,8 @@ class NotebookFrontEnd(FrontEnd):
         self._line: list[str] = []
         self._engine: Engine | None = None
         self._engine_of: Workers | None = None
+        # A form's thread may ask for the workers too.
+        self._choosing = threading.Lock()
         atexit.register(self.close)
 
     @property
@@ -203,6 +209,11 @@ class NotebookFrontEnd(FrontEnd):
         self.look_at(study)
         return study
 
+    def preflight(self, model: Any, grid: Grid, store: StoreLike, allow_code: bool) -> Preflight:
+        """Ask the session's workers, which stay warm."""
+        engine = self._engine or self._workers(Workers(None, None, StageLimits().memory, None))
+        return api.preflight(model, grid, store or self.store, allow_code, engine, self.hear)
+
     def tell(self, text: str) -> None:
         """Say in a line of the cell's output what goes on."""
         print(text)
@@ -239,12 +250,13 @@ class NotebookFrontEnd(FrontEnd):
 
     def _workers(self, wanted: Workers) -> Engine:
         """Return the session's warm workers; others than before where these are asked for."""
-        if self._engine is None or wanted != self._engine_of:
-            if any(s.running for s in self._started):
-                raise WorkbenchError(
-                    "a sweep with other workers is running. Wait for it, or cancel it, before asking for these."
-                )
-            if self._engine is not None:
-                self._engine.close()
-            self._engine, self._engine_of = Engine(*wanted), wanted
-        return self._engine
+        with self._choosing:
+            if self._engine is None or wanted != self._engine_of:
+                if any(s.running for s in self._started):
+                    raise WorkbenchError(
+                        "a sweep with other workers is running. Wait for it, or cancel it, before asking for these."
+                    )
+                if self._engine is not None:
+                    self._engine.close()
+                self._engine, self._engine_of = Engine(*wanted), wanted
+            return self._engine

@@ -34,8 +34,22 @@ def why_float(layer: Any) -> str | None:
     return None
 
 
-def annotate(model: Any) -> tuple[Any, dict[str, str]]:
-    """Return a flat graph with its supported layers annotated, and why the others stay float, by name.
+def reasons_to_stay_float(model: Any) -> dict[str, str | None]:
+    """Return for each layer of a flat graph, by name, why TFMOT does not simulate it, None where it does.
+
+    Raises StageFailed where it simulates none.
+    """
+    reasons = {call.layer.name: why_float(call.layer) for call in graph_calls(model)}
+    if all(reasons.values()):
+        kinds = sorted({type(c.layer).__name__ for c in graph_calls(model)})
+        raise StageFailed(
+            f"qat has nothing to do: TFMOT simulates none of this model's layers ({', '.join(kinds)}). Use post-training schemes such as `int8` or `dynamic`."
+        )
+    return reasons
+
+
+def annotate(model: Any) -> Any:
+    """Return a flat graph with its supported layers annotated.
 
     Where a float layer feeds an 8-bit one, its output gets a range: without one, the converter leaves both float. Raises StageFailed where nothing is supported.
     """
@@ -43,19 +57,12 @@ def annotate(model: Any) -> tuple[Any, dict[str, str]]:
     import tf_keras
     from tensorflow_model_optimization.quantization.keras import quantize_annotate_layer
 
-    reasons: dict[str, str | None] = {}
+    reasons = reasons_to_stay_float(model)
     feeds: dict[str, set[str]] = {}
-    calls = graph_calls(model)
-    for call in calls:
-        reasons[call.layer.name] = why_float(call.layer)
+    for call in graph_calls(model):
         for tensor in tf.nest.flatten((call.args, call.kwargs)):
             if tf.is_tensor(tensor) and tf_keras.backend.is_keras_tensor(tensor):
                 feeds.setdefault(maker(tensor)[0].name, set()).add(call.layer.name)
-    if all(reasons.values()):
-        kinds = sorted({type(c.layer).__name__ for c in calls})
-        raise StageFailed(
-            f"qat has nothing to do: TFMOT simulates none of this model's layers ({', '.join(kinds)}). Use post-training schemes such as `int8` or `dynamic`."
-        )
     bounds: set[str] = set()
 
     def bound(layer: Any, name: str) -> Any:
@@ -71,8 +78,7 @@ def annotate(model: Any) -> tuple[Any, dict[str, str]]:
             return quantize_annotate_layer(layer)
         return layer
 
-    annotated = tf_keras.models.clone_model(flatten(model, bound), clone_function=wrap)
-    return annotated, {n: why for n, why in reasons.items() if why}
+    return tf_keras.models.clone_model(flatten(model, bound), clone_function=wrap)
 
 
 @cache

@@ -43,6 +43,32 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
+class Untouched:
+    """A layer that a step leaves as it is, or some of its weights: its path in the model (`base/conv2d`), why, and how many weights that are."""
+
+    layer: str
+    why: str
+    weights: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a step works on: the model as it is put before it is trained, what stays untouched, and what does not.
+
+    `reached` has the path of each layer with something for the step to do that it does, and a remark where there is one to make.
+    """
+
+    model: Any
+    left: tuple[Untouched, ...]
+    reached: dict[str, str]
+
+    def tell(self, job: TrainJob) -> None:
+        """Tell a job what is left."""
+        for item in self.left:
+            job.left(item.layer, item.why, item.weights)
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a finisher starts from: the float flatbuffer, the SavedModel, activation ranges, calibration samples."""
 
@@ -117,6 +143,17 @@ class KerasTechnique(Technique[P]):
     @abstractmethod
     def apply(self, model: Any, params: P, job: TrainJob) -> Any:
         """Return the optimized tf_keras model, ready to be saved."""
+
+    def reach(self, model: Any, params: P) -> Reach | None:
+        """Return what the step will work on of a tf_keras model, which it leaves as it is; None where only running it tells.
+
+        `apply` uses the same, so that what is said before training and what is done never differ. Raises StageFailed where it can do nothing.
+        """
+        return None
+
+    def deciding(self, params: P) -> P:
+        """Return parameters that are equal wherever `reach` is: those that do not decide it at their default."""
+        return params
 
     def promise(self, params: P) -> Promise:
         """Return what the file is checked for after conversion."""

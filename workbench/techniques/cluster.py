@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from workbench.errors import StageFailed
-from workbench.techniques.base import KerasTechnique, Promise, TrainJob
+from workbench.techniques.base import KerasTechnique, Promise, Reach, TrainJob, Untouched
 from workbench.techniques.clusters import Shared, holding
-from workbench.techniques.flatten import flatten
+from workbench.techniques.flatten import Flattened, flattened
 from workbench.techniques.fold import fold_batch_norms
 from workbench.techniques.layers import kernels, places
 from workbench.values.params import Params
@@ -45,17 +45,27 @@ class Cluster(KerasTechnique[ClusterParams]):
 
     def apply(self, model: Any, params: ClusterParams, job: TrainJob) -> Any:
         """Return the model with at most `clusters` distinct weights per kernel, those of layers within layers included; zeros of an earlier `prune` stay."""
-        if params.fold:
-            model = fold_batch_norms(flatten(model))
-        for place in places(model):
-            for left in place.left:
-                job.left(place.path, left.why, left.size)
+        reach = self.reach(model, params)
+        reach.tell(job)
         pruned = any(s.technique == "prune" for s in job.before)
-        shared = [Shared.few(k, params.clusters, INIT[params.init], pruned) for k in kernels(model)]
-        if not shared:
+        shared = [Shared.few(k, params.clusters, INIT[params.init], pruned) for k in kernels(reach.model)]
+        job.fit(reach.model, [holding(shared)])
+        return reach.model
+
+    def reach(self, model: Any, params: ClusterParams) -> Reach:
+        """Return the model with batch normalization folded, which of its layers have kernels, and what is left."""
+        flat = flattened(model) if params.fold else Flattened(model, {})
+        folded = fold_batch_norms(flat.model) if params.fold else model
+        found = [(flat.path(place.path), place) for place in places(folded)]
+        left = tuple(Untouched(path, item.why, item.size) for path, place in found for item in place.left)
+        reached = {path: "" for path, place in found if place.kernels}
+        if not reached:
             raise StageFailed("cluster finds no kernel to cluster in this model")
-        job.fit(model, [holding(shared)])
-        return model
+        return Reach(folded, left, reached)
+
+    def deciding(self, params: ClusterParams) -> ClusterParams:
+        """Return whether batch normalization is folded, alone."""
+        return ClusterParams(fold=params.fold)
 
     def promise(self, params: ClusterParams) -> Promise:
         """Return what the kernels in the file are checked for."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench.compat.tf_keras import Call, graph_calls, is_graph, maker
 from workbench.errors import StageFailed
+from workbench.techniques.layers import layer_paths
 
 # Of an output's scale: the same operations in the same order.
 CLOSE = 1e-5
@@ -23,7 +24,23 @@ OPEN = 32
 After = Callable[[Any, str], Any]
 
 
+class Flattened(NamedTuple):
+    """A model without models within it, and where its layers, by name, stand in the one that it was made of (`base/conv2d`)."""
+
+    model: Any
+    paths: dict[str, str]
+
+    def path(self, name: str) -> str:
+        """Return where a layer stands in the model that the flat one was made of."""
+        return self.paths.get(name, name)
+
+
 def flatten(model: Any, after: After | None = None) -> Any:
+    """Return a tf_keras model without models within it, as `flattened` does."""
+    return flattened(model, after).model
+
+
+def flattened(model: Any, after: After | None = None) -> Flattened:
     """Return a tf_keras model without models within it: new layers with the same weights; inputs and outputs keep their names.
 
     What is called several times, a layer or a model, keeps its one set of weights. `after(layer, name)` may return a layer of that name to follow
@@ -32,7 +49,7 @@ def flatten(model: Any, after: After | None = None) -> Any:
     import tf_keras
 
     if not is_graph(model):
-        return model
+        return Flattened(model, {})
     inputs = [
         tf_keras.Input(batch_shape=tuple(t.shape), dtype=t.dtype, name=n)
         for t, n in zip(model.inputs, model.input_names, strict=True)
@@ -43,7 +60,8 @@ def flatten(model: Any, after: After | None = None) -> Any:
     flat = tf_keras.Model(*one, name=model.name)
     builder.fill()
     _compare(model, flat)
-    return flat
+    paths = layer_paths(model)
+    return Flattened(flat, {copy.name: paths[i] for i, (_, copy, _) in builder.copies.items() if i in paths})
 
 
 class _Builder:

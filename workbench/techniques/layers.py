@@ -47,6 +47,11 @@ def places(model: Any) -> list[ModelLayer]:
     return [_place(path, layer, seen) for path, layer in _leaves(model, "", set())]
 
 
+def layer_paths(model: Any) -> dict[int, str]:
+    """Return the path of each layer that is no model of layers, by its id."""
+    return {id(layer): path for path, layer in _leaves(model, "", set())}
+
+
 def kernels(model: Any) -> list[Any]:
     """Return all kernels of a model, each once."""
     return [kernel for place in places(model) for kernel in place.kernels]

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from workbench.compat.tfmot import Pruner
 from workbench.errors import StageFailed
-from workbench.techniques.base import KerasTechnique, Promise, TrainJob
+from workbench.techniques.base import KerasTechnique, Promise, Reach, TrainJob, Untouched
 from workbench.techniques.layers import places
 from workbench.values.params import Params
 
@@ -97,22 +97,9 @@ class Prune(KerasTechnique[PruneParams]):
         else:
             end = max(begin + 1, int(params.end * total))
             schedule = sparsity.PolynomialDecay(0.0, params.target, begin, end, frequency=frequency)
-        options: dict[str, Any] = {}
-        if isinstance(params.sparsity, str):
-            options["sparsity_m_by_n"] = tuple(int(n) for n in params.sparsity.split(":"))
-        elif params.block != "1x1":
-            options["block_size"] = tuple(int(n) for n in params.block.split("x"))
-        chosen = []
-        for place in places(model):
-            for left in place.left:
-                job.left(place.path, left.why, left.size)
-            for kernel in place.kernels:
-                if why := _unfit(kernel, options):
-                    job.left(place.path, why, kernel.shape.num_elements())
-                else:
-                    chosen.append(kernel)
-        if not chosen:
-            raise StageFailed(f"prune finds no kernel to prune in this model{_why(options)}")
+        self.reach(model, params).tell(job)
+        options = _options(params)
+        chosen = [k for place in places(model) for k in place.kernels if _unfit(k, options) is None]
         pruner = Pruner(chosen, schedule, **options)
 
         steps = itertools.count(1)
@@ -123,9 +110,38 @@ class Prune(KerasTechnique[PruneParams]):
         job.fit(model, [callback])
         return model
 
+    def reach(self, model: Any, params: PruneParams) -> Reach:
+        """Return which layers have kernels that can be pruned, and what is left; the model itself stays as it is."""
+        options = _options(params)
+        left: list[Untouched] = []
+        reached: dict[str, str] = {}
+        for place in places(model):
+            left += [Untouched(place.path, item.why, item.size) for item in place.left]
+            for kernel in place.kernels:
+                if why := _unfit(kernel, options):
+                    left.append(Untouched(place.path, why, kernel.shape.num_elements()))
+                else:
+                    reached[place.path] = ""
+        if not reached:
+            raise StageFailed(f"prune finds no kernel to prune in this model{_why(options)}")
+        return Reach(model, tuple(left), reached)
+
+    def deciding(self, params: PruneParams) -> PruneParams:
+        """Return the pattern alone, of which the numbers do not matter."""
+        if isinstance(params.sparsity, str):
+            return PruneParams(sparsity="2:4")
+        return PruneParams() if params.block == "1x1" else PruneParams(block="1x4")
+
     def promise(self, params: PruneParams) -> Promise:
         """Return what the kernels in the file are checked for."""
         return Promise(sparsity=params.target)
+
+
+def _options(params: PruneParams) -> dict[str, Any]:
+    """Return the pattern that is laid over kernels as TFMOT takes it."""
+    if isinstance(params.sparsity, str):
+        return {"sparsity_m_by_n": tuple(int(n) for n in params.sparsity.split(":"))}
+    return {} if params.block == "1x1" else {"block_size": tuple(int(n) for n in params.block.split("x"))}
 
 
 def _unfit(kernel: Any, options: dict[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
@@ -10,14 +11,19 @@ from pydantic import Field
 from workbench.compat.tf_keras import is_graph
 from workbench.compat.tfmot import one_scale_scheme, simulate_relu6
 from workbench.errors import StageFailed
-from workbench.techniques.annotate import annotate, measure_ranges, ranges_scope
-from workbench.techniques.base import KerasTechnique, TrainJob
+from workbench.techniques.annotate import annotate, measure_ranges, ranges_scope, reasons_to_stay_float
+from workbench.techniques.base import KerasTechnique, Reach, TrainJob, Untouched
 from workbench.techniques.clusters import Shared, holding
-from workbench.techniques.flatten import flatten
+from workbench.techniques.flatten import flattened
 from workbench.techniques.fold import fold_batch_norms, fuse_relus
 from workbench.techniques.layers import is_kernel
 from workbench.values.params import Params
 from workbench.values.recipe import Step
+
+# What is said of a layer that is none of its own any more.
+FOLDED = "folded into the layer before it"
+# What the number in a layer's name is below where Keras could come to it by itself.
+MOST_NUMBER = 10_000
 
 
 class QatParams(Params):
@@ -39,7 +45,7 @@ class Qat(KerasTechnique[QatParams]):
     name = "qat"
     help = "fine-tune with 8-bit rounding simulated; keeps earlier zeros and clusters"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
-    version = 2
+    version = 3
     order = 30
     params = QatParams
     quantization_aware = True
@@ -48,18 +54,11 @@ class Qat(KerasTechnique[QatParams]):
         """Return the quantization-aware model; layers that TFMOT cannot simulate stay float, and the job is told which."""
         from tensorflow_model_optimization.quantization.keras import quantize_apply, quantize_scope
 
-        simulate_relu6()
-        model = flatten(model)
-        if not is_graph(model):
-            raise StageFailed(
-                "qat works on functional and Sequential models, and this is neither. Use post-training schemes."
-            )
-        if params.fold:
-            model = fuse_relus(fold_batch_norms(model))
+        reach = self.reach(model, params)
+        reach.tell(job)
         earlier = {s.technique for s in job.before}
-        annotated, left = annotate(model)
-        for name, why in left.items():
-            job.left(name, why, model.get_layer(name).count_params())
+        annotated = annotate(reach.model)
+        _use_up_names(layer.name for layer in annotated.layers)
         try:
             with quantize_scope(ranges_scope()):
                 aware = quantize_apply(annotated, _scheme(earlier))
@@ -72,12 +71,51 @@ class Qat(KerasTechnique[QatParams]):
         job.fit(aware, kept)
         return aware
 
+    def reach(self, model: Any, params: QatParams) -> Reach:
+        """Return the model as one graph, with what can be folded within the layers before it, and which layers TFMOT simulates."""
+        simulate_relu6()
+        flat = flattened(model)
+        if not is_graph(flat.model):
+            raise StageFailed(
+                "qat works on functional and Sequential models, and this is neither. Use post-training schemes."
+            )
+        made = fuse_relus(fold_batch_norms(flat.model)) if params.fold else flat.model
+        reasons = reasons_to_stay_float(made)
+        left = tuple(
+            Untouched(flat.path(name), why, made.get_layer(name).count_params()) for name, why in reasons.items() if why
+        )
+        within = {layer.name for layer in made.layers}
+        reached = {flat.path(name): "" for name, why in reasons.items() if why is None}
+        reached |= {path: FOLDED for name, path in flat.paths.items() if name not in within}
+        return Reach(made, left, reached)
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return TFMOT's scope of custom objects."""
         import tensorflow_model_optimization as tfmot
 
         scope: contextlib.AbstractContextManager[Any] = tfmot.quantization.keras.quantize_scope()
         return scope
+
+
+def _use_up_names(names: Iterable[str]) -> None:
+    """Have Keras count on from a loaded model's names: TFMOT makes two layers of a separable one, and calls them by Keras's next name each.
+
+    Keras knows which names it has given in this process, not those that came from a file. A layer that nobody uses takes one.
+    """
+    import tf_keras
+
+    layers, taken = tf_keras.layers, [_numbered(name) for name in names]
+    for made, size in ((layers.Conv2D, (1, 1)), (layers.DepthwiseConv2D, (1,))):
+        kind, number = _numbered(made(*size).name)
+        last = max((n for k, n in taken if k == kind and n < MOST_NUMBER), default=0)
+        while number < last:
+            _, number = _numbered(made(*size).name)
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    """Return a name as Keras makes it up: what kind of layer it is, and which one of them."""
+    kind, _, number = name.rpartition("_")
+    return (kind, int(number)) if kind and number.isdecimal() and len(number) <= len(str(MOST_NUMBER)) else (name, 0)
 
 
 def _scheme(before: set[str]) -> Any:

@@ -16,6 +16,7 @@ from workbench.handle import RunningSweep
 from workbench.names import notebook
 from workbench.notebook.forms.controls import Control
 from workbench.notebook.forms.fields import Field, Group, fields, words_of
+from workbench.notebook.forms.left import LeftUntouched
 from workbench.notebook.forms.probe import AskedSweep, foresee, probe, python_call
 from workbench.notebook.progress import Gauge
 from workbench.notebook.rich import bundle
@@ -48,6 +49,7 @@ class Form:
         self.run.add_class("workbench-run")
         self.run.on_click(lambda _: self.start())
         self.running = widgets.VBox()
+        self.left = LeftUntouched(session)
         self.asked: AskedSweep | None = None
         self.output = Standing()
         # What a command's exit status is says nothing here.
@@ -58,6 +60,7 @@ class Form:
                 *self.layout(),
                 self.line,
                 widgets.HBox([self.run, self.message], layout={"align_items": "center", "flex_flow": "row wrap"}),
+                self.left.widget,
                 self.running,
             ],
             layout={"max_width": "100%"},
@@ -102,6 +105,7 @@ class Form:
             meaning = self.meaning()
         except WorkbenchError as error:
             self.asked = None
+            self.left.ask(None)
             self.run.disabled = True
             self.message.value = _alert(str(error))
             self.line.value = _code(line)
@@ -109,6 +113,7 @@ class Form:
         self.run.disabled = False
         self.line.value = _code(line) + (_code(python_call(self.asked)) if self.asked else "")
         self.message.value = meaning
+        self.left.ask(self.asked)
 
     def meaning(self) -> str:
         """Return what the line means before it runs: recipes, stages, rough time; "" where the verb is no sweep."""
@@ -169,6 +174,7 @@ class Form:
         from IPython.display import display
 
         display(self.widget)
+        self.left.live(True)
         words = html.escape(f"A form for %wb {self.verb}; its result comes here.")
         quiet = f'<div style="color:var(--jp-ui-font-color2,#666);font-size:12px">{words}</div>'
         self.output.show({"text/html": quiet, "text/plain": words})

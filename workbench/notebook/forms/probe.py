@@ -81,10 +81,15 @@ def probe(session: NotebookFrontEnd, words: Sequence[str]) -> AskedSweep | None:
 
 def foresee(session: NotebookFrontEnd, asked: AskedSweep) -> Forecast:
     """Return what the sweep would do; raises WorkbenchError for runtimes or recipes that cannot be."""
-    options = asked.options
-    store = options.store if isinstance(options.store, Reader) else Reader(options.store or session.store)
+    options, store = asked.options, reader_of(session, asked)
     grid = make_grid(asked.grid, options.runtimes, options.seed)
     return forecast(asked.model, asked.data, grid, store, options.jobs, options.allow_code)
+
+
+def reader_of(session: NotebookFrontEnd, asked: AskedSweep) -> Reader:
+    """Return the store of a sweep, to be read."""
+    store = asked.options.store
+    return store if isinstance(store, Reader) else Reader(store or session.store)
 
 
 def python_call(asked: AskedSweep) -> str:
