@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from workbench.data.dataset import Dataset
+from workbench.data.pieces import Pieces
 from workbench.files import file_sha256, kind_of, tree_sha256
 from workbench.values.params import Params
 
@@ -43,16 +44,20 @@ class DatasetReader(ABC, Generic[P]):
         return Path(text).suffix in self.endings and kind_of(Path(text)) not in ("nothing", "folder")
 
     @abstractmethod
-    def read(self, text: str, params: P, input_shape: InputShape | None) -> Dataset:
+    def read(self, text: str, params: P, input_shape: InputShape | None) -> Dataset | Pieces:
         """Return what a user names as a dataset, a path as a rule; `input_shape` is None where no model is known.
 
-        Raises WorkbenchError for what cannot be read. `workbench.data.dataset.from_arrays` checks arrays.
+        What may be more than memory holds is returned as `Pieces`, which are read one after the other. Raises WorkbenchError for what cannot be read. `workbench.data.dataset.from_arrays` checks arrays.
         """
 
     def sha256(self, text: str) -> str:
         """Return the hash (hex) of all that is read, by which a batch knows that it is unchanged; raises WorkbenchError where nothing is there."""
         path = Path(text)
         return tree_sha256(path) if kind_of(path) == "folder" else file_sha256(path)
+
+    def further(self, params: P) -> tuple[Path, ...]:
+        """Return further files that the options name, whose content counts too."""
+        return ()
 
     def available(self) -> str | None:
         """Return what is missing here and how to get it, or None."""

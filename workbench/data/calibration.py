@@ -75,7 +75,8 @@ def calibration_warnings(folder: Path, info: DatasetInfo, samples: int, seed: in
 
 def _part(split: Split, chosen: Array) -> dict[str, Array]:
     """Return those of the chosen samples that are looked at, evenly spread, by input."""
-    size = max(sum(a[:1].nbytes for a in split.inputs.values()), 1)
+    # As many bytes as they have as float32: compared are floats, whatever type they come in.
+    size = max(sum(a[:1].size * 4 for a in split.inputs.values()), 1)
     most = min(MOST_SAMPLES, max(FEW, MOST_BYTES // size), len(chosen))
     spread = chosen[np.linspace(0, len(chosen) - 1, most).astype(int)]
     return {name: np.asarray(array[spread]) for name, array in split.inputs.items()}

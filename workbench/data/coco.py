@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from workbench.data.base import DatasetReader, InputShape
-from workbench.data.dataset import Array, Dataset, Split, check_class_names, name_of
-from workbench.data.images import IMAGE_SUFFIXES, ImageParams, check_images, read_images, target_size
-from workbench.data.pictures import Notes
+from workbench.data.dataset import check_class_names, name_of
+from workbench.data.images import IMAGE_SUFFIXES, TEST, ImageParams, Pictures, check_images, target_size
+from workbench.data.pieces import Known, Pieces
+from workbench.data.rows import Array
 from workbench.errors import WorkbenchError, shown
 from workbench.files import kind_of, read_regular
 from workbench.values.boxes import padded
 
 # As tools that export COCO's form call it.
 NAMES = ("annotations.json", "_annotations.coco.json")
-TEST = ("test", "val", "valid", "validation")
 # COCO's own largest file has 450 MB.
 MOST_BYTES = 1 << 29
 MOST_ID = 2**53
@@ -33,21 +34,29 @@ class Annotated(NamedTuple):
     left_out: int
 
 
-class Coco(DatasetReader[ImageParams]):
+class CocoParams(ImageParams):
+    """How images with boxes become arrays; written as `FOLDER?size=96x96&category=id`."""
+
+    category: Literal["order", "id"] = Field(
+        "order", description="number of a class: its place by id, from 0, or its id itself"
+    )
+
+
+class Coco(DatasetReader[CocoParams]):
     """Images with boxes."""
 
     name = "coco"
     help = "images with boxes in COCO's form, whole or for train and test apart"
     takes = "a folder of images with annotations.json"
     options = "image"
-    params = ImageParams
+    params = CocoParams
     fits_shape = True
 
     def matches(self, text: str) -> bool:
         """Whether it is a folder with annotations; without images beside them too, which reading tells."""
         return kind_of(Path(text)) == "folder" and is_annotated(Path(text))
 
-    def read(self, text: str, params: ImageParams, input_shape: InputShape | None) -> Dataset:
+    def read(self, text: str, params: CocoParams, input_shape: InputShape | None) -> Pieces:
         """Return the images with their boxes."""
         return read_annotated_folder(Path(text), params, input_shape)
 
@@ -60,8 +69,8 @@ def is_annotated(path: Path) -> bool:
         return False
 
 
-def read_annotated_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
-    """Return images as arrays `(n, height, width, channels)` and boxes `(n, most, 6)`; raises WorkbenchError for what is no such folder.
+def read_annotated_folder(path: Path, params: CocoParams, input_shape: tuple[int | None, ...] | None) -> Pieces:
+    """Return images as they come, `(n, height, width, channels)`, and boxes `(n, most, 6)`; raises WorkbenchError for what is no such folder.
 
     Boxes are shares of the image, from 0 to 1, as images are resized without regard to their proportions.
     """
@@ -85,20 +94,23 @@ def read_annotated_folder(path: Path, params: ImageParams, input_shape: tuple[in
             for k, some in chosen.items()
         }
     height, width, channels = target_size(path, params, input_shape)
-    total, notes = sum(len(p.files) for p in parts.values()), Notes()
-    check_images(total, height, width, channels)
-    test, train = (
-        Split(read_images(p.files, (height, width), channels, params, notes), padded(p.boxes)) if p.files else None
-        for p in (parts["test"], parts["train"])
-    )
-    if test is None:
+    if not parts["test"].files:
         raise WorkbenchError(f"annotations {shown(str(test_file or base))} list no images.")
+    listed = [
+        (part, file, boxes[None])
+        for part, found in parts.items()
+        for file, boxes in zip(found.files, padded(found.boxes) if found.boxes else (), strict=True)
+    ]
+    check_images(len(listed), height, width, channels)
     left = sum(p.left_out for p in parts.values())
     told = (f"{left:,} boxes without width or height are left out",) if left else ()
     names = tuple(known.values()) if params.category == "order" else ()
-    origin = "train" if train else "test"
-    return Dataset(
-        name_of(path.resolve().name), test, train, train or test, names, origin, (*told, *notes.sentences(total))
+    pictures = Pictures(listed, (height, width), channels, params)
+    return Pieces(
+        name_of(path.resolve().name),
+        pictures.each(),
+        lambda: Known(names, (*told, *pictures.sentences())),
+        len(listed) * height * width * channels * 4,
     )
 
 
@@ -137,7 +149,7 @@ def _categories(data: dict[str, Any], path: Path) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def _annotated(path: Path | None, known: dict[int, str], params: ImageParams) -> Annotated:
+def _annotated(path: Path | None, known: dict[int, str], params: CocoParams) -> Annotated:
     """Return what one file lists; nothing for no file."""
     if path is None:
         return Annotated([], [], 0)

@@ -11,29 +11,31 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.data.named import grouped, numbered
+from workbench.data.rows import Rows, Values, pieces
 from workbench.errors import WorkbenchError, shown
 from workbench.values.boxes import WIDTHS, padded
 from workbench.values.labels import LabelInfo, label_info, together
-
-Array = np.ndarray[Any, Any]
 
 MOST_CLASS_NAME = 255
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples `x` `(n, *input_shape)` (or a dict of such by input name) and labels `y` `(n, ...)` (or a dict by output name), or None."""
+    """Samples `x` `(n, *input_shape)` (or a dict of such by input name) and labels `y` `(n, ...)` (or a dict by output name), or None.
 
-    x: Array | dict[str, Array]
-    y: Array | dict[str, Array] | None = None
+    Each is an array, or `Rows` of a file, from which indexes and slices read arrays.
+    """
+
+    x: Values | dict[str, Values]
+    y: Values | dict[str, Values] | None = None
 
     @property
-    def inputs(self) -> dict[str, Array]:
+    def inputs(self) -> dict[str, Values]:
         """The samples by input name; "" names a single unnamed input."""
         return self.x if isinstance(self.x, dict) else {"": self.x}
 
     @property
-    def targets(self) -> dict[str, Array]:
+    def targets(self) -> dict[str, Values]:
         """The labels by output name; "" names those of the first output, nothing is there where there are none."""
         return self.y if isinstance(self.y, dict) else {} if self.y is None else {"": self.y}
 
@@ -46,16 +48,14 @@ class Split:
         return len(next(iter(self.inputs.values())))
 
     def take(self, index: Any) -> Split:
-        """Return the samples at an index or slice."""
-        x = {k: v[index] for k, v in self.x.items()} if isinstance(self.x, dict) else self.x[index]
-        y = (
-            {k: v[index] for k, v in self.y.items()}
-            if isinstance(self.y, dict)
-            else None
-            if self.y is None
-            else self.y[index]
-        )
-        return Split(x, y)
+        """Return the samples at an array of indexes; those in a file stay there."""
+
+        def of(values: Values) -> Values:
+            if isinstance(values, dict):
+                return {name: of(v) for name, v in values.items()}
+            return values.choose(index) if isinstance(values, Rows) else values[index]
+
+        return Split(of(self.x), None if self.y is None else of(self.y))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _class_names(name: str, given: Any) -> tuple[str, ...]:
 def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
     x, y = arrays[f"x{suffix}"], arrays.get(f"y{suffix}")
     lengths = {len(v) for v in x.values()} if isinstance(x, dict) else {len(x)}
-    given: Array | dict[str, Array] | None = None
+    given: Values | dict[str, Values] | None = None
     if isinstance(y, dict):
         if not y:
             raise WorkbenchError(
@@ -189,8 +189,11 @@ def _split(name: str, suffix: str, arrays: dict[str, Any]) -> Split:
     return Split(x, given)
 
 
-def _labels(y: Array) -> Array:
+def _labels(y: Values) -> Values:
     """Return labels with one number per sample where there is but one: columns of one, and one-hot rows, become classes."""
+    if isinstance(y, Rows):
+        parts = [_labels(part) for part in pieces(y)] if y.ndim == 2 else []
+        return np.concatenate(parts) if parts and all(p.ndim == 1 for p in parts) else y
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     elif y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
@@ -207,7 +210,7 @@ def _checked(key: str, value: Any) -> Any:
     if key.startswith("y"):
         value = _filled(key, value)
     try:
-        array = np.asarray(value)
+        array = value if isinstance(value, Rows) else np.asarray(value)
     except ValueError as error:
         raise WorkbenchError(f"array {shown(key)} is no array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
@@ -216,7 +219,7 @@ def _checked(key: str, value: Any) -> Any:
         raise WorkbenchError(f"array {shown(key)} is a single number; samples go along the first axis")
     if len(array) and not array.size:
         raise WorkbenchError(f"array {shown(key)} has shape {array.shape}; its samples hold no values")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not all(np.isfinite(part).all() for part in pieces(array)):
         raise WorkbenchError(f"array {shown(key)} holds values that are not finite (NaN or infinity)")
     return array
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from workbench.data.rows import Array, Values
 from workbench.errors import WorkbenchError
 
-Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
 
 
@@ -31,7 +30,7 @@ class Feeding:
         """Whether calls take and give a batch axis; else each sample is a call."""
         return all(self.axes.values())
 
-    def given(self, name: str, values: Array, start: int, count: int) -> Array:
+    def given(self, name: str, values: Values, start: int, count: int) -> Array:
         """Return what an input is given of samples `values`; a call that takes more is filled up with the last one."""
         if not self.axes[name]:
             return np.asarray(values[start])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -10,14 +11,18 @@ import numpy as np
 from pydantic import Field
 
 from workbench.data.base import DatasetReader, InputShape
-from workbench.data.dataset import Array, Dataset, Split, check_class_names, name_of
-from workbench.data.pictures import FORMATS, MOST_PIXELS, Notes, read_picture
+from workbench.data.dataset import Split, check_class_names, name_of
+from workbench.data.pictures import FORMATS, MOST_PIXELS, Corrupt, Notes, read_picture
+from workbench.data.pieces import Known, Pieces
 from workbench.data.room import check_room
+from workbench.data.rows import HELD, Array
 from workbench.errors import WorkbenchError, shown
 from workbench.files import kind_of
 from workbench.values.params import Params
 
 IMAGE_SUFFIXES = tuple(FORMATS)
+# What the folder of the test split is called, the first that is there.
+TEST = ("test", "val", "valid", "validation")
 
 
 class ImageParams(Params):
@@ -37,8 +42,9 @@ class ImageParams(Params):
     test: float = Field(
         0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders"
     )
-    category: Literal["order", "id"] = Field(
-        "order", description="number of a class of COCO annotations: its place by id, from 0, or its id itself"
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of that draw, in which each class has its share")
+    corrupt: Literal["stop", "skip"] = Field(
+        "stop", description="images that cannot be read: stop and name them, or leave them out and say so"
     )
 
 
@@ -56,7 +62,7 @@ class ClassFolder(DatasetReader[ImageParams]):
         """Whether it is a folder with subfolders."""
         return kind_of(Path(text)) == "folder" and bool(_folders(Path(text)))
 
-    def read(self, text: str, params: ImageParams, input_shape: InputShape | None) -> Dataset:
+    def read(self, text: str, params: ImageParams, input_shape: InputShape | None) -> Pieces:
         """Return the images with the numbers of their classes."""
         return read_image_folder(Path(text), params, input_shape)
 
@@ -69,13 +75,14 @@ def no_classes(path: Path, more: str = "") -> WorkbenchError:
     )
 
 
-def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Dataset:
-    """Return the images as arrays `(n, height, width, channels)`; raises WorkbenchError for a folder or file that is none.
+def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> Pieces:
+    """Return the images as they come, `(n, height, width, channels)`; raises WorkbenchError for a folder or file that is none.
 
     Hidden files and folders are passed over. What was changed or left out of the images is in the dataset's notes.
     """
     parts = _folders(path)
-    test_folder = next((path / n for n in ("test", "val", "validation") if n in parts), None)
+    held = [n for n in TEST if n in parts]
+    test_folder = path / held[0] if held else None
     train_folder = path / "train" if "train" in parts else None
     base = train_folder or test_folder or path
     classes = _classes(path, base, test_folder)
@@ -86,34 +93,76 @@ def read_image_folder(path: Path, params: ImageParams, input_shape: tuple[int | 
         files = {"test": _files(test_folder, classes, left), "train": train_files}
     else:
         whole = _files(base, classes, left)
-        order = np.random.default_rng(0).permutation(len(whole))
-        cut = max(1, round(len(whole) * params.test))
-        files = {
-            k: [whole[i] for i in np.sort(part)] for k, part in {"test": order[:cut], "train": order[cut:]}.items()
-        }
-    total = sum(map(len, files.values()))
-    check_images(total, height, width, channels)
-    notes = Notes()
-    test, train = (
-        Split(
-            read_images([f for f, _ in files[part]], (height, width), channels, params, notes),
-            np.array([label for _, label in files[part]], dtype=np.int64),
-        )
-        if files[part]
-        else None
-        for part in ("test", "train")
+        test, train = drawn_by_class([label for _, label in whole], params.test, params.seed)
+        files = {"test": [whole[i] for i in test], "train": [whole[i] for i in train]}
+    check_images(sum(map(len, files.values())), height, width, channels)
+    told = [*_class_notes(classes, files), *_left_out(left)]
+    told += [f"folder {name!r} is not read, as there is {held[0]!r}" for name in held[1:]]
+    listed = [(part, file, np.array([label])) for part, each in files.items() for file, label in each]
+    pictures = Pictures(listed, (height, width), channels, params)
+    return Pieces(
+        name_of(path.resolve().name),
+        pictures.each(),
+        lambda: Known(tuple(classes), (*told, *pictures.sentences())),
+        len(listed) * height * width * channels * 4,
     )
-    assert test is not None  # each of the ways above has a picture
-    told = (*_class_notes(classes, files), *_left_out(left), *notes.sentences(total))
-    return Dataset(
-        name_of(path.resolve().name), test, train, train or test, tuple(classes), "train" if train else "test", told
-    )
+
+
+def drawn_by_class(labels: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Return the places of samples for the test split and of those for the train split, both in order; each class has its share of both."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    of_class: dict[int, list[int]] = {}
+    for place in order.tolist():
+        of_class.setdefault(labels[place], []).append(place)
+    quotas = {label: len(places) * share for label, places in sorted(of_class.items())}
+    taken = {label: int(quota) for label, quota in quotas.items()}
+    # What is missing for the share of the whole goes to those that are short of most.
+    missing = max(1, round(len(labels) * share)) - sum(taken.values())
+    for label in sorted(quotas, key=lambda c: taken[c] - quotas[c])[:missing]:
+        taken[label] += 1
+    test = sorted(place for label, places in of_class.items() for place in places[: taken[label]])
+    chosen = set(test)
+    return test, [place for place in range(len(labels)) if place not in chosen]
+
+
+class Pictures:
+    """Images to be read one after the other, each with its split and labels `(1, ...)`, and what was found on the way."""
+
+    def __init__(
+        self, files: list[tuple[str, Path, Array]], size: tuple[int, int], channels: int, params: ImageParams
+    ) -> None:
+        self._files, self._size, self._channels, self._params = files, size, channels, params
+        self._notes, self._corrupt = Notes(), Corrupt(params.corrupt == "skip")
+
+    def each(self) -> Iterator[tuple[str, Split]]:
+        """Give the images that can be read; raises WorkbenchError that names those that cannot, unless they are left out."""
+        for part, file, label in self._files:
+            try:
+                pixels = read_picture(file, self._size, self._channels, self._notes)
+            except WorkbenchError as error:
+                self._corrupt.add(error)
+            else:
+                yield part, Split(scaled(pixels, self._params.scale)[None], label)
+        self._corrupt.check(len(self._files))
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return what was left out or changed."""
+        total = len(self._files)
+        return (*self._corrupt.sentences(total), *self._notes.sentences(total))
+
+
+def scaled(pixels: Array, scale: str) -> Array:
+    """Return bytes as float32 in a range that is asked for."""
+    low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[scale]
+    found: Array = pixels.astype(np.float32) / np.float32(255) * np.float32(high - low) + np.float32(low)
+    return found
 
 
 def check_images(total: int, height: int, width: int, channels: int) -> None:
-    """Raise WorkbenchError where so many images do not fit into memory."""
+    """Raise WorkbenchError where so many images, or the part of them that is held at a time, do not fit into memory."""
+    each = height * width * channels * 4
     # As many again while one image is decoded.
-    needed = (total + 2) * height * width * channels * 4
+    needed = min(total * each, HELD) + 2 * each
     check_room(
         needed, f"{total:,} images of {height} x {width} x {channels} numbers", "Give a smaller ?size= or fewer images."
     )
@@ -210,13 +259,3 @@ def _files(folder: Path, classes: list[str], left: Counter[str]) -> list[tuple[P
             f"folder {str(folder)!r} holds no images in its class subfolders. Allowed: {', '.join(IMAGE_SUFFIXES)}."
         )
     return found
-
-
-def read_images(files: list[Path], size: tuple[int, int], channels: int, params: ImageParams, notes: Notes) -> Array:
-    """Return images as an array `(n, height, width, channels)` of float32 in the range that was asked for."""
-    low, high = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}[params.scale]
-    images = np.empty((len(files), *size, channels), dtype=np.float32)
-    for i, file in enumerate(files):
-        pixels = read_picture(file, size, channels, notes).astype(np.float32)
-        images[i] = pixels / np.float32(255) * np.float32(high - low) + np.float32(low)
-    return images

@@ -11,6 +11,7 @@ from workbench import registry
 from workbench.data.base import DatasetReader
 from workbench.data.dataset import Dataset, from_arrays
 from workbench.data.images import no_classes
+from workbench.data.pieces import Pieces, collect
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
 from workbench.values.base import build
@@ -43,10 +44,11 @@ def allowed() -> str:
     return ", ".join([*(reader.takes for reader in registry.datasets.all().values()), "a dict of arrays"])
 
 
-def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -> Dataset:
+def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None, scratch: Path | None = None) -> Dataset:
     """Return a dataset from a name or path (`READER:PATH` says who reads it), a dict of arrays or a Dataset.
 
-    `input_shape`, with the batch first, is what images are sized to and rows of a table are shaped to. Raises WorkbenchError for an unknown name,
+    `input_shape`, with the batch first, is what images are sized to and rows of a table are shaped to. What is more than memory should hold lies
+    in files of `scratch`, or of the temporary folder, as long as the dataset is used. Raises WorkbenchError for an unknown name,
     an unreadable file, or arrays that do not fit together.
     """
     if isinstance(data, Dataset):
@@ -57,7 +59,7 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None) -
         raise WorkbenchError(f"a dataset cannot be made of {type(data).__name__}. Allowed: {allowed()}.")
     named = find_reader(data)
     try:
-        return _read(named, input_shape)
+        return _read(named, input_shape, scratch)
     except MemoryError:
         raise WorkbenchError(
             f"dataset {shown(named.text)} needs more memory than this process may take. Use fewer or smaller samples."
@@ -92,7 +94,7 @@ def params_of(named: Named) -> tuple[DatasetReader[Any], Params]:
     return named.reader, build(named.reader.params, _options(named, named.reader), named.reader.options)
 
 
-def _read(named: Named, input_shape: tuple[int | None, ...] | None) -> Dataset:
+def _read(named: Named, input_shape: tuple[int | None, ...] | None, scratch: Path | None) -> Dataset:
     text, (reader, params) = named.text, params_of(named)
     with registry.datasets.blamed(reader.name, text):
         missing = reader.available()
@@ -101,6 +103,9 @@ def _read(named: Named, input_shape: tuple[int | None, ...] | None) -> Dataset:
                 f"dataset {shown(text)} cannot be read here by {reader.name!r}: {missing}. `workbench doctor` lists what can."
             )
         found = reader.read(text, params, input_shape)
+        if isinstance(found, Pieces):
+            # Read as they are asked for, so a stranger's code is still at work here.
+            found = collect(found, scratch)
     if not isinstance(found, Dataset):
         raise WorkbenchError(f"dataset {reader.name!r} made no Dataset of {shown(text)}, but {type(found).__name__}.")
     return found

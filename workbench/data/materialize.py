@@ -1,4 +1,4 @@
-"""Write a dataset once, as `.npy` files named by content; workers memory-map them."""
+"""Write a dataset once, as `.npy` files named by content; workers map small ones into memory and read large ones in pieces."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 
 from workbench.data.dataset import Dataset, Split
 from workbench.data.feeding import Feeding, feeding
+from workbench.data.rows import HELD, PIECE, Values, open_npy, pieces, save_npy
 from workbench.errors import WorkbenchError
 from workbench.files import make_within
 from workbench.names import printable
 from workbench.values.source import DatasetInfo, Signature
 
-Array = np.ndarray[Any, Any]
 # Says which inputs have files that are not called as they are.
 NAMES = "inputs.json"
 # File systems take 255 bytes, some fewer.
@@ -52,9 +51,9 @@ def materialize(dataset: Dataset, root: Path, keeps: Keeps | None = None) -> Dat
         try:
             for split, part in dataset.splits().items():
                 for name, array in part.inputs.items():
-                    np.save(partial / f"x_{split}.{_file_part(name)}.npy", array)
+                    save_npy(partial / f"x_{split}.{_file_part(name)}.npy", array)
                 for name, labels in part.targets.items():
-                    np.save(partial / (f"y_{split}.{_file_part(name)}.npy" if name else f"y_{split}.npy"), labels)
+                    save_npy(partial / (f"y_{split}.{_file_part(name)}.npy" if name else f"y_{split}.npy"), labels)
             names = {_file_part(name): name for name in (*dataset.test.inputs, *dataset.test.targets)}
             hashed = {part: name for part, name in names.items() if unquote(part) != name}
             if hashed:
@@ -103,7 +102,8 @@ def dataset_sha256(dataset: Dataset) -> str:
         arrays = {**{f"x.{k}": v for k, v in inputs}, **labels}
         for name, array in arrays.items():
             hasher.update(f"{split}.{name}:{array.dtype}:{array.shape}\0".encode(errors="surrogatepass"))
-            hasher.update(np.ascontiguousarray(array).data)
+            for piece in pieces(array):
+                hasher.update(piece.data)
     hasher.update("\0".join(dataset.class_names).encode(errors="surrogatepass"))
     return hasher.hexdigest()
 
@@ -125,19 +125,22 @@ def stored_sha256(folder: Path, inputs: Iterable[str], class_names: tuple[str, .
 
 
 def open_split(folder: Path, split: str) -> Split:
-    """Return a stored split, memory-mapped; calibration falls back to train, then test.
+    """Return a stored split, memory-mapped, or as `Rows` where it is more than memory should hold; calibration falls back to train, then test.
 
     Raises WorkbenchError when there is no such split.
     """
     listed = folder / NAMES
     names = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
+    large = sum(path.stat().st_size for path in folder.glob(f"[xy]_{split}.*npy")) > HELD
 
-    def arrays(axis: str) -> dict[str, Array]:
+    def arrays(axis: str) -> dict[str, Values]:
         """Return arrays by name; one without a name lies in a file without one."""
-        start, found = f"{axis}_{split}", {}
+        start, found = f"{axis}_{split}", dict[str, Values]()
         for path in sorted(folder.glob(f"{start}.*npy")):
             part = "" if path.name == f"{start}.npy" else path.name[len(start) + 1 : -len(".npy")]
-            found[names.get(part, unquote(part))] = np.load(path, mmap_mode="r", allow_pickle=False)
+            is_large = large and path.stat().st_size > PIECE
+            array = open_npy(path) if is_large else np.load(path, mmap_mode="r", allow_pickle=False)
+            found[names.get(part, unquote(part))] = array
         return found
 
     inputs, y = arrays("x"), arrays("y")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.data.rows import Rows
 from workbench.errors import WorkbenchError, shown
 
 Array = np.ndarray[Any, Any]
@@ -85,6 +86,8 @@ def _of(value: Any, output: str | None) -> Any:
 
 def _words(value: Any) -> Array | None:
     """Return labels as text where all of them are, bytes as UTF-8; None for anything else."""
+    if isinstance(value, Rows):
+        return None  # words are never left in a file
     try:
         array = np.asarray(value)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from workbench.data.base import DatasetReader, InputShape, NoOptions
 from workbench.data.dataset import Dataset, from_arrays, name_of
 from workbench.data.room import check_room
+from workbench.data.rows import HELD, PIECE, Scratch, open_npy
 from workbench.errors import WorkbenchError, shown
 from workbench.files import open_regular
 
@@ -52,8 +54,12 @@ def read_npz(path: Path) -> dict[str, Any]:
                 whole = sum(m.file_size for m in members.values())
                 # `x` and `y` are copied into their splits; checks take a byte for each value.
                 needed = whole * (2 if "x" in members else 1) + whole // 4
-                check_room(needed, f"the arrays of {str(path)!r}", "Use fewer samples or a smaller type of number.")
-                return {name: _array(archive, member) for name, member in members.items()}
+                folder = Scratch() if whole > HELD else None
+                if folder is None:
+                    check_room(needed, f"the arrays of {str(path)!r}", "Use fewer samples or a smaller type of number.")
+                else:
+                    _check_disk(path, folder, whole)
+                return {name: _array(archive, member, folder) for name, member in members.items()}
         except (WorkbenchError, MemoryError):
             raise
         except _Unfit as error:
@@ -93,8 +99,17 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return found
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
-    """Return one array, made only when its header says as many bytes as the archive does."""
+def _check_disk(path: Path, folder: Scratch, needed: int) -> None:
+    free = shutil.disk_usage(folder.path).free
+    if needed > free:
+        raise WorkbenchError(
+            f"the arrays of {str(path)!r} are too large for memory and need {needed:,} bytes in {str(folder.path.parent)!r}, but {free:,} are free. "
+            "Free some space, or set TMPDIR to another folder."
+        )
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Scratch | None) -> Any:
+    """Return one array, made only when its header says as many bytes as the archive does; a large one is written into a folder."""
     with archive.open(member) as file:
         # Longer headers are refused by numpy, but only when it has read them.
         start = io.BytesIO(file.read(_MOST_HEADER))
@@ -103,7 +118,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
         if read is None:
             raise _Unfit(f"of plain arrays: {shown(member.filename)} is of version {version}. Allowed: 1.0 and 2.0.")
         try:
-            shape, _, dtype = read(start)
+            shape, fortran, dtype = read(start)
         except MemoryError:  # Python's word for an expression nested too deep
             raise _Unfit(f"of plain arrays: the header of {shown(member.filename)} is none.") from None
         if dtype.hasobject:
@@ -116,5 +131,12 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
             raise _Unfit(
                 f"of plain arrays: {shown(member.filename)} is said to have shape {shown(shape)} of {dtype}, {told:,} bytes, but holds {held:,}."
             )
+    if folder is not None and held > PIECE and shape and not fortran:
+        target = folder.path / f"{len(list(folder.path.iterdir()))}.npy"
+        with archive.open(member) as file, open(target, "wb") as written:
+            shutil.copyfileobj(file, written, _MOST_AT_ONCE)
+        return open_npy(target, folder)
+    if folder is not None:
+        check_room(held, f"array {shown(member.filename)}", "Store it in C order, which can be read in pieces.")
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.data.dataset import Array
+from workbench.data.rows import Array
 from workbench.errors import WorkbenchError
 from workbench.files import read_regular
 
@@ -27,6 +27,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     ".gif": ("GIF",),
 }
 OPENED = tuple(dict.fromkeys(formats[0] for formats in FORMATS.values()))
+# Of those that cannot be read, how many are named.
+SHOWN = 5
 MOST_BYTES = 1 << 28
 MOST_PIXELS = 89_478_485  # what Pillow warns at: 1 GiB at 12 bytes
 MOST_SIDE = 65_535
@@ -56,15 +58,51 @@ class Notes:
         )
 
 
+class Corrupt:
+    """What cannot be read: left out and told, or the end of reading once all of it is known."""
+
+    def __init__(self, skips: bool, what: str = "images") -> None:
+        self._skips, self._what = skips, what
+        self._count, self._first = 0, list[str]()
+
+    def add(self, error: WorkbenchError) -> None:
+        """Take why one of them cannot be read."""
+        self._count += 1
+        if len(self._first) < SHOWN:
+            self._first.append(str(error))
+
+    def check(self, total: int) -> None:
+        """Raise WorkbenchError that names the first ones where they are not left out, or nothing else is there."""
+        if not self._count or (self._skips and self._count < total):
+            return
+        advice = "" if self._skips else " Replace or remove them, or leave them out with ?corrupt=skip."
+        more = f" And {self._count - SHOWN:,} more." if self._count > SHOWN else ""
+        if total == 1 or self._count == 1:
+            raise WorkbenchError(f"{self._first[0]}{advice.replace('them', 'it')}")
+        raise WorkbenchError(
+            f"{self._count:,} of {total:,} {self._what} cannot be read. {' '.join(self._first)}{more}{advice}"
+        )
+
+    def sentences(self, total: int) -> tuple[str, ...]:
+        """Return what was left out, of so many."""
+        if not self._count:
+            return ()
+        return (f"{self._count:,} of {total:,} {self._what} cannot be read and are left out: {' '.join(self._first)}",)
+
+
 def read_picture(path: Path, size: tuple[int, int], channels: int, notes: Notes) -> Array:
+    """Return the pixels of one image file, as `decode_picture` does; raises WorkbenchError that names the file."""
+    return decode_picture(read_regular(path, "image", MOST_BYTES), path, size, channels, notes)
+
+
+def decode_picture(data: bytes, path: Path, size: tuple[int, int], channels: int, notes: Notes) -> Array:
     """Return one image as bytes `(height, width, channels)`, its first frame resized without regard to its proportions.
 
-    Transparency, colour profiles and an EXIF orientation are not applied, as TensorFlow's own decoders do not.
-    Raises WorkbenchError that names the file.
+    Transparency, colour profiles and an EXIF orientation are not applied, as TensorFlow's own decoders do not. `path` is what messages call it.
+    Raises WorkbenchError.
     """
     from PIL import Image, UnidentifiedImageError
 
-    data = read_regular(path, "image", MOST_BYTES)
     found: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -112,7 +150,7 @@ def mode_problem(mode: str) -> str | None:
 def _remarks(image: Any, path: Path) -> list[str]:
     """Return what is lost of an image, told before it is decoded where decoding forgets it."""
     found = []
-    if image.format not in FORMATS[path.suffix.lower()]:
+    if image.format not in FORMATS.get(path.suffix.lower(), (image.format,)):
         found.append(f"are {image.format} under the name of another format")
     # The tile's arguments name how the pixels lie in the file; Pillow itself takes the upper 8 bits of 16.
     if any(";16" in str(tile[3]) for tile in image.tile):

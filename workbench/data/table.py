@@ -16,8 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from workbench.data.base import DatasetReader, InputShape
-from workbench.data.dataset import Array, Dataset, check_class_names, from_arrays, name_of
+from workbench.data.dataset import Dataset, check_class_names, from_arrays, name_of
 from workbench.data.room import check_room
+from workbench.data.rows import Array
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import open_regular, read_regular
 from workbench.values.params import Params

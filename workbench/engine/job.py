@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from workbench import registry
 from workbench.data.dataset import Split
+from workbench.data.rows import whole
 from workbench.recipes import grammar
 from workbench.store.artifacts import FOLDER, Artifacts
 from workbench.techniques.base import KerasTechnique
@@ -71,9 +70,9 @@ class Job:
         }
 
     def labels(self, split: Split) -> dict[str, Any]:
-        """Return a split's labels by output name."""
+        """Return a split's labels by output name, rows of a file where they are too many."""
         first = next(iter(self.tasks()), "")
-        return {name or first: np.asarray(v) for name, v in split.targets.items()}
+        return {name or first: whole(v) for name, v in split.targets.items()}
 
     def before(self) -> tuple[Step, ...]:
         """Return the steps before this one."""

@@ -99,7 +99,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     data = request.data
     # What does not have to know the model's input is read while the model's file is.
     with ThreadPoolExecutor(1) as reader:
-        reading = None if takes_shape(data) else reader.submit(load_dataset, data)
+        reading = None if takes_shape(data) else reader.submit(load_dataset, data, None, request.store.data)
         model = identify(request.model, request.store.models, request.options.allow_code)
         expansion = expand(request.grid, model.kind)
         _check_proposer(request.grid.search)
@@ -110,7 +110,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     signature = signature_of(model, request, pool, listener, cancel)
     options = request.options
     shape = named(signature, options.signature, model.name).inputs[0].shape
-    dataset = data if isinstance(data, Dataset) else load_dataset(data, shape)
+    dataset = data if isinstance(data, Dataset) else load_dataset(data, shape, request.store.data)
     several = bool(signature.others)
     signature = choose(signature, options.signature, model.name, dataset.name, dataset.test.shapes)
     if several:

@@ -17,6 +17,7 @@ from workbench import registry
 from workbench.data.calibration import drawn
 from workbench.data.feeding import feeding
 from workbench.data.materialize import open_split
+from workbench.data.rows import whole
 from workbench.engine.failures import told
 from workbench.engine.imports import set_up_tensorflow
 from workbench.engine.job import Job
@@ -114,7 +115,7 @@ def _train(job: Job) -> dict[str, Any]:
         raise StageFailed(no_keras_model(technique.name, job))
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
-    x = {k: np.asarray(v) for k, v in split.x.items()} if isinstance(split.x, dict) else np.asarray(split.x)
+    x = {k: whole(v) for k, v in split.x.items()} if isinstance(split.x, dict) else whole(split.x)
     goals = training.goals(model, x, job.labels(split), job.tasks())
 
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
@@ -380,12 +381,12 @@ def _evaluate(job: Job) -> dict[str, Any]:
     outputs, batch = run_all(path, split.inputs, job.threads)
     is_baseline = "baseline" not in job.inputs
     baseline = outputs if is_baseline else load_arrays(job.path("baseline"))
-    labels, tasks = job.labels(split), job.tasks()
+    labels, tasks = {n: np.asarray(y) for n, y in job.labels(split).items()}, job.tasks()
     quality = q.quality(outputs, baseline, labels, tasks, batch)
     warnings = check_census(
         census, scheme=job.payload["scheme"], sparsity_target=job.payload["sparsity"], clusters=job.payload["clusters"]
     )
-    if is_baseline and (scale := check_scale(path, split.inputs, job.labels(split), job.tasks(), job.threads)):
+    if is_baseline and (scale := check_scale(path, split.inputs, labels, tasks, job.threads)):
         warnings = (*warnings, scale)
     if not is_baseline:
         labelled = {n for n, t in tasks.items() if n in labels and t.name != "none"}

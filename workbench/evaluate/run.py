@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.data.feeding import feeding
+from workbench.data.rows import Values
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate.interpreter import allocate, dequantized, open_interpreter, quantized, signature_names
 
@@ -21,8 +23,8 @@ FEW = 4
 WORTH = 0.9
 
 
-def run_all(path: Path, inputs: dict[str, Array], threads: int = 1) -> tuple[dict[str, Array], int]:
-    """Return real-valued outputs `{name: (n, *shape)}` for inputs `{name: (n, *shape)}`, and the batch size used.
+def run_all(path: Path, inputs: Mapping[str, Values], threads: int = 1) -> tuple[dict[str, Array], int]:
+    """Return real-valued outputs `{name: (n, *shape)}` for inputs `{name: (n, *shape)}`, and the batch size used; inputs are read call by call.
 
     A single input may be named "". Raises StageFailed when a shape does not fit or the model cannot run.
     """
@@ -66,7 +68,7 @@ def signature_shape(detail: dict[str, Any]) -> tuple[int | None, ...]:
 
 
 class _Runner:
-    def __init__(self, path: Path, interpreter: Any, inputs: dict[str, Array]) -> None:
+    def __init__(self, path: Path, interpreter: Any, inputs: Mapping[str, Values]) -> None:
         self.path = path
         self.interpreter = interpreter
         self.inputs = inputs

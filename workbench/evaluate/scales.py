@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from workbench.data.rows import Values
 from workbench.errors import StageFailed
 from workbench.evaluate.interpreter import describe_ends
 from workbench.evaluate.quality import quality
@@ -23,6 +24,8 @@ from workbench.values.warning import Warning_, warning
 Array = np.ndarray[Any, Any]
 # As many samples as tell a wrong scale from chance, and too few to.
 SAMPLES, FEWEST = 256, 24
+# Of large ones no more than so many numbers of an input are held, a few times over.
+MOST_VALUES = 1 << 24
 # Of slow models fewer samples are run: how many, where one takes no longer than so many seconds.
 TIMES = ((0.01, SAMPLES), (0.05, 96), (float("inf"), 32))
 # The whole interval of what is won has to be above this: in shares two points, else a tenth of the figure.
@@ -43,7 +46,7 @@ class Scale(NamedTuple):
 
 def check_scale(
     file: Path,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Values],
     labels: Mapping[str, Array],
     tasks: Mapping[str, TaskSpec],
     threads: int = 1,
@@ -57,7 +60,9 @@ def check_scale(
     count = len(next(iter(inputs.values())))
     if count < FEWEST or not labels:
         return None
-    chosen = np.sort(np.random.default_rng(0).choice(count, min(count, SAMPLES), replace=False))
+    largest = max(max(1, values.size // count) for values in inputs.values())
+    most = min(count, SAMPLES, max(FEWEST, MOST_VALUES // largest))
+    chosen = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
     few = {name: np.asarray(values[chosen]) for name, values in inputs.items()}
     y = {output: np.asarray(values[chosen]) for output, values in labels.items()}
     candidates = list(_candidates(file, few))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench import registry
+from workbench.data.rows import HELD, Values
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate import quality as q
 from workbench.evaluate.arrays import save_arrays
@@ -37,8 +38,8 @@ PROFILED = 30
 class Samples:
     """Real inputs by name, `(n, *shape)`, labels and their tasks by output, and the float baseline's outputs, where there are any."""
 
-    inputs: dict[str, Array]
-    labels: Mapping[str, Array] = field(default_factory=dict)
+    inputs: Mapping[str, Values]
+    labels: Mapping[str, Values] = field(default_factory=dict)
     tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
     baseline: dict[str, Array] = field(default_factory=dict)
 
@@ -131,10 +132,13 @@ class Looks:
     def _quality(self, host: HostProcess) -> Quality:
         assert self._samples is not None
         s = self._samples
-        found = host.outputs(self._inputs(s.count), s.count, QUALITY_SECONDS)
+        # Inputs go to the host as one file, which it reads whole.
+        size = sum(v.nbytes for v in s.inputs.values()) // s.count
+        most = min(s.count, max(COMPARED, HELD // max(1, size)))
+        found = host.outputs(self._inputs(most), most, QUALITY_SECONDS)
         count = len(next(iter(found.values())))
         base = {n: v[:count] for n, v in s.baseline.items()} or found
-        return q.quality(found, base, {o: y[:count] for o, y in s.labels.items()}, s.tasks, 1)
+        return q.quality(found, base, {o: np.asarray(y[:count]) for o, y in s.labels.items()}, s.tasks, 1)
 
     def _inputs(self, count: int) -> Path | None:
         """Return a file of the first samples, or None where there are none and seeded ones have to do."""

@@ -30,6 +30,8 @@ P = TypeVar("P", bound=Params)
 class TrainJob:
     """What a Keras technique may use: train arrays `x` `(n, *input_shape)` (or a dict), `y`, settings, the steps before.
 
+    Where they are more than memory should hold they are rows of a file: an index, slice or array of indexes reads an array, `len` and `shape` are known.
+
     `left` takes what it does not reach: the name of a layer, why, and how many weights that are.
     """
 

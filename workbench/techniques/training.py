@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench import registry
 from workbench.errors import StageFailed
+from workbench.techniques.batches import batches, held
 from workbench.values.settings import Train
 from workbench.values.task import TaskSpec
 
@@ -24,13 +25,13 @@ def steps_per_epoch(samples: int, train: Train) -> int:
 
 @dataclass(frozen=True)
 class Goal:
-    """What one output is trained towards: labels `(n, ...)`, and the loss."""
+    """What one output is trained towards: labels `(n, ...)`, an array or rows of a file, and the loss."""
 
-    y: Array
+    y: Any
     loss: Any
 
 
-def goals(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, TaskSpec]) -> list[Goal]:
+def goals(model: Any, x: Any, labels: Mapping[str, Any], tasks: Mapping[str, TaskSpec]) -> list[Goal]:
     """Return what each output of a tf_keras model is trained towards, in the model's order, before it is changed.
 
     An output without labels, or whose task has no loss, keeps to what it gives now (distillation): training the others would carry it anywhere.
@@ -52,11 +53,19 @@ def goals(model: Any, x: Any, labels: Mapping[str, Array], tasks: Mapping[str, T
     for name in given:
         spec = tasks[by_name[name]]
         task = registry.tasks.get(spec.name)
-        losses[name] = task.loss(task.params.model_validate(spec.options), seen[name], given[name])
+        # Of labels in a file as many as tell what they look like.
+        y = given[name] if held(given[name]) else given[name][:64]
+        losses[name] = task.loss(task.params.model_validate(spec.options), seen[name], y)
     kept = [n for n in names if losses.get(n) is None]
-    now = _by_name(model, model.predict(x, batch_size=64, verbose=0)) if kept else {}
+    now = _by_name(model, _predicted(model, x)) if kept else {}
     keep = tf_keras.losses.MeanSquaredError()
     return [Goal(now[n], keep) if n in kept else Goal(given[n], losses[n]) for n in names]
+
+
+def _predicted(model: Any, x: Any) -> Any:
+    if held(x):
+        return model.predict(x, batch_size=64, verbose=0)
+    return model.predict(batches(x, None, 64), verbose=0)
 
 
 def _by_name(model: Any, outputs: Any) -> dict[str, Array]:
@@ -81,15 +90,11 @@ def fit(model: Any, x: Any, towards: Sequence[Goal], train: Train, learning_rate
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule), loss=losses[0] if len(losses) == 1 else losses)
     y = labels[0] if len(labels) == 1 else labels
     _build(model, x, y)
-    history = model.fit(
-        x,
-        y,
-        batch_size=train.batch_size,
-        epochs=train.epochs,
-        verbose=0,
-        shuffle=True,
-        callbacks=callbacks,
-    )
+    told = {"epochs": train.epochs, "verbose": 0, "callbacks": callbacks}
+    if held(x) and held(y):
+        history = model.fit(x, y, batch_size=train.batch_size, shuffle=True, **told)
+    else:
+        history = model.fit(batches(x, y, train.batch_size, train.seed), shuffle=False, **told)
     last = float(history.history["loss"][-1])
     if not math.isfinite(last):
         raise StageFailed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -55,12 +56,13 @@ def together(parts: Sequence[LabelInfo]) -> LabelInfo:
     )
 
 
-def label_info(y: np.ndarray[Any, Any], said: Literal["class", "value"] | None = None) -> LabelInfo:
-    """Return what labels `(n, *shape)` look like; read in pieces, so that mapped ones need no memory."""
+def label_info(y: Any, said: Literal["class", "value"] | None = None) -> LabelInfo:
+    """Return what labels `(n, *shape)` look like: an array or rows of a file, read in pieces of at most 16 million values."""
+    step = max(1, min(4096, (1 << 24) // max(1, math.prod(y.shape[1:]))))
     low, high, whole, boxes = np.inf, -np.inf, True, True
     seen: set[float] = set()
-    for start in range(0, len(y), 4096):
-        part = np.asarray(y[start : start + 4096])
+    for start in range(0, len(y), step):
+        part = np.asarray(y[start : start + step])
         low, high = min(low, float(part.min())), max(high, float(part.max()))
         whole = whole and (part.dtype.kind in "biu" or bool((part == np.round(part)).all()))
         boxes = boxes and look_like_boxes(part)
