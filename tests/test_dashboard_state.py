@@ -634,6 +634,7 @@ def many() -> DashboardState:
     return dashboard(make_many(10_000))
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_all_there_in_light_messages(many: DashboardState) -> None:
     found = shown(many)
     figure = found["figure"]

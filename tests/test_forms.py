@@ -192,6 +192,7 @@ def test_a_forecast_knows_what_is_in_the_store(small_h5: Path, small_images: Any
 # ---- running
 
 
+@pytest.mark.slow
 def test_run_tries_the_line_in_the_background_and_shows_a_card(ready: Shell) -> None:
     from IPython.utils.capture import capture_output
 

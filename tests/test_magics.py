@@ -195,6 +195,7 @@ def test_steps_around_a_technique_and_several_values(ready: Shell) -> None:
     assert one.state == "ok"
 
 
+@pytest.mark.slow
 def test_delegate_measures_on_all_runtimes_named(ready: Shell) -> None:
     found = ready.run("%wb delegate xnnpack,reference --recipe dynamic").value
     by_runtime: dict[str, Measurement] = {m.runtime: m for m in found.measurements}

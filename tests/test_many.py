@@ -297,6 +297,7 @@ def test_a_page_of_very_many_variants_shows_them_a_page_at_a_time(tmp_path: Path
     assert "WebGL is not supported" not in without_scripts(opened.dom)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_are_many")
 def test_a_crowd_is_drawn_without_webgl_too(tmp_path: Path) -> None:
     trials = many_with_marks()

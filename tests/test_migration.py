@@ -212,6 +212,7 @@ Store(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_a_migration_that_is_killed_anywhere_leaves_the_old_store_whole(
     old: Path, said: dict[str, Any], tmp_path: Path
 ) -> None:

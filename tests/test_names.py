@@ -171,6 +171,7 @@ def test_outputs_of_any_name(name: str, tmp_path: Path) -> None:
     both_engines(adder(inputs, outputs), inputs, outputs, tmp_path, schemes=name in ("class", "output/1"))
 
 
+@pytest.mark.slow
 @settings(max_examples=6, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(inputs=st.tuples(LETTERS, LETTERS), outputs=st.tuples(SCOPE, SCOPE))
 def test_names_that_nobody_thought_of(inputs: tuple[str, str], outputs: tuple[str, str], tmp_path: Path) -> None:

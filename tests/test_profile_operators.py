@@ -49,6 +49,7 @@ def benched(path: Path, runtime: str) -> Measurement:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["xnnpack", "builtin"])
 def test_the_operators_times_add_up_to_the_inference(layered_tflite: Path, runtime: str) -> None:
     """Within what other work on the machine does to a mean of times; an operator's time in another unit is a thousandfold off."""
@@ -66,6 +67,7 @@ def test_the_operators_times_add_up_to_the_inference(layered_tflite: Path, runti
     pytest.fail(f"the sum of the operators over the median is {shares}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["layered_tflite", "small_tflite", "small_int8_tflite", "two_input_tflite"])
 def test_builtins_operators_are_the_files(file: str, request: pytest.FixtureRequest) -> None:
     path: Path = request.getfixturevalue(file)

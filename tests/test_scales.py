@@ -103,6 +103,7 @@ def test_the_better_scale_is_named_with_both_accuracies(
     assert found(files[wants], advised(ranged(has))) is None
 
 
+@pytest.mark.slow
 def test_images_of_small_numbers_are_brought_to_what_is_wanted(files: dict[str, Path]) -> None:
     warned = found(files["0..1"], np.round(BYTES / 255 * 16))
     assert warned is not None

@@ -304,6 +304,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_two_processes_make_and_fill_one_store(url: str) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), *sys.path])}
     both = [
@@ -694,6 +695,7 @@ def test_a_migration_that_is_killed_anywhere_leaves_the_old_rows_whole(old: str,
     assert without_layout(rows(old)[1]) == without_layout(before)
 
 
+@pytest.mark.slow
 def test_a_server_that_ended_while_it_renamed_tables(
     mariadb: Server, files: Path, figures: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

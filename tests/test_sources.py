@@ -532,6 +532,7 @@ def count(model: Any, kind: str) -> int:
 IMAGES = np.random.default_rng(4).random((16, 8, 8, 2), dtype=np.float32) * 4 - 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "norms", "relus"),
     [

@@ -373,6 +373,7 @@ assert free(store, found) == []
 """
 
 
+@pytest.mark.slow
 def test_a_gc_that_is_killed_anywhere_leaves_nothing_damaged_or_missing(store: Store) -> None:
     save_study(store)
     for n in range(2):

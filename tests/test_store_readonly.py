@@ -416,6 +416,7 @@ def shared(small_int8_tflite: Path) -> Iterator[tuple[Path, Path]]:
         yield folder / "store", folder / "out"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("other_user")
 @pytest.mark.parametrize(
     "state", [no_write_bits, without_index_and_closed, killed_and_closed], ids=lambda f: f.__name__

@@ -18,6 +18,8 @@ from workbench.study import Study
 from workbench.values.trial import Trial
 from workbench.views.columns import Columns
 
+pytestmark = pytest.mark.slow
+
 FROZEN = Path(__file__).parents[1] / "frozen"
 PRUNED = "prune:0.5+int8"
 
@@ -65,7 +67,6 @@ def swept(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactor
     return Swept(store, first, last)
 
 
-@pytest.mark.slow
 def test_another_setting_makes_a_trial_beside_the_one_that_is_there(swept: Swept) -> None:
     # Four sweeps: pruning differs by epochs, ranges by samples, and whatever the quantizer writes by its version.
     pruned = [t.recipe for t in swept.last.trials if t.recipe.startswith(PRUNED)]
@@ -194,7 +195,6 @@ def test_lineage_as_table_json_and_drawing(swept: Swept, tmp_path: Path, capsys:
         assert node.title in drawn
 
 
-@pytest.mark.slow
 def test_threads_are_part_of_what_is_trained_and_of_nothing_else(swept: Swept) -> None:
     """Measured here: with another number of threads files without training have the same bytes, and keep their ids."""
     before = {t.recipe: t for t in swept.last.trials}
