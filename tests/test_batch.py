@@ -18,6 +18,8 @@ from notebook import Shell
 
 from workbench.batches import interrupt
 from workbench.batches import run as batches
+from workbench.batches.index import figure_of, index_html, told_of
+from workbench.batches.outcome import BatchRun
 from workbench.batches.run import Batch, BatchProgress, run_batch
 from workbench.errors import Cancelled, UnprotectedCluster, WorkbenchError
 
@@ -309,3 +311,40 @@ def test_the_verb_takes_a_file_or_a_variable(
         assert shell.session.opens_form("batch")
     finally:
         shell.close()
+
+
+# ---- what runs are judged by
+
+
+def judged(name: str, title: str, unit: str, drop_unit: str, figures: tuple[float, float]) -> BatchRun:
+    """A run of two variants that are judged by a figure of their task."""
+    rows = [
+        {"id": i, "recipe": r, "size_bytes": size, name: figure, "agreement": agreement, f"{name}_drop": abs(figures[0] - figure)}
+        for i, r, size, figure, agreement in (("a", "float32", 400, figures[0], 1.0), ("b", "int8", 100, figures[1], 0.9))
+    ]  # fmt: skip
+    quality = {"name": name, "title": title, "unit": unit, "drop": f"{name}_drop", "drop_unit": drop_unit}
+    results = {"rows": rows, "best": "b", "baseline": "a", "gate": None, "quality": quality}
+    return BatchRun(id=f"{name}-run", model="m", data=name, grid="g", seed=0, state="ok", seconds=1.0, results=results)
+
+
+def test_runs_are_charted_by_the_figure_of_their_task() -> None:
+    run = judged("rmse", "RMSE", "number", "number", (2.0, 2.5))
+    figure = figure_of([run])
+    assert figure is not None
+    assert figure["layout"]["yaxis"]["title"]["text"] == "RMSE"
+    assert [list(t["y"]) for t in figure["data"] if t["mode"] == "markers"] == [[2.0], [2.5]]
+    told = told_of(run)["best"]
+    assert (told["quality"], told["judged"], told["lost"]) == ("2.500", "RMSE", "0.5000 lost")
+    page = index_html("sweep_report", [run])
+    assert "RMSE; 0.5000 lost" in page
+    assert ">Accuracy<" not in page
+
+
+def test_runs_of_several_tasks_are_charted_by_what_all_have() -> None:
+    runs = [judged("rmse", "RMSE", "number", "number", (2.0, 2.5)), judged("iou", "IoU", "share", "points", (0.8, 0.7))]
+    figure = figure_of(runs)
+    assert figure is not None
+    assert figure["layout"]["yaxis"]["title"]["text"] == "Agreement with the baseline"
+    assert sorted(y for t in figure["data"] if t["mode"] == "markers" for y in t["y"]) == [0.9, 0.9, 1.0, 1.0]
+    assert [told_of(r)["best"]["judged"] for r in runs] == ["RMSE", "IoU"]
+    assert told_of(runs[1])["best"]["lost"] == "10.00 points lost"

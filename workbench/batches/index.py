@@ -15,6 +15,7 @@ from typing import Any
 from workbench.batches.outcome import BatchRun
 from workbench.files import write_atomic
 from workbench.markup import template
+from workbench.values.figure import Unit
 from workbench.views.gate import Suite, junit_xml
 from workbench.views.holding import LimitCheck
 from workbench.views.units import duration, text
@@ -23,6 +24,9 @@ Row = dict[str, Any]
 KEYS = ("run", "model", "data", "grid", "seed")
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8a800")
+ACCURACY = {"name": "accuracy", "title": "Accuracy", "unit": "share", "drop": "accuracy_drop", "drop_unit": "points"}
+# What all runs have, whatever their labels mean.
+AGREEMENT = {"name": "agreement", "title": "Agreement with the baseline", "unit": "share"}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 
@@ -70,7 +74,7 @@ def index_html(template: str, runs: Sequence[BatchRun], gated: Sequence[str] = (
     ]
     figure = figure_of(runs)
     if figure is not None:
-        words = "Best variant of each run: file size against accuracy"
+        words = f"Best variant of each run: file size against {figure['layout']['yaxis']['title']['text']}"
         note = "The filled mark is the best variant of a run, the open one at the other end of its line the float baseline. Click a run's name below for its report."
         cells += [
             v4.new_markdown_cell(f"## Best of each run\n\n{note}"),
@@ -99,20 +103,25 @@ def told_of(run: BatchRun) -> Row:
         "notebook": run.notebook,
         "variants": len(results.get("rows", ())),
         "gate": None if gate is None else {"passed": gate["passed"], "words": _gate_words(gate)},
-        "best": _figures(best, base),
+        "best": _figures(best, base, _quality(results)),
         "problem": run.error,
     }
 
 
 def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
-    """Return the chart as Plotly's JSON: for each run the best variant and the baseline, size against accuracy; None where no run has both."""
+    """Return the chart as Plotly's JSON: for each run the best variant and the baseline, size against the figure that they are judged by.
+
+    Where runs are judged by different ones it is the agreement with each one's baseline. None where no run has both.
+    """
     models = list(dict.fromkeys(r.model for r in runs))
     datasets = list(dict.fromkeys(r.data for r in runs))
     points = []
+    quality = _common([_quality(r.results or {}) for r in runs if r.results])
+    name, unit = quality["name"], quality["unit"]
     for run in runs:
         best, base = (_row(run.results or {}, name) for name in ("best", "baseline"))
-        if best and best.get("size_bytes") and best.get("accuracy") is not None:
-            points.append((run, best, base if base and base.get("accuracy") is not None else None))
+        if best and best.get("size_bytes") and best.get(name) is not None:
+            points.append((run, best, base if base and base.get(name) is not None else None))
     if not points:
         return None
     traces: list[dict[str, Any]] = []
@@ -123,7 +132,7 @@ def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
         for _, best, base in mine:
             if base is not None:
                 lines["x"] += [base["size_bytes"], best["size_bytes"], None]
-                lines["y"] += [base["accuracy"], best["accuracy"], None]
+                lines["y"] += [base[name], best[name], None]
         common = {"type": "scatter", "legendgroup": model, "hoverlabel": {"align": "left"}}
         traces.append(
             {
@@ -143,8 +152,8 @@ def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
                 "mode": "markers",
                 "showlegend": False,
                 "x": [b["size_bytes"] for _, b in bases],
-                "y": [b["accuracy"] for _, b in bases],
-                "text": [_hover(r, b, "float baseline") for r, b in bases],
+                "y": [b[name] for _, b in bases],
+                "text": [_hover(r, b, "float baseline", quality) for r, b in bases],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"color": colour, "size": 9, "symbol": [f"{_symbol(r, datasets)}-open" for r, _ in bases]},
             }
@@ -155,14 +164,14 @@ def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
                 "mode": "markers",
                 "name": model,
                 "x": [b["size_bytes"] for _, b, _ in mine],
-                "y": [b["accuracy"] for _, b, _ in mine],
-                "text": [_hover(r, b, "best") for r, b, _ in mine],
+                "y": [b[name] for _, b, _ in mine],
+                "text": [_hover(r, b, "best", quality) for r, b, _ in mine],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"color": colour, "size": 12, "symbol": [_symbol(r, datasets) for r, _, _ in mine]},
             }
         )
     sizes = [row["size_bytes"] for _, best, base in points for row in (best, base) if row]
-    shares = [row["accuracy"] for _, best, base in points for row in (best, base) if row]
+    figures = [row[name] for _, best, base in points for row in (best, base) if row]
     wide = max(sizes) > 10 * min(sizes)
     axis = {"zeroline": False, "automargin": True}
     return {
@@ -175,20 +184,25 @@ def figure_of(runs: Sequence[BatchRun]) -> dict[str, Any] | None:
             "hovermode": "closest",
             "xaxis": {
                 **axis,
-                "title": {"text": "File size (bytes)"},
+                "title": {"text": "File size (bytes)", "standoff": 8},
                 "type": "log" if wide else "linear",
                 "tickformat": "~s",
                 **({"dtick": "D2"} if wide else {"rangemode": "tozero"}),
             },
-            "yaxis": {**axis, "title": {"text": "Accuracy"}, "tickformat": ".1%", "range": _span(shares)},
+            "yaxis": {
+                **axis,
+                "title": {"text": quality["title"]},
+                "tickformat": ".1%" if unit == "share" else "",
+                "range": _span(figures, unit),
+            },
         },
     }
 
 
-def _span(shares: Sequence[float]) -> list[float]:
-    """Return the range of an axis of shares, at least one point high: equal figures are no reason to show 150 %."""
-    low, high = min(shares), max(shares)
-    room = max(0.1 * (high - low), 0.005)
+def _span(figures: Sequence[float], unit: str) -> list[float]:
+    """Return the range of an axis, of shares at least one point high: equal figures are no reason to show 150 %."""
+    low, high = min(figures), max(figures)
+    room = max(0.1 * (high - low), 0.005 if unit == "share" else 0.01 * abs(high) or 0.01)
     return [low - room, high + room]
 
 
@@ -196,11 +210,23 @@ def _symbol(run: BatchRun, datasets: Sequence[str]) -> str:
     return SYMBOLS[datasets.index(run.data) % len(SYMBOLS)]
 
 
-def _hover(run: BatchRun, row: Row, what: str) -> str:
+def _quality(results: Row) -> Row:
+    """Return the figure that a run's variants are judged by first; what ran before it was written down was judged by accuracy."""
+    found: Row = results.get("quality", ACCURACY) or AGREEMENT
+    return found
+
+
+def _common(qualities: Sequence[Row]) -> Row:
+    """Return the figure by which all runs are judged, or the agreement with their baselines where it is not one."""
+    first = qualities[0] if qualities else _quality({})
+    return first if all(q["name"] == first["name"] for q in qualities) else AGREEMENT
+
+
+def _hover(run: BatchRun, row: Row, what: str, quality: Row) -> str:
     import html
 
     words = [f"<b>{html.escape(run.id)}</b>", f"{what}: {html.escape(str(row['recipe']))}"]
-    return "<br>".join([*words, f"{text(row['size_bytes'], 'bytes')}, {text(row['accuracy'], 'share')}"])
+    return "<br>".join([*words, f"{text(row['size_bytes'], 'bytes')}, {text(row[quality['name']], quality['unit'])}"])
 
 
 def _row(results: Row, which: str) -> Row | None:
@@ -208,22 +234,37 @@ def _row(results: Row, which: str) -> Row | None:
     return next((r for r in results.get("rows", ()) if r.get("id") == wanted), None) if wanted else None
 
 
-def _figures(best: Row | None, base: Row | None) -> Row:
+def _figures(best: Row | None, base: Row | None, quality: Row) -> Row:
     if best is None:
-        return {"recipe": "", "size": "", "share": "", "accuracy": "", "lost": "", "latency": "", "ratio": ""}
+        return {
+            "recipe": "",
+            "size": "",
+            "share": "",
+            "quality": "",
+            "lost": "",
+            "judged": "",
+            "latency": "",
+            "ratio": "",
+        }
     size, before = best.get("size_bytes"), (base or {}).get("size_bytes")
-    accuracy, drop = best.get("accuracy"), best.get("accuracy_drop")
+    figure, drop = best.get(quality["name"]), best.get(quality.get("drop", ""))
     latency = next((k for k in best if k.startswith("latency_ms@") and best[k] is not None), "")
     ratio = best.get(f"ratio@{latency.partition('@')[2]}")
     return {
         "recipe": best["recipe"],
         "size": text(size, "bytes"),
         "share": f"{size / before:.1%}" if size and before else "",
-        "accuracy": text(accuracy, "share"),
-        "lost": "" if drop is None else text(drop, "points").replace("-", "−"),
+        "quality": text(figure, quality["unit"]),
+        "lost": "" if drop is None else _lost(drop, quality["drop_unit"]),
+        "judged": quality["title"],
         "latency": text(best[latency], "ms") if latency else "",
         "ratio": "" if ratio is None else f"{ratio:.2f}x on {latency.partition('@')[2]}",
     }
+
+
+def _lost(drop: float, unit: Unit) -> str:
+    words = text(drop, unit).replace("-", "−")
+    return f"{words} {'points ' if unit == 'points' else ''}lost"
 
 
 def _gate_words(gate: Row) -> str:

@@ -222,6 +222,7 @@ class Report:
             "best": None if trial is None else trial.id,
             "picks": [p.row() for p in self.picks()],
             "baseline": None if self._columns.baseline is None else self._columns.baseline.id,
+            "quality": _quality_json(self._columns),
             "gate": None if held is None else _gate_json(held),
             "rows": self._rows,
         }
@@ -281,6 +282,16 @@ def _gate_words(found: GateVerdict) -> str:
     if found.passed:
         return f"{recipe} is the smallest variant that keeps every limit."
     return f"No variant keeps every limit; {recipe} comes nearest." if found.trial else f"{recipe} runs."
+
+
+def _quality_json(columns: Columns) -> dict[str, Any]:
+    """Return the figure that variants are judged by first, and what is lost of it: the keys of rows, titles and units."""
+    metric = columns.metrics.get(columns.primary or "agreement") or columns.metrics.get("agreement")
+    if metric is None:
+        return {}
+    lost = columns.drop(metric.name)
+    drop = {} if lost is None else {"drop": lost.name, "drop_title": lost.title, "drop_unit": lost.unit}
+    return {"name": metric.name, "title": metric.title, "unit": metric.unit, **drop}
 
 
 def _gate_json(found: GateVerdict) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from workbench.views.columns import Columns
 from workbench.views.figure import axis
 from workbench.views.metric import Metric
 
-QUALITIES = ("accuracy", "agreement")
+# What all studies have, whatever their labels mean.
+AGREEMENT = "agreement"
 # The ticks of a logarithmic axis of bytes.
 _STEPS = [m * 10**e for e in range(1, 12) for m in (1, 2, 5)]
 
@@ -26,13 +27,18 @@ class _Point(NamedTuple):
 
 
 def chart(reports: Sequence[Report]) -> Section:
-    """Every variant of every study: file size against accuracy (agreement where a dataset has no labels), a colour per study."""
+    """Every variant of every study: file size against the figure that all are judged by, a colour per study.
+
+    Where they are judged by different ones, or a dataset has no labels, it is the agreement with each study's own baseline.
+    """
     columns = [Columns(r.trials) for r in reports]
-    quality = next((q for q in QUALITIES if all(q in c.metrics for c in columns)), None)
-    points = [_points(c, quality) for c in columns] if quality else []
-    if quality is None or not any(points):
+    judged = {c.primary for c in columns}
+    quality = (next(iter(judged)) if len(judged) == 1 else None) or AGREEMENT
+    points = [_points(c, quality) for c in columns] if all(quality in c.metrics for c in columns) else []
+    if not any(points):
         return nothing("No figures are known of all of these studies, so there is nothing to chart.")
-    title = columns[0].metrics[quality].title
+    metric = columns[0].metrics[quality]
+    title = metric.title
     sizes = [p.x for group in points for p in group]
     log = max(sizes) > 10 * min(sizes)
     figure, (axes,) = canvas(1000, 480)
@@ -43,7 +49,7 @@ def chart(reports: Sequence[Report]) -> Section:
             mine = [p for p in group if p.trial.baseline is baseline]
             axes.plot(
                 [p.x / 1000 for p in mine],
-                [100 * p.y for p in mine],
+                [100 * p.y if metric.unit == "share" else p.y for p in mine],
                 "D" if baseline else "o",
                 markersize=8,
                 color=_colour(i),
@@ -51,14 +57,14 @@ def chart(reports: Sequence[Report]) -> Section:
                 label="" if baseline else name_of(report).replace("$", r"\$"),
             )
     axes.set_xlabel("File size (kB)", size=9)
-    axes.set_ylabel(f"{title} (%)", size=9)
+    axes.set_ylabel(metric.label, size=9)
     axes.legend(fontsize=8, frameon=False)
     alt = f"Scatter chart of {sum(map(len, points))} variants of {len(reports)} studies: file size against {title.lower()}."
     return shown(
         figure,
         alt,
         "An open diamond is a study's float baseline.",
-        _live(reports, points, (columns[0].metrics["size"], columns[0].metrics[quality]), log),
+        _live(reports, points, (columns[0].metrics["size"], metric), log),
     )
 
 
@@ -75,9 +81,11 @@ def table(reports: Sequence[Report]) -> Section:
             now = metric.value(best, base) if metric and best else None
             was = metric.value(base, base) if metric and base else None
             was_text = f"baseline {units.text(was, metric.unit)}" if metric and was is not None else ""
-            line.append((units.text(now, metric.unit) if metric else "–", was_text))
+            # What a study is judged by is its own, and is named with it.
+            name = f"{metric.title}; " if metric and metric.name == columns.primary else ""
+            line.append((units.text(now, metric.unit) if metric else "–", f"{name}{was_text}".rstrip("; ")))
         lines.append(line)
-    head = ("Model and data", "Best variant", "Variants", "File size", "Accuracy", "Agreement", "Latency")
+    head = ("Model and data", "Best variant", "Variants", "File size", "Quality", "Agreement", "Latency")
     note = "Latency is that on each study's first runtime."
     return Section(rendered("cells", head=head, lines=lines, label="Studies", note=note))
 
@@ -107,7 +115,7 @@ def name_of(report: Report) -> str:
 
 
 def _metrics(columns: Columns) -> list[Metric | None]:
-    return [columns.metrics.get(name) for name in ("size", "accuracy", "agreement", "latency")]
+    return [columns.metrics.get(name) for name in ("size", columns.primary or "", AGREEMENT, "latency")]
 
 
 def _points(columns: Columns, quality: str) -> list[_Point]:
@@ -131,7 +139,7 @@ def _live(
     for i, (report, group) in enumerate(zip(reports, points, strict=True)):
         name = html.escape(name_of(report))
         words = [
-            f"<b>{html.escape(p.trial.recipe)}</b><br>{name}<br>{units.size_text(p.x)}, {100 * p.y:.2f} %"
+            f"<b>{html.escape(p.trial.recipe)}</b><br>{name}<br>{units.size_text(p.x)}, {units.text(p.y, metrics[1].unit)}"
             for p in group
         ]
         marker = {

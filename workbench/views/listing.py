@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workbench.values.figure import Unit
-from workbench.values.trial import Agreement, Measurement, Trial
+from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Level
 from workbench.views import units
 from workbench.views.columns import Columns
@@ -305,14 +305,16 @@ def _worst(good: Sequence[tuple[Trial, Measurement]]) -> str:
 
 def _quality(good: Sequence[tuple[Trial, Measurement]]) -> str:
     """Return the range of the best known measure of quality on the runtime, and how far it is from the variants' own."""
-    for name, unit, title in _MEASURES:
-        found = [(value, t, m.quality) for t, m in good if (value := getattr(m.quality, name, None)) is not None]
+    judged = next((m.quality.primary for _, m in good if m.quality and m.quality.primary), None)
+    own_figure = [] if judged is None or judged.key == "accuracy" else [(judged.key, judged.unit, f"{judged.title} ")]
+    for name, unit, title in (*own_figure, *_MEASURES):
+        found = [(value, t, m.quality) for t, m in good if (value := _figure_of(m.quality, name)) is not None]
         if not found:
             continue
         low, high = (units.text(pick(value for value, _, _ in found), unit) for pick in (min, max))
         samples = max(quality.samples for _, _, quality in found if quality)
         text = f"{title}{low if low == high else f'{low} to {high}'} on {samples:,} samples"
-        own = [(value, t, getattr(t.quality, name, None)) for value, t, _ in found]
+        own = [(value, t, _figure_of(t.quality, name)) for value, t, _ in found]
         apart, farthest = max(
             ((abs(value - other), t) for value, t, other in own if other is not None),
             key=lambda pair: pair[0],
@@ -324,6 +326,12 @@ def _quality(good: Sequence[tuple[Trial, Measurement]]) -> str:
             return f"{text}; the same as each variant's own"
         return f"{text}; at most {_apart(apart, unit)} from the variant's own ({farthest.recipe})"
     return ""
+
+
+def _figure_of(quality: Quality | None, name: str) -> float | None:
+    figure = quality.figure(name) if quality else None
+    value: float | None = figure.value if figure else getattr(quality, name, None)
+    return value
 
 
 def _apart(difference: float, unit: Unit) -> str:
