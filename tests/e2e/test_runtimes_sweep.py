@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -54,7 +54,8 @@ class Swept(NamedTuple):
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part of the digits: reference kernels and emulators take their time over each."""
     path = tmp_path_factory.mktemp("data") / "digits.npz"
-    np.savez(path, **digits())
+    arrays: dict[str, Any] = digits()
+    np.savez(path, **arrays)
     return path
 
 
