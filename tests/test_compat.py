@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import workbench
-from workbench.compat import distributed, ipykernel, ipython, jupyter_client, plotly
+from workbench.compat import distributed, ipykernel, ipython, jupyter_client, plotly, rfc3987_syntax
 from workbench.compat.library import Library
 from workbench.errors import WorkbenchError
 
@@ -246,6 +247,33 @@ def test_a_widget_is_heard_while_a_cell_runs_only_where_we_see_to_it(
         time.sleep(0.1)
     else:
         pytest.fail("the click came nowhere")
+
+
+# ---- jsonschema's formats
+
+LATE = """
+import sys
+from workbench.compat import rfc3987_syntax
+
+with rfc3987_syntax.grammars_when_needed():
+    import nbformat
+assert "jsonschema" in sys.modules, "nbformat has another validator now"
+assert not {"lark", "rfc3987_syntax"} & set(sys.modules)
+from jsonschema import Draft202012Validator
+
+checker = Draft202012Validator.FORMAT_CHECKER
+print([checker.conforms(text, "iri") for text in ("http://a.b/\u00fc", "no address")], "lark" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_grammars_are_compiled_when_an_address_is_checked() -> None:
+    """Addresses are checked as they would have been; without grammars that may be late, nothing is changed."""
+    pytest.importorskip("rfc3987_syntax")
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[True, False] True"), done.stderr[-2000:]
+    with rfc3987_syntax.grammars_when_needed():  # it is loaded here
+        assert "rfc3987_syntax" in sys.modules
 
 
 # ---- plotly

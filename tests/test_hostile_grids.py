@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import server
 from hostile import NO_FILES, brief, refused
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -470,8 +469,8 @@ def test_the_command_line_says_it_in_a_sentence(tmp_path: Path) -> None:
     asked = [(f"g{i}.yaml", said) for i, (_, said) in enumerate(cases.values())]
     asked += [("pipe.yaml", "it is a FIFO"), ("folder.yaml", "it is a folder"), ("/dev/zero", "it is a device")]
     for file, said in asked:
-        line = [sys.executable, "-m", "workbench", "sweep", "digits_cnn", "--data", "digits", "--grid", file, "--store", "store"]  # fmt: skip
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        line = ["sweep", "digits_cnn", "--data", "digits", "--grid", file, "--store", "store"]
+        done = server().run(tmp_path, line, dict(os.environ), 120)
         # That a sweep prepares is progress, not a message.
         messages = [words for words in done.stderr.splitlines() if words.strip() and not words.startswith("[prepare]")]
         assert done.returncode == 2, (file, done.stderr[-2000:])

@@ -199,15 +199,14 @@ def test_every_public_layer_is_decided_on() -> None:
 
 
 def applications() -> list[Any]:
+    """Those with more in them than the layers that `layers_2d` saves and loads one by one."""
     import tf_keras
 
     a = tf_keras.applications
     return [
-        a.MobileNetV2(input_shape=(32, 32, 3), weights=None), a.MobileNetV3Small(input_shape=(32, 32, 3), weights=None),
-        a.EfficientNetB0(input_shape=(32, 32, 3), weights=None),
-        a.ConvNeXtTiny(input_shape=(32, 32, 3), weights=None), a.DenseNet121(input_shape=(32, 32, 3), weights=None),
-        a.NASNetMobile(input_shape=(32, 32, 3), weights=None), a.InceptionResNetV2(input_shape=(75, 75, 3), weights=None),
-        a.RegNetX002(input_shape=(32, 32, 3), weights=None), a.ResNetRS50(input_shape=(32, 32, 3), weights=None),
+        a.EfficientNetB0(input_shape=(32, 32, 3), weights=None), a.ConvNeXtTiny(input_shape=(32, 32, 3), weights=None),
+        a.InceptionResNetV2(input_shape=(75, 75, 3), weights=None), a.RegNetX002(input_shape=(32, 32, 3), weights=None),
+        a.ResNetRS50(input_shape=(32, 32, 3), weights=None),
     ]  # fmt: skip
 
 
@@ -222,9 +221,7 @@ def test_applications_hold_no_code() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "suffix"), [("MobileNetV3Small", ".h5"), ("MobileNetV3Small", ".keras"), ("ConvNeXtTiny", ".h5")]
-)
+@pytest.mark.parametrize(("name", "suffix"), [("MobileNetV3Small", ".keras"), ("ConvNeXtTiny", ".h5")])
 def test_applications_load(name: str, suffix: str, tmp_path: Path) -> None:
     import tf_keras
 

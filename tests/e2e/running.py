@@ -19,6 +19,10 @@ from workbench.data.load import bundled
 
 ROOT = Path(workbench.__file__).resolve().parents[1]
 MODEL = bundled("digits_cnn.h5")
+# On the import path of a process that is started afresh, it has its pools forked as those of this process are.
+FORKING = ROOT / "tests" / "forking"
+# Variables that may differ in a forked command; the second names the test, and a fixture's environment another.
+ANY = {"PYTHONPATH": "", "PYTEST_CURRENT_TEST": ""}
 Json = dict[str, Any]
 Done = subprocess.CompletedProcess[str]
 
@@ -41,7 +45,7 @@ def run(
     """Run a command in a folder to its end: forked, or started where it is `fresh` or has variables of its own."""
     usual = environment()
     env = env or usual
-    if not fresh and {**env, "PYTHONPATH": ""} == {**usual, "PYTHONPATH": ""}:
+    if not fresh and {**env, **ANY} == {**usual, **ANY}:
         return server().run(folder, [*map(str, arguments)], env, timeout)
     return subprocess.run(
         command(*arguments),

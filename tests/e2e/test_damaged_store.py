@@ -28,9 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 Outcome = dict[str, tuple[Any, ...]]
 GRID = {
-    "recipes": ["float32", "int8", "prune:0.5+int8", "int8[engine=converter]", "cluster:4+qat+int8"],
+    "recipes": ["float32", "int8", "prune:0.5+int8", "int8[engine=converter]", "prune:0.5+cluster:4+int8"],
     "train": {"epochs": 1},
-    "measure": {"budget": 0.5},
+    "measure": {"budget": 0.2},
 }
 
 

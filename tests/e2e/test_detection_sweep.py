@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from judging import directly, plain
+from running import run
 
 import workbench
 from workbench.errors import WorkbenchError
@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "workbench", *arguments], capture_output=True, text=True, cwd=cwd)
+    return run(cwd, *arguments)
 
 
 def test_a_detector_from_the_command_line(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from judging import plain
 from running import Json, environment, install, run, show, succeed
 
 import workbench
+from workbench.dashboard.state import DashboardState
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -71,6 +73,7 @@ TARGET = '''
 """A target in one file."""
 
 import base64
+import inspect
 import json
 from typing import ClassVar, Literal
 
@@ -114,12 +117,17 @@ class Page(Target[PageParams]):
 CONFORM = """
 import numpy as np
 import pytest
+import workbench
 from workbench.testing import TargetConformance, TaskConformance
 
 
 class TestPage(TargetConformance):
     text = "page:commonjs"
     writes = ("js/model.js", "serve.sh")
+
+    @pytest.fixture(scope="class")
+    def trials(self):
+        return {{t.recipe: t for t in workbench.open_study("s", {store!r}).trials if t.recipe in self.takes}}
 
 
 class TestMargin(TaskConformance):
@@ -138,14 +146,24 @@ class TestMargin(TaskConformance):
     def refused(self):
         return [np.zeros((60, 2)), np.linspace(0, 1, 60)]
 """
-DASHBOARD = """
+
+
+def dashboard(store: object) -> Json:
+    """What the dashboard shows of the study."""
+    state = DashboardState(workbench.open_study("s", str(store)))
+    usual = state.figure()["choices"]
+    state.limit({"margin_drop": 0.9})
+    shown = {"figure": state.figure(), "limits": state.limits(), "table": state.table(), "parallel": state.parallel()}
+    return {"usual": usual, **shown}
+
+
+SCRIPT = f"""
+from __future__ import annotations
 import json, sys
 import workbench
 from workbench.dashboard.state import DashboardState
-state = DashboardState(workbench.open_study("s", sys.argv[1]))
-usual = state.figure()["choices"]
-state.limit({"margin_drop": 0.9})
-print(json.dumps({"usual": usual, "figure": state.figure(), "limits": state.limits(), "table": state.table(), "parallel": state.parallel()}))
+{inspect.getsource(dashboard)}
+print(json.dumps(dashboard(sys.argv[1])))
 """
 
 
@@ -160,14 +178,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a sweep by the stranger's task."""
     store = tmp_path_factory.mktemp("swept") / "store"
-    how = ("--task", "margin:0.25", "--prune", "none,0.7", "--epochs", 1, "--measure-budget", 1)
+    how = ("--task", "margin:0.25", "--prune", "none,0.7", "--epochs", 1, "--measure-budget", 0.2)
     where = ("--quantize", "float32,int8", "--store", store, "--study", "s")
     succeed(store.parent, "sweep", "digits_small", "--data", "digits", *how, *where, env=environment(site))
     return store
 
 
-def test_they_keep_the_common_rules(site: Path, tmp_path: Path) -> None:
-    (tmp_path / "test_others.py").write_text(CONFORM)
+def test_they_keep_the_common_rules(site: Path, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_others.py").write_text(CONFORM.format(store=str(store)))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_others.py"],
         cwd=tmp_path, env=environment(site), capture_output=True, text=True, timeout=600, check=False,
@@ -241,12 +259,12 @@ def test_charts_limits_picks_and_gates_take_its_figure(store: Path, tmp_path: Pa
 
 
 def test_dashboard_and_report_show_its_figure(site: Path, store: Path, tmp_path: Path) -> None:
-    for env in (environment(site), environment()):
-        done = subprocess.run(
-            [sys.executable, "-c", DASHBOARD, str(store)], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
-        shown = json.loads(done.stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(store)], cwd=tmp_path, env=environment(site), capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    # Here the package is not installed.
+    for shown in (json.loads(done.stdout), dashboard(store)):
         assert (shown["usual"]["x"], shown["usual"]["y"]) == ("size", "margin")
         assert "Margin" in json.dumps(shown["figure"]["figure"]["layout"]["yaxis"])
         assert "margin_drop" in json.dumps(shown["limits"])

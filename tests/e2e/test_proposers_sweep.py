@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from interrupts import hear_interrupts
-from running import command, environment, images, install, query, run, show, stage_rows, succeed
+from running import FORKING, command, environment, images, install, query, run, show, stage_rows, succeed
 
 import workbench
 from workbench.dashboard.state import DashboardState
@@ -117,7 +117,7 @@ def test_a_strangers_proposer_goes_everywhere_a_built_in_goes(
     assert "between" in succeed(tmp_path, "sweep", "--help", env=env)
 
     sweep = ("sweep", small_h5, "--data", data, "--store", store, "--study", "grown", "--epochs", "1")
-    lists = ("--prune", "0.2,0.8", "--quantize", "int8", "--measure-budget", "1")
+    lists = ("--prune", "0.2,0.8", "--quantize", "int8", "--measure-budget", "0.5")
     succeed(tmp_path, *sweep, *lists, "--search-strategy", "between[rounds=2]", env=env)
     shown = show(tmp_path, "grown", store)
     recipes = [t["recipe"] for t in shown["trials"]]
@@ -176,7 +176,7 @@ def test_a_search_that_is_killed_goes_on_where_it_was(data: Path, small_tflite: 
     process = subprocess.Popen(
         command(*sweep, "--store", killed),
         cwd=tmp_path,
-        env=environment(),
+        env=environment(FORKING),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

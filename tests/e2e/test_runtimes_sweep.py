@@ -1,4 +1,4 @@
-"""Every runtime in one sweep of the bundled model, and a stranger's runtime through the same commands."""
+"""Every runtime in one sweep of a bundled model, and a stranger's runtime through the same commands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
-from running import MODEL, Json, environment, install, run, show, succeed
+from running import Json, environment, install, run, show, succeed
 
 from workbench import registry
 from workbench.store.store import Store, runtime_key
+from workbench.testing.common import digits, model_path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -32,6 +34,7 @@ EXPECTED = {
     ("float32", "gpu"): True,
 }
 ESTIMATED = ("ethos-u55-128",)
+MODEL = model_path()
 
 
 class Swept(NamedTuple):
@@ -48,12 +51,21 @@ class Swept(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the digits: reference kernels and emulators take their time over each."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    arrays: dict[str, Any] = digits()
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     folder = tmp_path_factory.mktemp("swept")
     store = folder / "store"
     common = ("--store", store, "--study", "places", "--quantize", ",".join(SCHEMES))
-    measuring = ("--runtime", ",".join(RUNTIMES), "--measure-budget", "2", "--measure-profile")
-    succeed(folder, "sweep", MODEL, "--data", "digits", *common, *measuring)
+    measuring = ("--runtime", ",".join(RUNTIMES), "--measure-budget", "1", "--measure-profile")
+    succeed(folder, "sweep", MODEL, "--data", data, *common, *measuring)
     return Swept(folder, store, show(folder, "places", store))
 
 
@@ -223,11 +235,18 @@ class Deadly(Plain):
         return DeadlySession(super().open(path, params).interpreter)
 """
 CONFORMS = """
+from pathlib import Path
+
+import pytest
 from workbench.testing import RuntimeConformance
 
 
 class TestPlain(RuntimeConformance):
     text = "plain[threads=2]"
+
+    @pytest.fixture(scope="class")
+    def files(self):
+        return {{"float32": Path({float32!r}), "int8": Path({int8!r})}}
 """
 
 
@@ -238,8 +257,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(folder, "killer", DEADLY, {"deadly": "Deadly"}, "runtimes")
 
 
-def test_a_strangers_runtime_keeps_the_common_rules(site: Path, tmp_path: Path) -> None:
-    (tmp_path / "test_plain.py").write_text(CONFORMS)
+@pytest.fixture(scope="module")
+def theirs(site: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """A sweep on the strangers' runtimes beside a built-in one."""
+    folder = tmp_path_factory.mktemp("theirs")
+    store = folder / "store"
+    quick = ("--quantize", "float32,int8", "--measure-budget", "1", "--store", store, "--study", "s")
+    where = ("--runtime", "deadly,xnnpack,plain")
+    done = run(folder, "sweep", MODEL, "--data", data, *quick, *where, env=environment(site))
+    assert done.returncode in (0, 1), done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return Swept(folder, store, show(folder, "s", store))
+
+
+def test_a_strangers_runtime_keeps_the_common_rules(
+    site: Path, small_tflite: Path, small_int8_tflite: Path, tmp_path: Path
+) -> None:
+    """On files that are there, so that nothing is made of the bundled model again."""
+    files = {"float32": str(small_tflite), "int8": str(small_int8_tflite)}
+    (tmp_path / "test_plain.py").write_text(CONFORMS.format(**files))
     env = environment(site)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_plain.py"],
@@ -250,7 +286,9 @@ def test_a_strangers_runtime_keeps_the_common_rules(site: Path, tmp_path: Path) 
     assert "skipped" not in done.stdout
 
 
-def test_a_strangers_runtime_goes_everywhere_a_built_in_goes(site: Path, small_tflite: Path, tmp_path: Path) -> None:
+def test_a_strangers_runtime_goes_everywhere_a_built_in_goes(
+    site: Path, theirs: Swept, small_tflite: Path, tmp_path: Path
+) -> None:
     env = environment(site)
     parts = json.loads(succeed(tmp_path, "doctor", "--format", "json", env=env))["parts"]
     assert [p for p in parts if p["name"] == "plain"] == [
@@ -267,39 +305,28 @@ def test_a_strangers_runtime_goes_everywhere_a_built_in_goes(site: Path, small_t
     assert plain["reference"]["agreement"] == 1.0
     assert plain["ratio"]["median"] > 0
 
-    store = tmp_path / "store"
-    quick = ("--quantize", "float32,int8", "--measure-budget", "1", "--store", store, "--study", "s")
-    succeed(tmp_path, "sweep", MODEL, "--data", "digits", *quick, "--runtime", "xnnpack,plain", env=env)
-    trials = show(tmp_path, "s", store)["trials"]
+    store, trials = theirs.store, theirs.shown["trials"]
     for trial in trials:
         made = {m["runtime"]: m for m in trial["measurements"]}
-        assert {r: m["state"] for r, m in made.items()} == {"xnnpack": "ok", "plain": "ok"}
+        assert {r: made[r]["state"] for r in ("xnnpack", "plain")} == {"xnnpack": "ok", "plain": "ok"}
         assert made["plain"]["reference"]["agreement"] > 0.9
         assert made["xnnpack"]["reference"] is None
     succeed(tmp_path, "report", "s", "--store", store, "--out", "page.html", env=env)
     page = (tmp_path / "page.html").read_text()
     assert "plain" in page
+    assert "deadly" in page
     assert "somebody" in page or "plain" in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     # A study outlives the package that brought its runtime.
     succeed(tmp_path, "report", "s", "--store", store, "--out", "without.html")
     assert [t["recipe"] for t in show(tmp_path, "s", store)["trials"]] == [t["recipe"] for t in trials]
 
 
-def test_a_runtime_that_kills_its_process_costs_its_own_measurements(site: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    quick = ("--quantize", "float32,int8", "--measure-budget", "1", "--store", store, "--study", "s")
-    done = run(
-        tmp_path, "sweep", MODEL, "--data", "digits", *quick, "--runtime", "deadly,xnnpack", env=environment(site)
-    )
-    assert done.returncode in (0, 1), done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    for trial in show(tmp_path, "s", store)["trials"]:
+def test_a_runtime_that_kills_its_process_costs_its_own_measurements(theirs: Swept) -> None:
+    for trial in theirs.shown["trials"]:
         assert (trial["state"], trial["error"]) == ("ok", None)
         assert trial["quality"]["accuracy"] > 0.5
         made = {m["runtime"]: m for m in trial["measurements"]}
-        assert made["xnnpack"]["state"] == "ok"
+        assert made["xnnpack"]["state"] == made["plain"]["state"] == "ok"
         assert made["deadly"]["state"] == "failed"
         assert re.match(r"crash: the process of .* on deadly died", made["deadly"]["error"])
-    succeed(tmp_path, "report", "s", "--store", store, "--out", "page.html", env=environment(site))
-    assert "deadly" in (tmp_path / "page.html").read_text()
-    assert os.listdir(store / "artifacts")
+    assert os.listdir(theirs.store / "artifacts")

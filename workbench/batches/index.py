@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.batches.outcome import BatchRun
+from workbench.compat.rfc3987_syntax import grammars_when_needed
 from workbench.files import write_atomic
 from workbench.markup import template
 from workbench.values.figure import Unit
@@ -56,7 +57,8 @@ def write_index(folder: Path, template: str, runs: Sequence[BatchRun], gated: Se
 
 def index_html(template: str, runs: Sequence[BatchRun], gated: Sequence[str] = ()) -> str:
     """Return the page that links all runs, with a chart of the best of each; it opens offline."""
-    from nbformat import v4
+    with grammars_when_needed():
+        from nbformat import v4
 
     from workbench.report.page import page_html
     from workbench.report.section import MIME

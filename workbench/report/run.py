@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.compat.rfc3987_syntax import grammars_when_needed
 from workbench.errors import WorkbenchError, unknown
 from workbench.files import write_atomic
 from workbench.report import templates
@@ -42,7 +43,8 @@ def run_notebook(
     `results` is what the notebook displayed under the key "results" of `application/vnd.workbench+json`. Several threads may run notebooks at once. Raises WorkbenchError
     for an unknown template or parameter, and where a file cannot be written; Cancelled, the kernel ended and nothing written, once `cancel` is set.
     """
-    import nbformat
+    with grammars_when_needed():
+        import nbformat
 
     for target in (page, out):
         if target is not None:

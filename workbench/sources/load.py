@@ -124,12 +124,13 @@ def save_ordinary(model: Any, folder: Path, output_names: list[str] | None = Non
     """Write the SavedModel that tf_keras itself writes: slow to convert, but without freezing.
 
     Its signature takes one sample: recurrent layers convert for a known batch only, and then to one fused operator.
+    What tf_keras would trace of each layer besides is left out: the signature alone is read, and traces of recurrent layers take many times its time.
     """
     import tensorflow as tf
 
     names = keras_names(model, output_names)
     serve = tf.function(inference_call(model, names)).get_concrete_function(**input_specs(model, names, batch=1))
-    model.save(folder, save_format="tf", include_optimizer=False, signatures=serve)
+    model.save(folder, save_format="tf", include_optimizer=False, signatures=serve, save_traces=False)
     names.save(folder)
 
 

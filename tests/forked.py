@@ -69,7 +69,6 @@ def server() -> Server:
 
 
 def _serve() -> None:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     import distributed  # noqa: F401
     import numpy as np  # noqa: F401
     import nurseries
