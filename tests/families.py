@@ -236,6 +236,29 @@ def _half(k: Any) -> Any:
     return k.Model(x, k.layers.Dense(CLASSES, activation="softmax", dtype="float32", name="kind")(y), name="model")
 
 
+def _own_layer(k: Any, x: Any) -> Any:
+    class Scaled(k.layers.Layer):  # type: ignore[misc,name-defined,unused-ignore]  # Keras is untyped
+        def call(self, values: Any) -> Any:
+            return values * 2.0 - 1.0
+
+    return _convolution(k, Scaled(name="scaled")(x))
+
+
+def _subclassed(k: Any) -> Any:
+    class Own(k.Model):  # type: ignore[misc,name-defined,unused-ignore]  # Keras is untyped
+        def __init__(self) -> None:
+            super().__init__(name="own")
+            self.inner = [k.layers.Conv2D(8, 3, activation="relu"), k.layers.Conv2D(12, 3, activation="relu")]
+            self.pool, self.kind = k.layers.GlobalAveragePooling2D(), k.layers.Dense(CLASSES, activation="softmax")
+
+        def call(self, x: Any) -> Any:
+            for layer in self.inner:
+                x = layer(x)
+            return self.kind(self.pool(x))
+
+    return Own()
+
+
 # ---- what is brought that is no Keras model
 
 
@@ -300,6 +323,8 @@ FAMILIES = [
     Family("normalization and rescaling", _over(IMAGE, _normalized), of(IMAGE, 255.0)),
     Family("mixed precision", _half, of(IMAGE)),
     Family("keras.ops", _over(IMAGE, _operations), of(IMAGE)),
+    Family("with a layer of one's own", _over(IMAGE, _own_layer), of(IMAGE)),
+    Family("subclassed", _subclassed, of(IMAGE)),
     Family("convolution, of tf_keras", _over(IMAGE, _convolution), of(IMAGE), keras="tf_keras"),
     Family("nested, of tf_keras", _nested, of(IMAGE), keras="tf_keras"),
     Family("SavedModel", _over(IMAGE, _convolution), of(IMAGE), _exported),
