@@ -101,9 +101,14 @@ def _over(shape: tuple[int, ...], body: Callable[[Any, Any], Any], **options: An
     return make
 
 
+def _norm(k: Any, **options: Any) -> Any:
+    # Its statistics have settled after the few steps of training here.
+    return k.layers.BatchNormalization(momentum=0.7, **options)
+
+
 def _conv(k: Any, x: Any, filters: int, size: int = 3, **options: Any) -> Any:
     x = k.layers.Conv2D(filters, size, padding="same", use_bias=False, **options)(x)
-    return k.layers.ReLU()(k.layers.BatchNormalization()(x))
+    return k.layers.ReLU()(_norm(k)(x))
 
 
 def _dense(k: Any, x: Any) -> Any:
@@ -116,10 +121,10 @@ def _convolution(k: Any, x: Any) -> Any:
 
 def _depthwise(k: Any, x: Any) -> Any:
     x = k.layers.Conv2D(8, 1, use_bias=False)(x)
-    x = k.layers.ReLU(6.0)(k.layers.BatchNormalization()(x))
+    x = k.layers.ReLU(6.0)(_norm(k)(x))
     x = k.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
-    x = k.layers.ReLU(6.0)(k.layers.BatchNormalization()(x))
-    return _pooled(k, k.layers.BatchNormalization()(k.layers.Conv2D(12, 1, use_bias=False)(x)))
+    x = k.layers.ReLU(6.0)(_norm(k)(x))
+    return _pooled(k, _norm(k)(k.layers.Conv2D(12, 1, use_bias=False)(x)))
 
 
 def _separable(k: Any, x: Any) -> Any:
@@ -129,12 +134,12 @@ def _separable(k: Any, x: Any) -> Any:
 
 def _residual(k: Any, x: Any) -> Any:
     x = _conv(k, x, 8)
-    y = k.layers.BatchNormalization()(k.layers.Conv2D(8, 3, padding="same", use_bias=False)(_conv(k, x, 8)))
+    y = _norm(k)(k.layers.Conv2D(8, 3, padding="same", use_bias=False)(_conv(k, x, 8)))
     return _pooled(k, k.layers.ReLU()(k.layers.Add()([x, y])))
 
 
 def _gated(k: Any, x: Any) -> Any:
-    x = k.layers.Activation("swish")(k.layers.BatchNormalization()(k.layers.Conv2D(8, 3)(x)))
+    x = k.layers.Activation("swish")(_norm(k)(k.layers.Conv2D(8, 3)(x)))
     gate = k.layers.Reshape((1, 1, 8))(k.layers.GlobalAveragePooling2D()(x))
     gate = k.layers.Conv2D(8, 1, activation="sigmoid")(k.layers.Conv2D(4, 1, activation="relu")(gate))
     return _pooled(k, k.layers.Multiply()([x, gate]))
@@ -142,7 +147,7 @@ def _gated(k: Any, x: Any) -> Any:
 
 def _conv1d(k: Any, x: Any) -> Any:
     x = k.layers.Conv1D(8, 3, padding="causal", dilation_rate=2, activation="relu")(x)
-    return _pooled(k, k.layers.BatchNormalization()(k.layers.Conv1D(12, 3, activation="relu")(x)))
+    return _pooled(k, _norm(k)(k.layers.Conv1D(12, 3, activation="relu")(x)))
 
 
 def _conv3d(k: Any, x: Any) -> Any:
@@ -198,7 +203,7 @@ def _several_outputs(k: Any) -> Any:
 
 
 def _nested(k: Any) -> Any:
-    inner = k.Sequential([k.layers.Input((10, 10, 8)), k.layers.Conv2D(8, 3, use_bias=False), k.layers.BatchNormalization(), k.layers.ReLU()], name="inner")  # fmt: skip
+    inner = k.Sequential([k.layers.Input((10, 10, 8)), k.layers.Conv2D(8, 3, use_bias=False), _norm(k), k.layers.ReLU()], name="inner")  # fmt: skip
     image = k.layers.Input(IMAGE)
     base = k.Model(image, k.layers.Conv2D(12, 3, activation="relu")(inner(k.layers.Conv2D(8, 3)(image))), name="base")
     x = k.layers.Input(IMAGE, name="x")
@@ -226,9 +231,32 @@ def _operations(k: Any, x: Any) -> Any:
 def _half(k: Any) -> Any:
     with_half = {"dtype": "mixed_float16"}
     x = k.layers.Input(IMAGE, name="x")
-    y = k.layers.BatchNormalization(**with_half)(k.layers.Conv2D(8, 3, **with_half)(x))
+    y = _norm(k, **with_half)(k.layers.Conv2D(8, 3, **with_half)(x))
     y = k.layers.GlobalAveragePooling2D(**with_half)(k.layers.ReLU(**with_half)(y))
     return k.Model(x, k.layers.Dense(CLASSES, activation="softmax", dtype="float32", name="kind")(y), name="model")
+
+
+def _own_layer(k: Any, x: Any) -> Any:
+    class Scaled(k.layers.Layer):  # type: ignore[misc,name-defined,unused-ignore]  # Keras is untyped
+        def call(self, values: Any) -> Any:
+            return values * 2.0 - 1.0
+
+    return _convolution(k, Scaled(name="scaled")(x))
+
+
+def _subclassed(k: Any) -> Any:
+    class Own(k.Model):  # type: ignore[misc,name-defined,unused-ignore]  # Keras is untyped
+        def __init__(self) -> None:
+            super().__init__(name="own")
+            self.inner = [k.layers.Conv2D(8, 3, activation="relu"), k.layers.Conv2D(12, 3, activation="relu")]
+            self.pool, self.kind = k.layers.GlobalAveragePooling2D(), k.layers.Dense(CLASSES, activation="softmax")
+
+        def call(self, x: Any) -> Any:
+            for layer in self.inner:
+                x = layer(x)
+            return self.kind(self.pool(x))
+
+    return Own()
 
 
 # ---- what is brought that is no Keras model
@@ -295,6 +323,8 @@ FAMILIES = [
     Family("normalization and rescaling", _over(IMAGE, _normalized), of(IMAGE, 255.0)),
     Family("mixed precision", _half, of(IMAGE)),
     Family("keras.ops", _over(IMAGE, _operations), of(IMAGE)),
+    Family("with a layer of one's own", _over(IMAGE, _own_layer), of(IMAGE)),
+    Family("subclassed", _subclassed, of(IMAGE)),
     Family("convolution, of tf_keras", _over(IMAGE, _convolution), of(IMAGE), keras="tf_keras"),
     Family("nested, of tf_keras", _nested, of(IMAGE), keras="tf_keras"),
     Family("SavedModel", _over(IMAGE, _convolution), of(IMAGE), _exported),
@@ -314,5 +344,5 @@ def brought(family: Family, folder: Path) -> tuple[Any, dict[str, Any]]:
     x, y = family.data(TRAIN, 1)
     test, labels = family.data(TEST, 2)
     model.compile(k.optimizers.Adam(0.01), family.loss)
-    model.fit(x, y, epochs=12, batch_size=32, verbose=0)
+    model.fit(x, y, epochs=20, batch_size=32, verbose=0)
     return family.bring(model, folder), {"x_train": x, "y_train": y, "x_test": test, "y_test": labels}

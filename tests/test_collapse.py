@@ -39,3 +39,17 @@ def test_rounding_is_no_collapse_and_neither_is_an_output_that_never_varied(valu
     assert collapsed({"head": noisy}, {"head": values}, set()) == []
     constant = {"head": np.ones_like(values)}
     assert collapsed(constant, constant, set()) == []
+
+
+def test_probabilities_that_hardly_vary_show_nothing_that_could_be_lost() -> None:
+    sure = np.concatenate([1 - 1e-3 * SCORES[:, :1], 1e-3 * SCORES[:, :1]], axis=1)
+    even = 0.25 + 1e-4 * (SCORES - SCORES.mean(axis=1, keepdims=True))
+    maps = np.stack([1 - 1e-3 * MAP[..., 0], 1e-3 * MAP[..., 0]], axis=-1)
+    for values in (sure, even, maps):
+        rounded = {"kind": np.round(values * 256) / 256}
+        assert collapsed(rounded, {"kind": values}, set()) == []
+    # Small values that are no probabilities, and probabilities that do vary.
+    shares = np.concatenate([SCORES[:, :1], 1 - SCORES[:, :1]], axis=1)
+    for values in (1e-3 * SCORES, shares, shares[:, :1] * 1e-3):
+        (found,) = collapsed({"kind": np.broadcast_to(values.mean(axis=0), values.shape)}, {"kind": values}, set())
+        assert "constant" in found.seen

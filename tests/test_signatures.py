@@ -150,3 +150,16 @@ def test_functions_without_fixed_inputs_are_refused_by_name(tmp_path: Path) -> N
         identify(tf.function(lambda x: x), tmp_path)
     with pytest.raises(WorkbenchError, match=r"Module has no tf\.function with an input_signature"):
         identify(tf.Module(), tmp_path)
+
+
+@pytest.mark.parametrize("has", [{"": (4,)}, {"": ()}, {"words": (7,)}])
+def test_an_input_of_text_is_told_before_anything_runs(has: dict[str, tuple[int, ...]]) -> None:
+    from workbench.data.materialize import check_fit
+    from workbench.values.source import DatasetInfo, TensorInfo
+
+    out = TensorInfo(name="kind", shape=(None, 3), dtype="float32")
+    given = DatasetInfo(name="mine", sha256="", splits={"test": 4}, inputs=has)
+    text = TensorInfo(name="words", shape=(None, *next(iter(has.values()))), dtype="string")
+    with pytest.raises(WorkbenchError, match=r"'words' takes text.*indexes of words"):
+        check_fit(given, Signature(inputs=(text,), outputs=(out,)))
+    check_fit(given, Signature(inputs=(text.model_copy(update={"dtype": "int32"}),), outputs=(out,)))

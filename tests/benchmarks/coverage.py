@@ -1,9 +1,9 @@
 """Write `docs/coverage.md`: what each technique and scheme makes of each family of models, of `keras.applications` and of published files.
 
-    python tests/benchmarks/coverage.py [ROW...] [--results FILE] [--only-write]
+    python tests/benchmarks/coverage.py [ROW...] [--all]
 
-Rows are written into FILE as they are done, and not done again; those named are. Small models and small data: what is shown is that a
-recipe gives a file that runs, and what is warned of, not how good it is. An hour on two cores.
+Rows are kept in `docs/coverage.json` as they are done, and not done again unless they are named, or `--all` asks for it. Small models
+and small data: what is shown is that a recipe gives a file that runs, and what is warned of, not how good it is. An hour on two cores.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from workbench.techniques.base import KerasTechnique  # noqa: E402
 from workbench.values.recipe import SCHEMES  # noqa: E402
 
 DOCUMENT = HERE.parents[2] / "docs" / "coverage.md"
+RESULTS = DOCUMENT.with_suffix(".json")
 COMMAND = "python tests/benchmarks/coverage.py"
 ENDS = (*SCHEMES, "int8[engine=converter]")
 TOOLS = (
@@ -96,24 +97,26 @@ def sections() -> dict[str, tuple[list[str], Callable[[str, Any], Row]]]:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what is not done yet, then write the document."""
+    """Do the rows that are named, else those that are not done yet, and write the document."""
     import workbench
 
-    options = [a for a in arguments if a.startswith("--")]
-    place = Path(arguments[arguments.index("--results") + 1]) if "--results" in options else Path(tempfile.gettempdir()) / "workbench-coverage.json"  # fmt: skip
-    asked = [a for a in arguments if a not in options and a != str(place)]
-    results = json.loads(place.read_text()) if place.exists() else {}
-    if "--only-write" not in options:
-        with workbench.Engine(jobs=1) as engine:
-            for section, (names, make) in sections().items():
-                done = results.setdefault(section, {})
-                for name in names:
-                    if name in asked if asked else name not in done:
-                        done[name] = make(name, engine)
-                        done[name]["date"] = datetime.date.today().isoformat()
-                        place.write_text(json.dumps(results, indent=1))
-                        print(section, name, sorted(set(done[name]["cells"].values())), flush=True)
+    asked = [a for a in arguments if not a.startswith("--")]
+    results: dict[str, Any] = {} if "--all" in arguments or not RESULTS.exists() else json.loads(RESULTS.read_text())
+    with workbench.Engine(jobs=1) as engine:
+        for section, (names, make) in sections().items():
+            done = results.setdefault(section, {})
+            for name in (n for n in names if (n in asked if asked else n not in done)):
+                row = make(name, engine)
+                done[name] = {"date": datetime.date.today().isoformat(), "cells": row["cells"]}
+                results["with"] = f"Python {sys.version.split()[0]}, {', '.join(f'{t} {version(t)}' for t in TOOLS)}"
+                print(section, name, json.dumps(row.get("seen", {}), indent=1), flush=True)
+                write(results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write what was found, and the document."""
     DOCUMENT.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     DOCUMENT.write_text("\n".join(document(results)) + "\n", encoding="utf-8")
 
 
@@ -136,32 +139,27 @@ class Notes:
         return f"failed [{self.texts.index(reason) + 1}]"
 
 
-def document(results: dict[str, dict[str, Row]]) -> Iterator[str]:
+def document(results: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of the document."""
-    dates = sorted({row["date"] for rows in results.values() for row in rows.values()})
+    found = {section: {n: results.get(section, {}).get(n) for n in names} for section, (names, _) in sections().items()}
+    dates = sorted({row["date"] for rows in found.values() for row in rows.values() if row})
     notes = Notes()
     yield "# What works on which model"
     yield ""
-    yield f"Written by `{COMMAND}` from a real run, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, with Python {sys.version.split()[0]}, {', '.join(f'{t} {version(t)}' for t in TOOLS)}."
+    yield f"Written by `{COMMAND}` from a real run, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, with {results['with']}."
     yield ""
-    yield f"Models are small and of Keras 3 unless it is said, data is made up, training takes {EPOCHS} epochs: what is shown is that a recipe gives a file that is read back, runs and is compared with the model, and what Workbench warns of. `ok (KIND)`: the warning of that kind, which names the layers. `failed (NAME)`: a known failure, explained with its remedy where it happens. `failed [N]`: the reason below. `-`: refused before anything runs."
+    yield f"Models are small and of Keras 3 unless it is said, data is made up, training takes {EPOCHS} epochs: what is shown is that a recipe gives a file that is read back, runs and is compared with the model, and what Workbench warns of, but a lower accuracy, which so little training costs. `ok (KIND)`: the warning of that kind; it names the layers. `failed (NAME)`: a known failure, explained below. `failed [N]`: the reason below. `-`: refused before anything runs. `not run`: not tried yet; the command does it."
     for chain in chains():
-        yield from ("", f"## {chain or 'Schemes alone'}", "")
-        yield from table(results["families"], list(ENDS), lambda end, c=chain: recipe(c, end), notes, "model")  # type: ignore[misc]
+        yield from ("", f"## {f'`{chain}`, then' if chain else 'Schemes alone'}", "")
+        yield from table("model", list(ENDS), found["families"], notes, before=chain)
     yield from ("", "## keras.applications", "")
     yield "Random weights, 64x64 images (Xception, InceptionV3: 96x96), 10 classes; `difference` is how far outputs are off when it is rebuilt in tf_keras, as a share of their scale."
     yield ""
-    yield from table(
-        results["applications"],
-        ["difference", *keras3_applications.RECIPES],
-        lambda column: column,
-        notes,
-        "application",
-    )
+    yield from table("application", ["difference", *keras3_applications.RECIPES], found["applications"], notes)
     yield from ("", "## Published files", "")
-    yield "Files of pinned packages of the registry (`tests/published.py`): the source's kB, then kB and signal to noise in dB against the source by scheme; held against a plain interpreter in `tests/test_real_files.py`."
+    yield "Files of pinned packages of the registry (`tests/published.py`): the source's kB, then kB and signal to noise in dB against the source by scheme; `tests/test_real_files.py` holds such figures against a plain interpreter."
     yield ""
-    yield from table(results["published"], ["source kB", *real_files.SCHEMES], lambda column: column, notes, "file")
+    yield from table("file", ["source kB", *real_files.SCHEMES], found["published"], notes)
     yield from ("", "## Known failures", "")
     yield from known()
     if notes.texts:
@@ -169,12 +167,14 @@ def document(results: dict[str, dict[str, Row]]) -> Iterator[str]:
         yield from (f"{i}. {text[:400]}" for i, text in enumerate(notes.texts, 1))
 
 
-def table(
-    rows: dict[str, Row], columns: list[str], key: Callable[[str], str], notes: Notes, head: str
-) -> Iterator[str]:
+def table(head: str, columns: list[str], rows: dict[str, Row | None], notes: Notes, before: str = "") -> Iterator[str]:
     """Yield a table; rows and columns in which everything was refused are left out."""
-    filled = {n: [r["cells"].get(key(c), "-") for c in columns] for n, r in rows.items()}
-    kept = [i for i, _ in enumerate(columns) if any(cells[i] != "-" for cells in filled.values())]
+    filled = {
+        n: ["not run" if r is None else r["cells"].get(recipe(before, c), "-") for c in columns]
+        for n, r in rows.items()
+    }
+    kept = [i for i, _ in enumerate(columns) if any(c[i] not in ("-", "not run") for c in filled.values())]
+    kept = kept or list(range(len(columns)))
     yield f"| {' | '.join([head, *(columns[i] for i in kept)])} |"
     yield f"| {' | '.join(['---'] * (len(kept) + 1))} |"
     for name, cells in filled.items():

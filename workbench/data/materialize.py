@@ -154,6 +154,11 @@ def open_split(folder: Path, split: str) -> Split:
 def check_fit(info: DatasetInfo, signature: Signature) -> None:
     """Raise WorkbenchError when samples do not have the model's input names and shapes, or classes its outputs."""
     names = [t.name for t in signature.inputs]
+    if texts := [t.name for t in signature.inputs if t.dtype == "string"]:
+        raise WorkbenchError(
+            f"the model's input {texts[0]!r} takes text, and data is numbers here: LiteRT has no operators that make numbers of text. "
+            "Export a signature that begins behind that, with indexes of words or characters, and give these."
+        )
     if list(info.inputs) != [""] and sorted(info.inputs) != sorted(names):
         raise WorkbenchError(
             f"dataset {info.name!r} has inputs {', '.join(sorted(info.inputs))}; the model takes {', '.join(sorted(names))}"

@@ -15,6 +15,8 @@ CONSTANT = 0.01
 # Where no labels say that another answer is a better one: noise of half the spread, or another top class in one of four samples.
 NOISE_DB = 6.0
 AGREEMENT = 0.75
+# Of probabilities: one step of eight bits.
+_STEP = 1 / 256
 
 
 def collapsed(outputs: dict[str, Array], baseline: dict[str, Array], labelled: set[str]) -> list[Warning_]:
@@ -28,7 +30,7 @@ def collapsed(outputs: dict[str, Array], baseline: dict[str, Array], labelled: s
     for name, theirs in other.items():
         mine, base = (v.reshape(len(v), -1).astype(np.float64) for v in (outputs[name], baseline[theirs]))
         spread = float(((base - base.mean(axis=0)) ** 2).sum())
-        if mine.shape != base.shape or spread == 0:
+        if mine.shape != base.shape or spread == 0 or _as_sure(baseline[theirs]):
             continue
         kept = float(np.sqrt(((mine - mine.mean(axis=0)) ** 2).sum() / spread))
         noise = float(((mine - base) ** 2).sum())
@@ -43,3 +45,11 @@ def collapsed(outputs: dict[str, Array], baseline: dict[str, Array], labelled: s
             continue
         found.append(warning("output-collapsed", f"output {name!r}: {said}"))
     return found
+
+
+def _as_sure(values: Array) -> bool:
+    """Return whether outputs are probabilities of classes that hardly differ between samples: such data shows nothing that could be lost."""
+    if values.ndim < 2 or values.shape[-1] < 2 or values.min() < 0:
+        return False
+    sums = values.sum(axis=-1)
+    return bool(np.abs(sums - 1).max() < 1e-3 and np.abs(values - values.mean(axis=0)).max() < _STEP)

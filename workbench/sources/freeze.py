@@ -63,7 +63,9 @@ class Inference:
             return {self.names.outputs[mine]: value for mine, value in found.items()}
 
         self.check(run, rtol=1e-3, atol=1e-4)
-        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: served})
+        # Nobody trains it, and the gradient of swish holds a tensor of the graph that was frozen, which cannot be saved.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: served}, options=options)
         self.names.save(folder)
 
     def check(self, run: Callable[[dict[str, Array]], dict[str, Any]], rtol: float, atol: float) -> None:

@@ -37,7 +37,7 @@ KNOWN: tuple[Explained, ...] = (
     Explained(
         name="loop-in-int8",
         pattern=r"Max and min for dynamic tensors should be recorded|Empty min/max for tensor|parameters for tensor: \S*while_",
-        cause="no tool records no ranges within a loop (GRU, SimpleRNN, an LSTM that was not fused), so that what is in it has no integer form.",
+        cause="no tool records ranges within a loop (GRU, SimpleRNN, an LSTM that was not fused), so that what is in it has no integer form.",
         remedy="Use `unroll=True` in the recurrent layer, or `dynamic` or `float16`, which need no ranges.",
         issue=f"{_TF}55267",
     ),
