@@ -266,3 +266,31 @@ axes = st.fixed_dictionaries(
 def test_a_grid_written_out_is_read_back(data: dict[str, Any]) -> None:
     grid = parse_grid(data or None)
     assert parse_grid(grid_dict(grid)) == grid
+
+
+def test_a_form_says_what_training_will_leave_once_it_is_shown(ready: Shell) -> None:
+    """Built, it starts no worker; shown, a worker looks; what the store knows stands there at once."""
+    import tf_keras
+    from IPython.utils.capture import capture_output
+
+    layers = tf_keras.layers
+    given = layers.Input((8, 8, 1))
+    x = layers.Flatten()(layers.SeparableConv2D(4, 3, name="apart")(given))
+    ready.names["apart"] = tf_keras.Model(given, layers.Dense(6, name="top")(x), name="apart")
+    form = form_for(ready.session, "sweep")
+    control(form, "model").set("apart")
+    assert form.left.widget.value == ""
+    control(form, "axis_prune").set("0.5")
+    assert form.left.widget.value == ""
+    with capture_output():
+        form._ipython_display_()
+    assert "looking at the layers" in form.left.widget.value
+    form.left.wait()
+    assert "prune does not reach 1 layer" in form.left.widget.value
+    assert "apart (a depthwise kernel" in form.left.widget.value
+    other = form_for(ready.session, "prune")
+    control(other, "model").set("apart")
+    control(other, "primary").set("0.8")
+    assert "prune does not reach 1 layer" in other.left.widget.value
+    control(form, "axis_prune").set("")
+    assert form.left.widget.value == ""

@@ -116,7 +116,7 @@ def _train(job: Job) -> dict[str, Any]:
     model = _load(job, path)
     tf_keras.utils.set_random_seed(train.seed)
     x = {k: whole(v) for k, v in split.x.items()} if isinstance(split.x, dict) else whole(split.x)
-    goals = training.goals(model, x, job.labels(split), job.tasks())
+    goals = training.goals(model, x, job.labels(split), job.tasks(), train.loss)
 
     def fit(wrapped: Any, callbacks: list[Any]) -> None:
         training.fit(wrapped, x, goals, train, technique.learning_rate, callbacks)

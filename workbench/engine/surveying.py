@@ -11,7 +11,7 @@ from workbench.engine.job import Job
 from workbench.errors import StageFailed
 from workbench.recipes import grammar
 from workbench.techniques.base import KerasTechnique
-from workbench.techniques.survey import Link, Survey, Told, described
+from workbench.techniques.survey import Answered, Link, Survey, described
 from workbench.values.recipe import Step
 
 
@@ -53,7 +53,7 @@ def _link(step: Step) -> Link:
     return Link(technique, params)
 
 
-def _told(told: Told, root: Path) -> dict[str, Any]:
+def _told(told: Answered, root: Path) -> dict[str, Any]:
     if told.reach is None:
         return {"error": None if told.error is None else failures.told(told.error, root)}
     size = int(told.model.count_params())

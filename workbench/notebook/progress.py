@@ -64,7 +64,7 @@ class Gauge:
         if self.cancel.disabled or time.monotonic() - self._shown < QUIET_SECONDS:
             return
         self._shown = time.monotonic()
-        if event.kind not in ("trial", "stage-started", "waiting"):
+        if event.kind not in ("trial", "stage-started", "waiting", "told"):
             self.bar.max, self.bar.value = max(event.total, 1), event.done
         if event.kind != "trial":
             self.text.value = event_text(event)

@@ -77,7 +77,7 @@ class Prune(KerasTechnique[PruneParams]):
     name = "prune"
     help = "set the smallest weights to zero while fine-tuning; pays in the compressed size"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
-    version = 2
+    version = 3
     order = 10
     params = PruneParams
     # Removing most of the weights takes larger steps to recover from than rounding them does.

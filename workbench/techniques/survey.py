@@ -17,7 +17,7 @@ class Link(NamedTuple):
     params: Params
 
 
-class Told(NamedTuple):
+class Answered(NamedTuple):
     """What the last step of a chain reaches, with the model that it was asked about; `error` where it will fail, no `reach` where nobody knows."""
 
     model: Any
@@ -31,11 +31,11 @@ class Survey:
     def __init__(self, model: Any) -> None:
         self.model = model
         # The models in it stay alive, so that their ids stay theirs.
-        self._told: dict[tuple[int, str, str], Told] = {}
+        self._told: dict[tuple[int, str, str], Answered] = {}
 
-    def chain(self, links: Sequence[Link]) -> Told:
+    def chain(self, links: Sequence[Link]) -> Answered:
         """Return what the last of some steps reaches; an error of an earlier one is the chain's."""
-        model, told = self.model, Told(self.model, None, None)
+        model, told = self.model, Answered(self.model, None, None)
         for technique, params in links:
             told = self._one(model, technique, params)
             if told.reach is None:
@@ -43,16 +43,16 @@ class Survey:
             model = told.reach.model
         return told
 
-    def _one(self, model: Any, technique: KerasTechnique[Any], params: Params) -> Told:
+    def _one(self, model: Any, technique: KerasTechnique[Any], params: Params) -> Answered:
         params = technique.deciding(params)
         key = (id(model), technique.name, params.model_dump_json())
         if key not in self._told:
             try:
-                self._told[key] = Told(model, technique.reach(model, params), None)
+                self._told[key] = Answered(model, technique.reach(model, params), None)
             except (
                 Exception
             ) as error:  # the step fails for the same reason when it runs; a stranger's may raise anything
-                self._told[key] = Told(model, None, error)
+                self._told[key] = Answered(model, None, error)
         return self._told[key]
 
 

@@ -145,6 +145,28 @@ class TechniqueConformance:
             if promise.clusters is not None:
                 assert census.unique_weights <= promise.clusters, trial.recipe
 
+    def test_it_leaves_what_it_says_before(
+        self,
+        swept: SweptTwice,
+        recipes: list[Recipe],
+        model: Any,
+        engine: Engine,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> None:
+        trained = [recipe for recipe in recipes if recipe.prefix]
+        if not trained:
+            return
+        grid = {"recipes": [recipe_text(r) for r in trained]}
+        said = api.preflight(model, grid, tmp_path_factory.mktemp("said"), engine=engine)
+        for trial in _trials(swept.one, trained):
+            steps = [s for s in said.steps if any(trial.recipe.startswith(f"{asked}+") for asked in s.asked)]
+            warned = [w.seen for w in trial.warnings if w.kind == "layers-left"]
+            if all(s.known for s in steps):
+                assert [s.error for s in steps] == [None] * len(steps), trial.recipe
+                assert len(warned) == sum(bool(s.left) for s in steps), trial.recipe
+            for seen, step in zip(warned, [s for s in steps if s.left], strict=False):
+                assert all(item.layer in seen for item in step.left[:5])
+
     def test_it_changes_the_file(self, swept: SweptTwice, recipes: list[Recipe]) -> None:
         for trial in _trials(swept.one, recipes):
             plain = swept.one.get(trial.recipe.rpartition("+")[2])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import threading
 
-import ipywidgets as widgets
-
 from workbench.engine.preflight import asked_of, kept_preflight, lines
 from workbench.errors import WorkbenchError
 from workbench.notebook.forms.probe import AskedSweep, reader_of
@@ -21,6 +19,8 @@ class LeftUntouched:
     """A text below a form's line. What the store knows stands there at once; while the form is shown, a thread has a worker look at the rest."""
 
     def __init__(self, session: NotebookFrontEnd) -> None:
+        import ipywidgets as widgets
+
         self.session = session
         self.widget = widgets.HTML()
         self.widget.add_class("workbench-left")
