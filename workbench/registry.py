@@ -83,6 +83,8 @@ BUILTIN_DATASETS = {
     "npz": "workbench.data.npz:Npz",
     "csv": "workbench.data.table:CsvTable",
     "coco": "workbench.data.coco:Coco",
+    "tfrecord": "workbench.data.tfrecord:TFRecord",
+    "keras": "workbench.data.keras_sets:KerasSets",
     "folder": "workbench.data.images:ClassFolder",
 }
 
