@@ -113,7 +113,7 @@ def test_what_is_not_there_is_fetched_and_checked(downloads: Path, tmp_path: Pat
     mnist(tmp_path / "web")
     content = (tmp_path / "web" / "mnist.npz").read_bytes()
     origin, known = (tmp_path / "web" / "mnist.npz").as_uri(), hashlib.sha256(content).hexdigest()
-    monkeypatch.setitem(keras_sets.FILES, "mnist", (keras_sets.File("mnist.npz", origin, "0" * 64),))
+    monkeypatch.setitem(keras_sets.FILES, "mnist", (keras_sets.SourceFile("mnist.npz", origin, "0" * 64),))
     with pytest.raises(
         WorkbenchError, match=r"cannot be fetched: what came has the hash .* Put the file there yourself"
     ):
@@ -121,7 +121,7 @@ def test_what_is_not_there_is_fetched_and_checked(downloads: Path, tmp_path: Pat
     assert list(downloads.iterdir()) == []
     with pytest.raises(WorkbenchError, match="download=false"):
         load_dataset("keras:mnist?download=false")
-    monkeypatch.setitem(keras_sets.FILES, "mnist", (keras_sets.File("mnist.npz", origin, known),))
+    monkeypatch.setitem(keras_sets.FILES, "mnist", (keras_sets.SourceFile("mnist.npz", origin, known),))
     assert len(load_dataset("keras:mnist").test) == 10
     assert (downloads / "mnist.npz").read_bytes() == content
 

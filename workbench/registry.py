@@ -84,6 +84,7 @@ BUILTIN_DATASETS = {
     "csv": "workbench.data.table:CsvTable",
     "coco": "workbench.data.coco:Coco",
     "tfrecord": "workbench.data.tfrecord:TFRecord",
+    "hf": "workbench.data.hugging_face:HuggingFace",
     "keras": "workbench.data.keras_sets:KerasSets",
     "folder": "workbench.data.images:ClassFolder",
 }

@@ -30,7 +30,7 @@ _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Sh
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-class File(NamedTuple):
+class SourceFile(NamedTuple):
     """A file of the folder of downloads: its name there, where it comes from, and the hash by which a download is checked, if one is known."""
 
     name: str
@@ -40,19 +40,21 @@ class File(NamedTuple):
 
 _FASHION = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")  # fmt: skip
 # By name. Keras itself takes CIFAR pickled; the authors offer the same as plain bytes.
-FILES: dict[str, tuple[File, ...]] = {
+FILES: dict[str, tuple[SourceFile, ...]] = {
     "mnist": (
-        File("mnist.npz", f"{_GOOGLE}mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
+        SourceFile(
+            "mnist.npz", f"{_GOOGLE}mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+        ),
     ),
-    "fashion_mnist": tuple(File(f"fashion-mnist/{name}", _GOOGLE + name) for name in _FASHION),
+    "fashion_mnist": tuple(SourceFile(f"fashion-mnist/{name}", _GOOGLE + name) for name in _FASHION),
     "cifar10": (
-        File("cifar-10-binary.tar.gz", f"{_TORONTO}cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+        SourceFile("cifar-10-binary.tar.gz", f"{_TORONTO}cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
     ),
     "cifar100": (
-        File("cifar-100-binary.tar.gz", f"{_TORONTO}cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+        SourceFile("cifar-100-binary.tar.gz", f"{_TORONTO}cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
     ),
     "boston_housing": (
-        File(
+        SourceFile(
             "boston_housing.npz",
             f"{_GOOGLE}boston_housing.npz",
             "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
@@ -118,7 +120,7 @@ def _known(text: str) -> None:
         raise unknown("data set of Keras", text, FILES, more)
 
 
-def _fetched(file: File, download: bool) -> Path:
+def _fetched(file: SourceFile, download: bool) -> Path:
     """Return where a file lies, fetched if it is not there; raises WorkbenchError where that cannot be."""
     folder = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "datasets"
     path = folder / file.name
@@ -131,7 +133,7 @@ def _fetched(file: File, download: bool) -> Path:
     return path
 
 
-def _download(file: File, path: Path) -> None:
+def _download(file: SourceFile, path: Path) -> None:
     from urllib.request import urlopen
 
     hasher = hashlib.md5(usedforsecurity=False) if len(file.hash) == 32 else hashlib.sha256()
