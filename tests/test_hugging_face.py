@@ -142,7 +142,7 @@ class TestHuggingFace(DatasetConformance):
 
 def test_without_the_library_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for name in ("hf",):
+    for name in ("hf", "tfds"):
         with pytest.raises(WorkbenchError, match=rf"pip install 'tflite-workbench\[{name}\]'"):
             load_dataset(f"{name}:mnist")
 
