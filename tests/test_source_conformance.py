@@ -113,6 +113,25 @@ class TestCoco(DatasetConformance):
         return str(annotated(tmp_path_factory.mktemp("street")))
 
 
+class TestRecords(DatasetConformance):
+    name = "tfrecord"
+    input_shape = (None, 3)
+
+    @pytest.fixture(scope="class")
+    def text(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        import tensorflow as tf
+
+        folder = tmp_path_factory.mktemp("records")
+        (folder / "features.yaml").write_text("features: {v: {shape: [3]}}\ninputs: v\n")
+        for shard in range(2):
+            with tf.io.TFRecordWriter(str(folder / f"part-{shard}.tfrecord")) as writer:
+                for n in range(6):
+                    numbers = tf.train.Feature(float_list=tf.train.FloatList(value=[n, shard, 1.0]))
+                    example = tf.train.Example(features=tf.train.Features(feature={"v": numbers}))
+                    writer.write(example.SerializeToString())
+        return str(folder)
+
+
 def annotated(folder: Path) -> Path:
     import json
 

@@ -83,6 +83,10 @@ BUILTIN_DATASETS = {
     "npz": "workbench.data.npz:Npz",
     "csv": "workbench.data.table:CsvTable",
     "coco": "workbench.data.coco:Coco",
+    "hf": "workbench.data.hugging_face:HuggingFace",
+    "tfds": "workbench.data.tfds:Tfds",
+    "keras": "workbench.data.keras_sets:KerasSets",
+    "tfrecord": "workbench.data.tfrecord:TFRecord",
     "folder": "workbench.data.images:ClassFolder",
 }
 

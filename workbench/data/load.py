@@ -12,6 +12,7 @@ from workbench.data.base import DatasetReader
 from workbench.data.dataset import Dataset, from_arrays
 from workbench.data.images import no_classes
 from workbench.data.pieces import Pieces, collect
+from workbench.data.tf_data import is_tf_data, read_tf_data
 from workbench.errors import WorkbenchError, shown, unknown
 from workbench.files import kind_of
 from workbench.values.base import build
@@ -41,11 +42,13 @@ def bundled(name: str) -> Path:
 
 def allowed() -> str:
     """Return what a dataset can be, as messages say it."""
-    return ", ".join([*(reader.takes for reader in registry.datasets.all().values()), "a dict of arrays"])
+    return ", ".join(
+        [*(reader.takes for reader in registry.datasets.all().values()), "a dict of arrays", "tf.data datasets"]
+    )
 
 
 def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None, scratch: Path | None = None) -> Dataset:
-    """Return a dataset from a name or path (`READER:PATH` says who reads it), a dict of arrays or a Dataset.
+    """Return a dataset from a name or path (`READER:PATH` says who reads it), a dict of arrays, `tf.data` datasets or a Dataset.
 
     `input_shape`, with the batch first, is what images are sized to and rows of a table are shaped to. What is more than memory should hold lies
     in files of `scratch`, or of the temporary folder, as long as the dataset is used. Raises WorkbenchError for an unknown name,
@@ -53,6 +56,8 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None, s
     """
     if isinstance(data, Dataset):
         return data
+    if is_tf_data(data):
+        return collect(read_tf_data(data, input_shape), scratch)
     if isinstance(data, Mapping):
         return from_arrays(data)
     if not isinstance(data, (str, Path)):
@@ -67,9 +72,9 @@ def load_dataset(data: Any, input_shape: tuple[int | None, ...] | None = None, s
 
 
 def takes_shape(data: Any) -> bool:
-    """Whether a dataset is read to fit the model's input: a folder of images, and a table; not where it cannot be read at all."""
+    """Whether a dataset is read to fit the model's input, as images and tables are; not where it cannot be read at all."""
     if not isinstance(data, (str, Path)):
-        return False
+        return is_tf_data(data)
     try:
         reader = find_reader(data).reader
     except WorkbenchError:

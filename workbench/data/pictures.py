@@ -129,6 +129,17 @@ def decode_picture(data: bytes, path: Path, size: tuple[int, int], channels: int
     return pixels
 
 
+def fitted(pixels: Array, size: tuple[int, int], channels: int) -> Array:
+    """Return decoded bytes `(height, width)` or `(height, width, 1, 3 or 4)` as `decode_picture` returns those of a file."""
+    from PIL import Image
+
+    flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if flat.shape == (*size, 3)[: flat.ndim] and flat.ndim == (2 if channels == 1 else 3):
+        return flat.reshape(*size, channels)
+    image = _flat(Image.fromarray(flat), channels)
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)).reshape(*size, channels)
+
+
 def _problem(image: Any, data: bytes) -> str | None:
     """Return why an image, of which only the header was read so far, is not decoded."""
     width, height = image.size
