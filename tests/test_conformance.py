@@ -255,7 +255,7 @@ from workbench.tasks.scores import mean
 from workbench.testing import TargetConformance, TaskConformance, targets
 
 # They are there; it would take TensorFlow to make them again.
-targets.write_files = lambda folder: {kind: Path("{folder}", f"{kind}.tflite") for kind in ("float32", "int8")}
+targets.write_files = lambda folder: {kind: Path("HERE", f"{kind}.tflite") for kind in ("float32", "int8")}
 
 class Backwards(Task):
     name, help, primary = "backwards", "says of errors that more is better", "error"
@@ -284,7 +284,7 @@ class TestClock(TargetConformance):
     writes = ("date.txt",)
 """
     write_files(tmp_path)
-    (tmp_path / "test_broken.py").write_text(broken.replace("{folder}", str(tmp_path)))
+    (tmp_path / "test_broken.py").write_text(broken.replace("HERE", str(tmp_path)))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_broken.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     failed = {line.split()[1].rpartition("::")[2] for line in done.stdout.splitlines() if line.startswith("FAILED")}

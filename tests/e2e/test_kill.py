@@ -15,7 +15,6 @@ import psutil
 import pytest
 from interrupts import hear_interrupts
 from running import (
-    FORKING,
     Json,
     artifact_times,
     command,
@@ -40,7 +39,7 @@ PATIENCE_S = 120
 @pytest.fixture(scope="module")
 def sweep(small_h5: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The command line of a sweep of four trials, without its store."""
-    data = images(tmp_path_factory.mktemp("data") / "random.npz", count=240)
+    data = images(tmp_path_factory.mktemp("data") / "random.npz", count=600)
     return [
         "sweep",
         small_h5,
@@ -53,7 +52,7 @@ def sweep(small_h5: Path, tmp_path_factory: pytest.TempPathFactory) -> list[obje
         "--epochs",
         "2",
         "--measure-budget",
-        "1",
+        "2",
         "--study",
         "killed",
     ]
@@ -119,10 +118,6 @@ MOMENTS: dict[str, Callable[[Running], bool]] = {
     "when the first trial is ok": trial_ok,
     "when measuring begins": measuring,
 }
-
-
-# Workers that are started as they usually are; those of the other moments are forked from a process that is there already.
-FRESH = ("while workers start", "when the first trial is ok")
 
 
 def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> None:
@@ -215,7 +210,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(
     known: dict[str, tuple[Any, ...]] = {}
     ok: set[str] = set()
     for name, moment in MOMENTS.items():
-        with sweeping(sweep, store, *([] if name in FRESH else [FORKING])) as running:
+        with sweeping(sweep, store) as running:
             wait_for(moment, running, name)
             processes = descendants(running.process)
             if name not in ("while workers start", "when measuring begins"):
@@ -263,11 +258,11 @@ def test_an_interrupt_ends_it_at_once_and_in_words(
 ) -> None:
     store = tmp_path / "store"
     for name, moment in INTERRUPTIONS.items():
-        with sweeping(sweep, store, *([FORKING] if name == "while measuring" else [])) as running:
+        with sweeping(sweep, store) as running:
             wait_for(moment, running, name)
             interrupt(running, name)
     # Another process measures: this one waits for its turn, and is told to stop meanwhile.
-    with machine_lock(), sweeping(sweep, store, FORKING) as running:
+    with machine_lock(), sweeping(sweep, store) as running:
         wait_for(waiting, running, "while waiting for another one that measures")
         interrupt(running, "while waiting for another one that measures")
     known = stage_rows(store)

@@ -189,8 +189,8 @@ def write_idx(folder: Path) -> Path:
     folder.mkdir()
     for name, split in (("train", digits.train), ("t10k", digits.test)):
         assert split is not None
-        pixels = np.round(np.asarray(split.x)[:480, ..., 0] * 255).astype(np.uint8)
-        labels = np.asarray(split.y, np.uint8)[:480]
+        pixels = np.round(np.asarray(split.x)[..., 0] * 255).astype(np.uint8)
+        labels = np.asarray(split.y, np.uint8)
         for what, array in ((f"{name}-images-idx3", pixels), (f"{name}-labels-idx1", labels)):
             head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
             (folder / f"{what}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
