@@ -238,7 +238,11 @@ def test_the_verb_prints_a_table_its_data_and_its_rows(
     assert app.run(line) == 0
     table = capsys.readouterr().out
     assert "What asked techniques leave untouched" in table
+    assert "not quantizable" not in table
     assert re.search(r"stem_norm +.*BatchNormalization", table)
+    assert "cluster" not in table.partition("leave untouched")[2]
+    assert app.run(["preflight", str(small_h5)]) == 0
+    assert re.search(r"cluster +cluster:16 +0.0 % +nothing", capsys.readouterr().out)
     # The store knows it now, and no worker is started.
     monkeypatch.setattr("workbench.engine.engine.Engine.pool", None)
     assert app.run([*line, "--format", "json"]) == 0

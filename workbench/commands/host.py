@@ -56,7 +56,7 @@ class FrontEnd(ABC):
         """Say in a line what goes on."""
         print(text, file=sys.stderr, flush=True)
 
-    def preflight(self, model: Any, grid: Grid, store: StoreLike, allow_code: bool) -> Preflight:
+    def preflight(self, model: Any, grid: Grid | None, store: StoreLike, allow_code: bool) -> Preflight:
         """Run `workbench.preflight` as fits the place."""
         from workbench import api
 

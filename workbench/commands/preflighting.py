@@ -85,7 +85,8 @@ def preflight(host: FrontEnd, model: str, grid_file: str | None, form: str, **va
 
     Without technique flags or a grid each technique is asked about by itself. Nothing is trained; what was found is kept in the store.
     """
-    asked = make_grid(host, grid_file, values)
+    given = grid_file or any(value for name, value in values.items() if name.startswith("axis_"))
+    asked = make_grid(host, grid_file, values) if given else None
     return Preflighted(host.preflight(host.named(model), asked, values["store"], values["allow_code"]), form)
 
 
@@ -98,13 +99,16 @@ def _layer_row(row: Row) -> Row:
 def _reasons(found: Preflight) -> Iterable[str]:
     """Return each reason why layers cannot, with their names."""
     for column in _COLUMNS:
-        by_reason: dict[str, list[str]] = {}
+        by_reason: dict[tuple[str, str], list[str]] = {}
         for layer in found.layers:
             can: Can = getattr(layer, column)
-            if can.state in ("no", "part"):
-                by_reason.setdefault(can.why, []).append(layer.layer)
-        for why, names in by_reason.items():
-            yield f"not {column}: {_named(names)}: {why}"
+            if can.state in _SAID:
+                by_reason.setdefault((can.state, can.why), []).append(layer.layer)
+        for (state, why), names in by_reason.items():
+            yield f"{_SAID[state]} {column}: {_named(names)} ({why})"
+
+
+_SAID = {"no": "not", "part": "only in part"}
 
 
 def _step_row(step: StepPreflight) -> Row:

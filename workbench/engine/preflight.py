@@ -30,7 +30,7 @@ from workbench.values.source import ModelInfo
 Chain = tuple[Step, ...]
 # The columns of the table of layers, by the technique that answers.
 COLUMNS = {"prunable": "prune", "clusterable": "cluster", "quantizable": "qat"}
-POST_TRAINING = "post-training schemes (`int8`, `dynamic`, ...) work on the whole model without training; what they leave float is read back from the file"
+POST_TRAINING = "Post-training schemes (`int8`, `dynamic`, ...) work on the whole model without training; what they leave float is read back from the file"
 
 
 class Asked(NamedTuple):

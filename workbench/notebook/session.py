@@ -209,7 +209,7 @@ class NotebookFrontEnd(FrontEnd):
         self.look_at(study)
         return study
 
-    def preflight(self, model: Any, grid: Grid, store: StoreLike, allow_code: bool) -> Preflight:
+    def preflight(self, model: Any, grid: Grid | None, store: StoreLike, allow_code: bool) -> Preflight:
         """Ask the session's workers, which stay warm."""
         engine = self._engine or self._workers(Workers(None, None, StageLimits().memory, None))
         return api.preflight(model, grid, store or self.store, allow_code, engine, self.hear)
