@@ -306,7 +306,7 @@ def test_doctor_lists_good_missing_and_broken_parts(strangers: Path) -> None:
     states = {place: part["state"] for place, part in parts.items()}
     for kind, names in registry.kinds().items():
         for name in names.builtins:
-            assert states.pop((kind, name)) in (("ok", "missing") if name in ("gpu", "npu") else ("ok",))
+            assert states.pop((kind, name)) in (("ok", "missing") if name in ("gpu", "npu", "hf", "tfds") else ("ok",))
     broken = ["broken-import", "broken-name", "broken-class", "broken-init", "broken-kind"]
     assert states == {
         ("technique", "shrink"): "ok",

@@ -81,6 +81,9 @@ def test_one_split_is_divided_and_columns_are_chosen(tmp_path: Path) -> None:
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="tfds:no_such_data_set cannot be read: DatasetNotFoundError"):
         load_dataset(f"tfds:no_such_data_set?folder={tmp_path}&download=false")
+    for text in ("kaggle:shades", "somebody:shades/config", "../shades"):
+        with pytest.raises(WorkbenchError, match=r"is no name of TensorFlow Datasets.*are code and not loaded"):
+            load_dataset(f"tfds:{text}")
 
 
 class TestTfds(DatasetConformance):

@@ -199,7 +199,9 @@ def test_a_description_elsewhere_counts_for_what_is_read(tmp_path: Path) -> None
             "features: {v: {shape: [3]}, image: {encoding: image}}\ninputs: v\nlabels: image",
             "Write masks as encoding: raw",
         ),
-        ("!!python/object/apply:os.system [ls]", "cannot be read"),
+        ("!!python/object/apply:os.system [ls]", "line 1 has an alias or a tag"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nfeatures: *b\ninputs: v", "line 2 has an alias or a tag"),
+        ("[" * 5000, "cannot be read"),
     ],
 )
 def test_mistakes_in_a_description(tmp_path: Path, text: str, said: str) -> None:

@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from workbench.data.images import ImageParams
+from workbench.data.images import PictureParams
 from workbench.errors import WorkbenchError, unknown
 
 NO_LABELS = "none"
 LABELS = ("label", "labels", "target", "y", "class")
 
 
-class ColumnParams(ImageParams):
+class ColumnParams(PictureParams):
     """How columns become arrays; written as `hf:NAME?input=image&label=label`."""
 
     input: str | None = Field(None, description="column or columns of samples, A,B; default is the images, else all")

@@ -53,13 +53,24 @@ class Described(Value):
         return {name: self.features[name] for asked in (self.inputs, self.labels) for name in self.of(asked).values()}
 
 
+def _plain(data: bytes) -> Any:
+    """Return YAML of plain values: without aliases, of which a few lines can stand for more than memory holds, and without tags."""
+    import yaml
+
+    for event in yaml.parse(data, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ValueError(f"line {line} has an alias or a tag. Write plain values")
+    return yaml.safe_load(data)
+
+
 def read_description(path: Path) -> Described:
     """Return what a YAML or JSON file says of features; raises WorkbenchError that names what is wrong in it."""
     import yaml
 
     where = f"description {shown(str(path))}"
     try:
-        found = yaml.safe_load(read_regular(path, "description", MOST_BYTES))
+        found = _plain(read_regular(path, "description", MOST_BYTES))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise WorkbenchError(f"{where} cannot be read: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(found, dict):

@@ -15,7 +15,7 @@ from pydantic import Field
 from workbench.data.base import DatasetReader, InputShape
 from workbench.data.columns import ChosenColumns, ColumnParams, Kind, choose
 from workbench.data.dataset import Split, name_of
-from workbench.data.images import TEST, drawn_by_class, scaled, target_size
+from workbench.data.images import TEST, ImageParams, drawn_by_class, scaled, target_size
 from workbench.data.pictures import Corrupt, Notes, decode_picture
 from workbench.data.pieces import Known, Pieces
 from workbench.errors import WorkbenchError, shown
@@ -27,7 +27,7 @@ LOADERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": 
 _ROWS = 32
 
 
-class HubParams(ColumnParams):
+class HubParams(ColumnParams, ImageParams):
     """How a data set of Hugging Face becomes arrays; written as `hf:NAME?config=small&label=label`."""
 
     config: str | None = Field(None, description="configuration of a data set of the hub that has several")

@@ -25,8 +25,8 @@ IMAGE_SUFFIXES = tuple(FORMATS)
 TEST = ("test", "val", "valid", "validation")
 
 
-class ImageParams(Params):
-    """How a folder of images becomes arrays; written as `FOLDER?size=32x32&scale=0..1`."""
+class PictureParams(Params):
+    """How images become arrays of numbers."""
 
     primary: ClassVar[str | None] = None
 
@@ -39,6 +39,11 @@ class ImageParams(Params):
     scale: Literal["0..1", "-1..1", "0..255"] = Field(
         "0..1", description="range that pixel values are mapped to, as the model was trained"
     )
+
+
+class ImageParams(PictureParams):
+    """How a folder of images becomes arrays; written as `FOLDER?size=32x32&scale=0..1`."""
+
     test: float = Field(
         0.25, gt=0, lt=1, description="share of images for the test split where there are no train and test subfolders"
     )
@@ -215,7 +220,7 @@ def _class_notes(classes: list[str], files: dict[str, list[tuple[Path, int]]]) -
     return tuple(found)
 
 
-def target_size(path: Path, params: ImageParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
+def target_size(path: Path, params: PictureParams, input_shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
     """Return height, width and channels of the images as arrays: as asked for, else as the model takes them."""
     shape = input_shape if input_shape is not None and len(input_shape) == 4 else None
     if params.size:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from workbench.data.base import DatasetReader, InputShape
 from workbench.data.dataset import Dataset, Split, from_arrays
-from workbench.data.images import ImageParams, scaled, target_size
+from workbench.data.images import PictureParams, scaled, target_size
 from workbench.data.npz import read_npz
 from workbench.data.pictures import fitted
 from workbench.data.pieces import Known, Pieces
@@ -65,7 +65,7 @@ FILES: dict[str, tuple[SourceFile, ...]] = {
 _MOST_BYTES = 1 << 29
 
 
-class KerasParams(ImageParams):
+class KerasParams(PictureParams):
     """How one of Keras's data sets becomes arrays; written as `keras:cifar10?scale=0..255`."""
 
     download: bool = Field(True, description="whether a file that is not there is fetched")

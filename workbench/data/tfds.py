@@ -17,14 +17,18 @@ from workbench.data.dataset import Split, name_of
 from workbench.data.images import TEST, scaled, target_size
 from workbench.data.pictures import fitted
 from workbench.data.pieces import Known, Pieces
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, shown
 from workbench.files import kind_of, tree_sha256
 from workbench.values.base import digest
+
+# Those of other owners (`kaggle:...`, `OWNER:NAME`) are code that would run.
+_NAME = re.compile(r"[a-zA-Z0-9_]+(/[\w.-]+)?(:[\d.*]+)?")
 
 
 class TfdsParams(ColumnParams):
     """How a data set of TensorFlow Datasets becomes arrays; written as `tfds:NAME/CONFIG:VERSION?label=label`."""
 
+    test: float = Field(0.25, gt=0, lt=1, description="share of the only split for the test, in whole hundredths")
     folder: str | None = Field(
         None, description="where data sets are kept; default is TFDS_DATA_DIR or ~/tensorflow_datasets"
     )
@@ -66,6 +70,11 @@ class Tfds(DatasetReader[TfdsParams]):
 def _builder(text: str, params: TfdsParams) -> Any:
     import tensorflow_datasets as library
 
+    if kind_of(Path(text)) != "folder" and not _NAME.fullmatch(text):
+        raise WorkbenchError(
+            f"tfds:{shown(text)} is no name of TensorFlow Datasets. Expected NAME, NAME/CONFIG or NAME:VERSION, or a folder that it prepared; "
+            "those of others, OWNER:NAME, are code and not loaded."
+        )
     try:
         if kind_of(Path(text)) == "folder":
             return library.builder_from_directory(text)
@@ -105,7 +114,7 @@ class _Examples:
         there = list(self._builder.info.splits)
         test = next((t for t in TEST if t in there), None)
         if test is None:
-            cut = round(100 * self._params.test)
+            cut = min(99, max(1, round(100 * self._params.test)))
             read = {"test": f"{there[0]}[:{cut}%]", "train": f"{there[0]}[{cut}%:]"}
             left = there[1:]
         else:
