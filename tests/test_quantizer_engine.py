@@ -61,3 +61,36 @@ def test_rows_that_are_no_whole_number_of_blocks_get_a_scale_a_row(widths: tuple
         run.invoke()
         outputs.append(run.get_tensor(run.get_output_details()[0]["index"]))
     assert np.linalg.norm(outputs[1] - outputs[0]) < 0.2 * np.linalg.norm(outputs[0])
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-float-io", "int16x8", "dynamic"])
+def test_an_output_that_the_graph_reads_as_well_keeps_its_name(scheme: str, tmp_path: Path) -> None:
+    import tf_keras
+    from ai_edge_litert.interpreter import Interpreter
+    from models import to_tflite
+
+    layers = tf_keras.layers
+    x = layers.Input((6, 6, 3), name="x")
+    first = layers.Conv2D(4, 3, activation="sigmoid", name="first")(x)
+    second = layers.Conv2D(2, 3, name="second")(layers.Concatenate()([first, layers.Cropping2D(1)(x)]))
+    third = layers.Flatten(name="third")(layers.Softmax()(first))
+    path = to_tflite(tf_keras.Model(x, [first, second, third]), tmp_path / "several.tflite")
+    samples = [{"x": v[None]} for v in np.random.default_rng(0).random((8, 6, 6, 3)).astype(np.float32)]
+    ranges = quantizer_engine.calibrate(path, samples, 1) if scheme != "dynamic" else None
+    made = quantizer_engine.quantize(path, scheme, "channel", ranges)
+    run, plain = Interpreter(model_content=made), Interpreter(model_path=str(path))
+    ends = {d["index"] for d in run.get_output_details()}
+    runner, expected = run.get_signature_runner(), plain.get_signature_runner()
+    details = runner.get_output_details()
+    assert {d["index"] for d in details.values()} == ends
+    assert set(details) == set(expected.get_output_details()) == {"first", "second", "third"}
+    scale, zero = runner.get_input_details()["x"]["quantization"]
+    given = (
+        samples[0]["x"]
+        if not scale
+        else np.round(samples[0]["x"] / scale + zero).astype(runner.get_input_details()["x"]["dtype"])
+    )
+    for name, value in runner(x=given).items():
+        scale, zero = details[name]["quantization"]
+        right = expected(x=samples[0]["x"])[name]
+        assert np.abs((value.astype(np.float32) - zero) * (scale or 1) - right).max() < 0.1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import StageFailed
+from workbench.flatbuffer.reader import read_model
 from workbench.values.base import Value
 
 # TensorFlow keeps what is in this folder of a SavedModel and never looks at it.
@@ -106,6 +107,31 @@ def sign(content: bytes, key: str, names: Names) -> bytes:
         model.signatureDefs = [signature]
 
     return _edited(content, add)
+
+
+def sign_as(content: bytes, source: bytes) -> bytes:
+    """Return a flatbuffer whose signatures name the ends of its graphs, by their order in the file that it was made of.
+
+    A quantizer that puts an operator behind an output which the graph reads as well leaves the signature at the tensor before it.
+    """
+    made, was = read_model(content, "made"), read_model(source, "source")
+    before = {s.key: s for s in was.signatures}
+    moved: dict[str, list[_End]] = {}
+    for signature in made.signatures:
+        ends, old = made.graphs[signature.graph].outputs, before.get(signature.key)
+        if old is not None and not set(signature.outputs) <= set(ends):
+            places = {index: place for place, index in enumerate(was.graphs[old.graph].outputs)}
+            named = [(name, places[i]) for i, name in old.outputs.items() if i in places]
+            moved[signature.key] = [_End(name, ends[place]) for name, place in named]
+    if not moved:
+        return content
+
+    def point(model: Any) -> None:
+        for signature in model.signatureDefs:
+            if (found := moved.get(_text(signature.signatureKey))) is not None:
+                signature.outputs = [end.packed() for end in found]
+
+    return _edited(content, point)
 
 
 def _numbered(kind: str, public: list[str]) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Quantize(Finisher[QuantizeParams]):
     """Write the `.tflite` file in the scheme asked for."""
 
     name = "quantize"
+    version = 2
     tools = ("litert-quantizer", "ai-edge-litert")
     help = "write the .tflite file in one of ten schemes"
     params = QuantizeParams

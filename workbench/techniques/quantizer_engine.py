@@ -21,7 +21,7 @@ from workbench.flatbuffer.census import read_census
 from workbench.flatbuffer.numbers import is_float
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
-from workbench.flatbuffer.signature import Names
+from workbench.flatbuffer.signature import Names, sign_as
 
 Sample = dict[str, np.ndarray[Any, Any]]
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int8-float-io": 8, "int16x8": 16}
@@ -82,7 +82,7 @@ def quantize(
         result = quantizer.quantize(known, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
         raise StageFailed(f"litert-quantizer refused scheme {scheme!r}: {why(float_model, error)}") from error
-    return bytes(result.quantized_model)
+    return sign_as(bytes(result.quantized_model), float_model.read_bytes())
 
 
 @contextlib.contextmanager
