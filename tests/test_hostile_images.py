@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import workbench
+from workbench import registry
 from workbench.data import pictures
 from workbench.data.dataset import Dataset
 from workbench.data.load import load_dataset
@@ -90,6 +91,7 @@ def test_a_file_that_was_swapped_after_the_look_makes_nobody_wait(
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """This process without the rights of root, where it has them."""
+    registry.datasets.all()  # loaded now: Python's own files may be root's alone
     if os.geteuid() != 0:
         yield
         return

@@ -35,6 +35,14 @@ def kind_of(path: Path) -> Literal["file", "folder", "other", "nothing"]:
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of that name; False where it cannot be looked into, which whoever reads it says."""
+    try:
+        return kind_of(folder / name) == "file"
+    except WorkbenchError:
+        return False
+
+
 def open_regular(path: Path, what: str, most: int | None = None) -> BinaryIO:
     """Open a regular file for reading, `what` being its name in messages; nothing that could make the reader wait is opened.
 

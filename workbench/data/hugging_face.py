@@ -19,7 +19,7 @@ from workbench.data.images import TEST, ImageParams, drawn_by_class, scaled, tar
 from workbench.data.pictures import Corrupt, Notes, decode_picture
 from workbench.data.pieces import Known, Pieces
 from workbench.errors import WorkbenchError, shown
-from workbench.files import file_sha256, kind_of, tree_sha256
+from workbench.files import file_sha256, holds, kind_of, tree_sha256
 from workbench.values.base import digest
 
 # What its own loaders are called, by the ending of a file.
@@ -75,7 +75,7 @@ def _library() -> Any:
 
 
 def _is_saved(path: Path) -> bool:
-    return any(kind_of(path / name) == "file" for name in ("dataset_dict.json", "state.json"))
+    return holds(path, "dataset_dict.json") or holds(path, "state.json")
 
 
 def _loaded(text: str, params: HubParams) -> Any:

@@ -18,7 +18,7 @@ from workbench.data.images import TEST, scaled, target_size
 from workbench.data.pictures import fitted
 from workbench.data.pieces import Known, Pieces
 from workbench.errors import WorkbenchError, shown
-from workbench.files import kind_of, tree_sha256
+from workbench.files import holds, kind_of, tree_sha256
 from workbench.values.base import digest
 
 # Those of other owners (`kaggle:...`, `OWNER:NAME`) are code that would run.
@@ -48,9 +48,7 @@ class Tfds(DatasetReader[TfdsParams]):
     def matches(self, text: str) -> bool:
         """Whether it is a folder of one version that was prepared; anything else is named, `tfds:NAME`."""
         path = Path(text)
-        return kind_of(path) == "folder" and all(
-            kind_of(path / n) == "file" for n in ("dataset_info.json", "features.json")
-        )
+        return kind_of(path) == "folder" and holds(path, "dataset_info.json") and holds(path, "features.json")
 
     def available(self) -> str | None:
         """Return how to install the library where it is not there."""

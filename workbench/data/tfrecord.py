@@ -39,7 +39,12 @@ class TFRecord(DatasetReader[RecordParams]):
         """Whether it is such a file, a pattern of some, or a folder with some in it."""
         if re.search(r"[*?\[]", text) and ".tfrecord" in text.lower():
             return True
-        return bool(_SHARD.search(text)) or (kind_of(Path(text)) == "folder" and bool(_files(text)))
+        if _SHARD.search(text) or kind_of(Path(text)) != "folder":
+            return bool(_SHARD.search(text))
+        try:
+            return bool(_files(text))
+        except (OSError, WorkbenchError):
+            return False  # a folder that cannot be looked into, which whoever reads it says
 
     def read(self, text: str, params: RecordParams, input_shape: InputShape | None) -> Pieces:
         """Return the records as they come."""
