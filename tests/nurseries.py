@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -26,6 +27,8 @@ EARLY_BUT = "PYTHONPATH"
 RUN = "WORKBENCH_TESTS"
 START_SECONDS = 120
 Environment = dict[str, str]
+# How pools start nurseries where nothing is installed.
+_AS_IT_IS: dict[str, Any] = {}
 
 
 class Forked:
@@ -58,12 +61,26 @@ def ended(pidfd: int) -> bool:
     return bool(select.select([pidfd], [], [], 0)[0])
 
 
+@contextlib.contextmanager
+def afresh() -> Iterator[None]:
+    """Have pools start their nurseries as they do for users, below this process."""
+    from workbench.engine import pool
+
+    installed = pool.start_nursery
+    pool.start_nursery = _AS_IT_IS.get("start", installed)
+    try:
+        yield
+    finally:
+        pool.start_nursery = installed
+
+
 def install() -> None:
     """Have the pools of this process take forked nurseries."""
     from workbench.engine import pool
 
     start, usual = pool.start_nursery, early(dict(os.environ))
     mine = os.environ[RUN]
+    _AS_IT_IS["start"] = start
 
     async def started(told: IO[bytes], log: IO[bytes], environment: Environment) -> Any:
         if early(dict(os.environ)) != usual or not json.load(told)["tensorflow"]:

@@ -38,7 +38,7 @@ def test_an_engine_keeps_its_workers_and_the_profile_tells_what_ran(tmp_path: Pa
 
     profile = second.profiles[0]
     ran = {row["stage"]: row["ran"] for row in profile.rows()}
-    assert ran == {"train": 1, "convert": 2, "calibrate": 2, "finish": 6, "evaluate": 6}
+    assert ran == {"survey": 1, "train": 1, "convert": 2, "calibrate": 2, "finish": 6, "evaluate": 6}
     assert profile.repeated() == {}
     assert profile.utilisation is not None
     assert 0 < profile.utilisation <= 1

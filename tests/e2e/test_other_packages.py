@@ -140,7 +140,7 @@ class TestMargin(TaskConformance):
     @pytest.fixture(scope="class")
     def outputs(self, y):
         scores = np.random.default_rng(0).random((60, 4)) + 2 * np.eye(4)[y]
-        return {"scores": scores / scores.sum(axis=1, keepdims=True)}
+        return {{"scores": scores / scores.sum(axis=1, keepdims=True)}}
 
     @pytest.fixture(scope="class")
     def refused(self):

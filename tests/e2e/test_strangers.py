@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nurseries
 import psutil
 import pytest
 from running import MODEL, environment
@@ -91,7 +92,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        with workbench.Engine(jobs=2) as engine:
+        with nurseries.afresh(), workbench.Engine(jobs=2) as engine:
             engine.warm()
             workbench.sweep(MODEL, "digits", GRID, store=folder / "store", engine=engine)
             made = [Path(p) for p in entries(tempfile.gettempdir()) - before[2]]

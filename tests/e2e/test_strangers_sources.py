@@ -295,7 +295,7 @@ def test_without_the_packages_their_files_are_refused(site: Site, tmp_path: Path
 
 MISTAKES = [
     ("model.onnx", "{data}", "'.onnx', which is no known kind. Allowed: a tf_keras or Keras 3 model object, .keras or .h5 (Keras 3), .keras or .h5 (tf_keras), a SavedModel folder, a float .tflite, or a .kz archive."),
-    ("{model}", "x.parquet", "Allowed: digits, a .npz file, a .csv file, a folder of images with annotations.json, a folder of class subfolders of images, a folder of IDX files, a dict of arrays."),
+    ("{model}", "x.parquet", "a folder of class subfolders of images, a folder of IDX files, a dict of arrays, tf.data datasets."),
     ("broken.kz", "{data}", "is no .kz archive"),
     ("keras:{model}", "{data}", "is not a readable HDF5 or .keras file"),
 ]  # fmt: skip
