@@ -148,8 +148,10 @@ def test_an_output_that_nothing_labels_cannot_be_trained_on_alone() -> None:
 
     model = two()
     tasks = {name: TaskSpec(name="none") for name in model.output_names}
-    with pytest.raises(StageFailed, match="needs labels"):
+    with pytest.raises(StageFailed, match="the train split has none for any output"):
         training.goals(model, X, {}, tasks)
+    with pytest.raises(StageFailed, match="task 'none' gives the labels of the train split no meaning"):
+        training.goals(model, X, {"kind": KIND}, tasks)
 
 
 def test_a_loss_by_name_is_that_of_the_first_output_with_labels() -> None:

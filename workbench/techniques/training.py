@@ -57,9 +57,12 @@ def goals(
     by_name = dict(zip(names, tasks, strict=False))
     given = {n: labels[o] for n, o in by_name.items() if o in labels and tasks[o].name != "none"}
     if not given:
-        raise StageFailed(
-            "fine-tuning needs labels, and the train split has none for any output. Give y_train, or use post-training schemes only."
+        missing = (
+            "task 'none' gives the labels of the train split no meaning. Leave the task out, name another"
+            if labels
+            else "the train split has none for any output. Give y_train"
         )
+        raise StageFailed(f"fine-tuning needs labels, and {missing}, or use post-training schemes only.")
     places = np.unique(np.linspace(0, len(next(iter(given.values()))) - 1, FEW if len(names) > 1 else 8).astype(int))
     few = {k: v[places] for k, v in x.items()} if isinstance(x, dict) else x[places]
     seen = _by_name(model, model(few, training=False))
