@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import nurseries
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -71,7 +73,6 @@ def server() -> Server:
 def _serve() -> None:
     import distributed  # noqa: F401
     import numpy as np  # noqa: F401
-    import nurseries
 
     import workbench.api
     import workbench.cli.app  # noqa: F401
@@ -92,12 +93,7 @@ def _be(asked: dict[str, Any]) -> NoReturn:
         opened = os.open(path, flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # what was read ahead are others' lines
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    named = [p for p in asked["environment"].get("PYTHONPATH", "").split(os.pathsep) if p]
-    sys.path[:] = [*named, *(p for p in sys.path if p not in named)]
-    os.chdir(asked["folder"])
+    nurseries.become(asked["environment"], asked["folder"])
     sys.argv = ["workbench", *asked["arguments"]]
     from workbench.cli import main
 

@@ -175,14 +175,8 @@ def _be(asked: dict[str, Any], streams: list[int]) -> NoReturn:
             os.dup2(stream, number)
         os.close(told)
         os.close(log)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115  # it was another's
-        os.environ.clear()
-        os.environ.update(asked["environment"])
-        tempfile.tempdir = None
-        named = asked["environment"][EARLY_BUT].split(os.pathsep)
-        sys.path[:] = [*named, *(p for p in sys.path if p not in named)]
+        become(asked["environment"], asked["folder"])
         os.umask(asked["mask"])
-        os.chdir(asked["folder"])
         _live_with(asked["parent"])
         from workbench.engine import nursery
 
@@ -190,6 +184,17 @@ def _be(asked: dict[str, Any], streams: list[int]) -> NoReturn:
         code = 0
     finally:
         os._exit(code)
+
+
+def become(environment: Environment, folder: str) -> None:
+    """Go on, in a process that was just forked, with another's standard input, variables, import path and folder."""
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # it was another's, or holds others' lines
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    named = [p for p in environment.get(EARLY_BUT, "").split(os.pathsep) if p]
+    sys.path[:] = [*named, *(p for p in sys.path if p not in named)]
+    os.chdir(folder)
 
 
 def _live_with(parent: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
+from workbench.data.dataset import Split
 from workbench.data.images import PictureParams
 from workbench.errors import WorkbenchError, unknown
 
@@ -33,6 +35,13 @@ class ChosenColumns(NamedTuple):
     inputs: dict[str, str]
     labels: dict[str, str]
     joined: tuple[str, ...] = ()
+
+    def sample(self, value: Callable[[str], np.ndarray[Any, Any]]) -> Split:
+        """Return one row as a split; `value` gives that of a column as an array."""
+        x: dict[str, Any] = {name: value(column)[None] for name, column in self.inputs.items()}
+        if self.joined:
+            x = {"": np.asarray([[value(column) for column in self.joined]], dtype=np.float32)}
+        return Split.named(x, {name: value(column)[None] for name, column in self.labels.items()})
 
 
 def choose(kinds: Mapping[str, Kind], params: ColumnParams, where: str) -> ChosenColumns:

@@ -29,6 +29,12 @@ class Split:
     x: Values | dict[str, Values]
     y: Values | dict[str, Values] | None = None
 
+    @classmethod
+    def named(cls, inputs: dict[str, Values], targets: dict[str, Values]) -> Split:
+        """Return a split of what `inputs` and `targets` give: "" alone names what has no name, no targets are no labels."""
+        x, y = (values[""] if list(values) == [""] else values for values in (inputs, targets))
+        return cls(x, y if targets else None)
+
     @property
     def inputs(self) -> dict[str, Values]:
         """The samples by input name; "" names a single unnamed input."""

@@ -204,12 +204,7 @@ class _Rows:
 
     def _row(self, row: dict[str, Any], place: int) -> Split:
         called = f"row {place:,} of hf:{self._text}"
-        joined = self._columns.joined
-        x = {k: self._value(n, row[n], called)[None] for k, n in self._columns.inputs.items()}
-        if joined:
-            x = {"": np.asarray([[self._value(n, row[n], called) for n in joined]], dtype=np.float32)}
-        y = {k: self._value(n, row[n], called)[None] for k, n in self._columns.labels.items()}
-        return Split(x[""] if list(x) == [""] else x, y[""] if list(y) == [""] else y or None)
+        return self._columns.sample(lambda name: self._value(name, row[name], called))
 
     def _value(self, name: str, value: Any, called: str) -> np.ndarray[Any, Any]:
         if value is None:

@@ -148,7 +148,7 @@ def open_split(folder: Path, split: str) -> Split:
         return open_split(folder, "train" if any(folder.glob("x_train.*")) else "test")
     if not inputs:
         raise WorkbenchError(f"the dataset has no {split} split")
-    return Split(inputs[""] if list(inputs) == [""] else inputs, y[""] if list(y) == [""] else y or None)
+    return Split.named(inputs, y)
 
 
 def check_fit(info: DatasetInfo, signature: Signature) -> None:

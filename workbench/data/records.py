@@ -158,4 +158,4 @@ class Records:
             {k: values[f][None] for k, f in self._described.of(a).items()}
             for a in (self._described.inputs, self._described.labels)
         )
-        return Split(x[""] if list(x) == [""] else x, y[""] if list(y) == [""] else y or None)
+        return Split.named(x, y)

@@ -132,11 +132,7 @@ class _Examples:
         )
 
     def _split(self, example: dict[str, Any]) -> Split:
-        x = {k: self._value(n, example[n])[None] for k, n in self._columns.inputs.items()}
-        if self._columns.joined:
-            x = {"": np.asarray([[example[n] for n in self._columns.joined]], dtype=np.float32)}
-        y = {k: self._value(n, example[n])[None] for k, n in self._columns.labels.items()}
-        return Split(x[""] if list(x) == [""] else x, y[""] if list(y) == [""] else y or None)
+        return self._columns.sample(lambda name: self._value(name, example[name]))
 
     def _value(self, name: str, value: Any) -> np.ndarray[Any, Any]:
         if name in self._images:

@@ -290,7 +290,7 @@ def _quality_json(columns: Columns) -> dict[str, Any]:
     if metric is None:
         return {}
     lost = columns.drop(metric.name)
-    drop = {} if lost is None else {"drop": lost.name, "drop_title": lost.title, "drop_unit": lost.unit}
+    drop = {} if lost is None else {"drop": lost.name, "drop_unit": lost.unit}
     return {"name": metric.name, "title": metric.title, "unit": metric.unit, **drop}
 
 
