@@ -72,6 +72,12 @@ def quality(
     )
 
 
+def classes_of(values: Array) -> int:
+    """Return how many scores an output `(n, ...)` has a place: a map has its classes along the last axis, anything else is one list of them."""
+    is_map = sum(d != 1 for d in values.shape[1:]) > 1
+    return int(values.shape[-1] if is_map else np.prod(values.shape[1:], dtype=int))
+
+
 def cleared(outputs: dict[str, Array], tasks: Mapping[str, TaskSpec]) -> dict[str, Array]:
     """Return outputs, in the order of their tasks where names differ, without what their tasks say is nothing."""
     places = dict(zip(tasks, outputs, strict=False)) if set(tasks) - set(outputs) else {n: n for n in tasks}
@@ -100,9 +106,7 @@ def agreement(values: Array, baseline: Array) -> dict[str, float | None]:
     # All zeros have no direction: like other zeros, unlike anything else.
     equal = (flat == base).all(axis=1).astype(np.float64)
     cosine = np.divide(dots, norms, out=equal, where=norms > 0)
-    # A map of scores has its classes along the last axis; anything else is one list of them.
-    is_map = sum(d != 1 for d in values.shape[1:]) > 1
-    classes = values.shape[-1] if is_map else flat.shape[1]
+    classes = classes_of(values)
     same = flat.reshape(-1, classes).argmax(axis=1) == base.reshape(-1, classes).argmax(axis=1)
     top = float(same.mean()) if classes > 1 else None
     sqnr = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
