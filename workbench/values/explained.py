@@ -36,7 +36,9 @@ KNOWN: tuple[Explained, ...] = (
     ),
     Explained(
         name="loop-in-int8",
-        pattern=r"Max and min for dynamic tensors should be recorded|Empty min/max for tensor|parameters for tensor: \S*while_",
+        pattern=r"Max and min for dynamic tensors should be recorded|Empty min/max for tensor|parameters for tensor: \S*while_"
+        # With float inputs and outputs the quantizer writes a file, whose loops are float within and integer around, or share a buffer.
+        r"|while\.cc:\d+ [^\n]*\(FLOAT32 != INT\d+\)|made \([\d,]+ bytes\) cannot be read[^\n]* needs \d+ bytes and its buffer holds \d+",
         cause="no tool records ranges within a loop (GRU, SimpleRNN, an LSTM that was not fused), so that what is in it has no integer form.",
         remedy="Use `unroll=True` in the recurrent layer, or `dynamic` or `float16`, which need no ranges.",
         issue=f"{_TF}55267",
