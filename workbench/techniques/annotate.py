@@ -74,6 +74,9 @@ def annotate(model: Any) -> Any:
     def wrap(layer: Any) -> Any:
         if layer.name in bounds:
             return quantize_annotate_layer(layer, ranges_scope()["OutputRange"]())
+        # The integer kernel divides by a count: what it gives has the scale of what it got, and the converter refuses another range.
+        if isinstance(layer, (tf_keras.layers.AveragePooling1D, tf_keras.layers.AveragePooling2D)):
+            return quantize_annotate_layer(layer, ranges_scope()["SameRange"]())
         if layer.name in reasons and reasons[layer.name] is None:
             return quantize_annotate_layer(layer)
         return layer
@@ -105,7 +108,11 @@ def ranges_scope() -> dict[str, Any]:
         def get_config(self) -> dict[str, Any]:
             return {}
 
-    return {"OutputRange": OutputRange}
+    class SameRange(OutputRange):
+        def get_output_quantizers(self, layer: Any) -> list[Any]:
+            return []
+
+    return {"OutputRange": OutputRange, "SameRange": SameRange}
 
 
 def measure_ranges(aware: Any, x: Any) -> None:

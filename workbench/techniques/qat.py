@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from workbench.compat.tf_keras import is_graph
+from workbench.compat.tf_keras import is_graph, unlisted_layers
 from workbench.compat.tfmot import one_scale_scheme, simulate_relu6
 from workbench.errors import StageFailed
 from workbench.techniques.annotate import annotate, measure_ranges, ranges_scope, reasons_to_stay_float
@@ -45,7 +45,7 @@ class Qat(KerasTechnique[QatParams]):
     name = "qat"
     help = "fine-tune with 8-bit rounding simulated; keeps earlier zeros and clusters"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
-    version = 3
+    version = 4
     order = 30
     params = QatParams
     quantization_aware = True
@@ -60,7 +60,7 @@ class Qat(KerasTechnique[QatParams]):
         annotated = annotate(reach.model)
         _use_up_names(layer.name for layer in annotated.layers)
         try:
-            with quantize_scope(ranges_scope()):
+            with quantize_scope({**ranges_scope(), **unlisted_layers()}):
                 aware = quantize_apply(annotated, _scheme(earlier))
         except (ValueError, RuntimeError, TypeError, KeyError, IndexError) as error:
             raise StageFailed(
