@@ -59,7 +59,7 @@ def test_a_graph_comes_through_with_its_kernels_in_integers(
     grid = {"recipes": ["qat+int8"], "train": {"epochs": 1}, "measure": {"skip": True}}
     data = {"x_train": X, "y_train": Y, "x_test": X[:12], "y_test": Y[:12]}
     study = workbench.sweep(over_images(body), data, grid, store=tmp_path, engine=warm_engine)
-    base, trial = study.trials
+    _base, trial = study.trials
     assert trial.error is None
     assert trial.artifact is not None
     assert trial.census is not None
