@@ -41,7 +41,9 @@ def test_rounding_is_no_collapse_and_neither_is_an_output_that_never_varied(valu
     assert collapsed(constant, constant, set()) == []
 
 
-@pytest.mark.parametrize("shape", [(8, 300, 16), (8, 900, 1), (8, 6, 6, 12)], ids=["boxes", "anchors", "a map of boxes"])
+@pytest.mark.parametrize(
+    "shape", [(8, 300, 16), (8, 900, 1), (8, 6, 6, 12)], ids=["boxes", "anchors", "a map of boxes"]
+)
 def test_numbers_that_are_no_classes_flip_their_largest_without_a_collapse(shape: tuple[int, ...]) -> None:
     """The regressors of a detector: which of sixteen coordinates is the largest means nothing, and rounding changes it in half of the places."""
     place = DRAW.normal(size=(1, *shape[1:-1], 1))
