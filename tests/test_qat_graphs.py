@@ -21,7 +21,7 @@ def over_images(body: Any) -> Any:
     layers = tf_keras.layers
     image = layers.Input((12, 12, 3), name="image")
     x = body(layers, layers.Conv2D(8, 3, padding="same", activation="relu")(image))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, padding="same", activation="relu")(x))
     return tf_keras.Model(image, layers.Dense(3, activation="softmax", name="kind")(x))
 
 
@@ -49,8 +49,19 @@ def scaled(layers: Any, x: Any) -> Any:
     return layers.Add()([x, LayerScale(0.5, 8, name="scale")(layers.Conv2D(8, 3, padding="same")(x))])
 
 
+def xception(layers: Any, x: Any) -> Any:
+    """Xception's: separable convolutions with normalization between them, and a sum with a shortcut of as many channels; TFMOT's own split mixes these up."""
+    for size in (12, 16):
+        short = layers.BatchNormalization()(layers.Conv2D(size, 1, strides=2, padding="same", use_bias=False)(x))
+        for _ in range(2):
+            x = layers.Activation("relu")(x)
+            x = layers.BatchNormalization()(layers.SeparableConv2D(size, 3, padding="same", use_bias=False)(x))
+        x = layers.Add()([layers.MaxPooling2D(3, 2, "same")(x), short])
+    return x
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("body", [transition, inception, added, scaled])
+@pytest.mark.parametrize("body", [xception, transition, inception, added, scaled])
 def test_a_graph_comes_through_with_its_kernels_in_integers(
     body: Any, tmp_path: Path, warm_engine: workbench.Engine
 ) -> None:
