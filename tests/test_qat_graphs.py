@@ -89,3 +89,30 @@ def test_a_graph_comes_through_with_its_kernels_in_integers(
         if op["op_name"] == "AVERAGE_POOL_2D":
             ends = [details[i]["quantization"] for i in (op["inputs"][0], op["outputs"][0])]
             assert ends[0] == ends[1], ends
+
+
+@pytest.mark.slow
+def test_a_dilated_layer_is_left_where_the_batch_is_open_and_reached_as_advised(
+    tmp_path: Path, warm_engine: workbench.Engine
+) -> None:
+    import tf_keras
+
+    from workbench.techniques.qat import Qat, QatParams
+
+    def dilated(batch: int | None) -> Any:
+        layers = tf_keras.layers
+        series = layers.Input((12, 6), batch_size=batch, name="series")
+        x = layers.Conv1D(8, 3, dilation_rate=2, padding="causal", activation="relu", name="wide")(series)
+        return tf_keras.Model(series, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(x)))
+
+    (left,) = Qat().reach(dilated(None), QatParams()).left
+    assert (left.layer, "batch_size=1" in left.why) == ("wide", True)
+    assert Qat().reach(dilated(1), QatParams()).left == ()
+    x = np.random.default_rng(1).random((30, 12, 6), np.float32)
+    data = {"x_train": x, "y_train": np.arange(30) % 3, "x_test": x[:9], "y_test": np.arange(9) % 3}
+    grid = {"recipes": ["qat+int8"], "train": {"epochs": 1}, "measure": {"skip": True}}
+    for batch, types in ((1, {"int8"}), (None, {"int8", "float32"})):
+        study = workbench.sweep(dilated(batch), data, grid, store=tmp_path / str(batch), engine=warm_engine)
+        census = study.trials[1].census
+        assert census is not None
+        assert {t.type for t in census.tensors if t.kernel} == types

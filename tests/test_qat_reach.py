@@ -40,7 +40,7 @@ def convolutions() -> Any:
     from tf_keras import layers as k
 
     return stack(
-        *(k.Conv1D(8, 3, padding="causal", dilation_rate=2, use_bias=False), k.BatchNormalization(), k.ReLU()),
+        *(k.Conv1D(8, 3, padding="causal", use_bias=False), k.BatchNormalization(), k.ReLU()),
         *(k.MaxPooling1D(2, padding="same"), k.Conv1D(8, 3, padding="same", groups=2), k.Activation("relu")),
         *(k.Conv1D(8, 3, strides=2, activation="tanh"), k.Flatten(), k.Dense(4)),
     )

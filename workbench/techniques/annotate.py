@@ -80,7 +80,21 @@ def _why_float_here(calls: list[Call], takers: dict[str, str]) -> str | None:
         return f"{why or 'its product and its bias stay float where there is an axis between samples and channels'}; {obstacle}"
     if why is None and any(is_masked(call) for call in calls):
         return "a mask reaches it, which TFMOT's wrapper cannot take"
+    if why is None and _is_dilated(layer) and any(tensor.shape[0] is None for tensor in _given(calls)):
+        return "it is dilated, which the converter leaves float where the batch is open: fix it where the model is made, `Input(shape, batch_size=1)`"
     return why
+
+
+def _is_dilated(layer: Any) -> bool:
+    """Whether TensorFlow puts operators around a convolution that spread its input over the batch."""
+    rates = getattr(layer, "dilation_rate", 1)
+    return any(rate != 1 for rate in (rates if isinstance(rates, (list, tuple)) else [rates]))
+
+
+def _given(calls: list[Call]) -> list[Any]:
+    import tensorflow as tf
+
+    return [t for call in calls for t in tf.nest.flatten(call.args) if tf.is_tensor(t) or hasattr(t, "shape")]
 
 
 def reasons_to_stay_float(model: Any) -> dict[str, str | None]:

@@ -88,7 +88,9 @@ def _apart(layer: Any, named: Callable[[str], dict[str, str]]) -> tuple[Any, Any
     both = {k: config[k] for k in ("dtype", "data_format")}
     first = {k: config[k] for k in ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")}
     first |= {k: config[k] for k in ("depthwise_regularizer", "depthwise_constraint")}
-    second = {k: config[k] for k in ("filters", "use_bias", "activation", "bias_regularizer", "bias_constraint", "name")}
+    second = {
+        k: config[k] for k in ("filters", "use_bias", "activation", "bias_regularizer", "bias_constraint", "name")
+    }
     second |= {f"kernel_{k}": config[f"pointwise_{k}"] for k in ("regularizer", "constraint")}
     depthwise = tf_keras.layers.DepthwiseConv2D.from_config({**both, **first, "use_bias": False, **named("depthwise")})
     return depthwise, tf_keras.layers.Conv2D.from_config({**both, **second, "kernel_size": 1})
