@@ -100,7 +100,7 @@ def settings_options(function: F) -> F:
 
 
 class BoundsType(click.ParamType[Any]):
-    """`0.01`, or bounds by name: `iou=0.01,accuracy=0.02`."""
+    """`0.01`, or bounds by name: `mean_iou=0.01,accuracy=0.02`."""
 
     name = "bounds"
 

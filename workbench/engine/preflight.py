@@ -129,6 +129,10 @@ def answer(model: ModelInfo, asked: Asked, found: Surveyed | None) -> Preflight:
         chains = dict(zip(asked.sent, found.chains, strict=True))
         layers = tuple(_layer(layer, chains) for layer in found.layers)
     notes = [POST_TRAINING]
+    if looped := [layer.layer for layer in layers if _loops(layer.kind)]:
+        notes.append(
+            f"The loop of {', '.join(looped[:5])} has no integer form: `int8`, `int8-float-io` and `int16x8` will fail where it is not unrolled (`unroll=True`); `dynamic` and `float16` work"
+        )
     if not layers:
         notes.insert(
             0,
@@ -144,6 +148,11 @@ def answer(model: ModelInfo, asked: Asked, found: Surveyed | None) -> Preflight:
         steps=_steps(asked, chains),
         notes=tuple(notes),
     )
+
+
+def _loops(kind: str) -> bool:
+    """Whether a layer of that class becomes a loop in the file; an LSTM becomes one operator."""
+    return any(name in kind for name in ("GRU", "SimpleRNN", "ConvLSTM"))
 
 
 _WHAT = {"keras": "model that cannot be made one of tf_keras", "savedmodel": "SavedModel", "tflite": ".tflite file"}

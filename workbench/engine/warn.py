@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.flatbuffer.shares import shares_of
 from workbench.recipes import grammar
 from workbench.values.explained import explain
+from workbench.values.recipe import Step
 from workbench.values.trial import Agreement, Measurement, Quality, Trial
 from workbench.values.warning import Warning_, warning
 from workbench.views.runtimes import size_of_inputs
@@ -39,14 +41,61 @@ MEASURED = (
 )
 
 
+# Operators of LiteRT that have state by their definition, in variable tensors.
+STATEFUL = (
+    *("UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "SVDF"),
+    *("UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN", "RNN"),
+)
+QUANTIZED_WHOLE = ("int8", "int8-float-io")
+# By step, what of it may have been too much; by scheme, what rounds less.
+_LESS = {
+    "prune": "a lower sparsity",
+    "cluster": "more clusters",
+    "qat": "more epochs of `qat`, or a lower learning rate",
+}
+_INTEGERS = (
+    "`int16x8`, which keeps activations in 16 bits (columns of very different scale share one scale of 8)",
+    "`qat` before the scheme",
+    "more calibration samples",
+)
+_MORE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(QUANTIZED_WHOLE, _INTEGERS),
+    "int16x8": ("`dynamic` or `float16`, which leave activations float", "more calibration samples"),
+    "dynamic": ("`weight-only-int8` or `float16`, which leave activations float",),
+    "weight-only-int8": ("`float16`",),
+    **dict.fromkeys(("int4-dynamic", "int4-weight-only"), ("a scheme of 8 bits", "`int4-block32`")),
+    "int4-block32": ("a scheme of 8 bits",),
+    "float16": ("`float32`",),
+}
+
+
 def after_build(trial: Trial, baseline: Trial | None, notes: list[str]) -> tuple[Warning_, ...]:
     """Return what comparing quality with the baseline and the way of conversion gives."""
     found: list[Warning_] = []
     if notes:
-        found.append(warning("slow-conversion", notes[0]))
+        found.append(warning("slow-conversion", notes[0], "note"))
+    found += _state(trial)
     if trial.quality and baseline and baseline.quality and not trial.baseline:
-        found += _dropped(trial.quality, baseline.quality)
+        advice = more_exact(trial.steps)
+        found += [w.model_copy(update={"advice": advice}) for w in _dropped(trial.quality, baseline.quality)]
     return tuple(found)
+
+
+def _state(trial: Trial) -> list[Warning_]:
+    """Return that a file remembers what it was called with: figures are of samples that each begin anew."""
+    held = [name for name in STATEFUL if trial.census and name in trial.census.operators]
+    if not held:
+        return []
+    seen = f"{', '.join(held)} keeps its state from one call to the next; quality here is of samples before each of which the state was reset"
+    return [warning("keeps-state", seen)]
+
+
+def more_exact(steps: Sequence[Step]) -> str:
+    """Return what may bring back what these steps lost, of what they leave open."""
+    names, scheme = [s.technique for s in steps], str(steps[-1].params.get("scheme", "")) if steps else ""
+    tries = [advice for name, advice in _LESS.items() if name in names]
+    tries += () if "qat" in names and scheme in QUANTIZED_WHOLE else _MORE.get(scheme, ())
+    return f"Try {', or '.join(tries)}." if tries else "Look at what the last step does."
 
 
 def of_import(unfolded: dict[str, int]) -> tuple[Warning_, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from workbench.compat.litert import signatures
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer import custom
+from workbench.flatbuffer.reader import IDENTIFIER
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +46,13 @@ def allocate(interpreter: Any, path: Path) -> None:
 
 
 def _unloadable(path: Path, error: Exception) -> WorkbenchError:
+    with path.open("rb") as file:
+        is_one = file.read(8)[4:] == IDENTIFIER
+    if not is_one:
+        return WorkbenchError(
+            f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: it is no TensorFlow Lite file, which holds {IDENTIFIER.decode()!r} behind four bytes. "
+            "Give a `.tflite` file; `workbench sweep` makes them of models of Keras and SavedModels."
+        )
     return WorkbenchError(f"{path.name} ({path.stat().st_size} bytes) cannot be loaded by LiteRT: {why(path, error)}")
 
 

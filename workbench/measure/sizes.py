@@ -58,12 +58,23 @@ def _sizes(path: Path, samples: Mapping[str, tuple[int, ...]] | None) -> Sizes:
     begins = input_shapes(path, begins=True)
     is_open = any(None in shape[1:] for shape in takes.values())
     if samples is None:
-        # Without data nothing tells whether a first axis is a batch.
+        # Without data nothing tells whether a first axis is a batch, unless all that comes in and goes out begins with as many.
         shapes = {n: tuple(d or 1 for d in shape) for n, shape in begins.items()}
-        return Sizes(shapes, assumed=True) if is_open else Sizes({})
+        batch = _common(path)
+        return Sizes(shapes, batch, assumed=True) if is_open else Sizes({}, batch)
     has = dict.fromkeys(takes, samples[""]) if list(samples) == [""] else {n: samples[n] for n in takes if n in samples}
     if set(has) != set(takes):
         return Sizes({})
     how = feeding(takes, has, "the data")
     without = any(None in takes[n] for n, axis in how.axes.items() if not axis)
     return Sizes(how.shapes if is_open or without else {}, how.size)
+
+
+def _common(path: Path) -> int:
+    """Return the fixed size above 1 with which all inputs and outputs of a file begin, 1 where they do not."""
+    model = read_model(read_file(path), path.name)
+    named = model.signatures[0] if model.signatures else None
+    graph = model.graphs[named.graph if named else 0]
+    ends = [graph.tensors[i].signature for i in (*graph.inputs, *graph.outputs) if i >= 0]
+    first = {shape[0] if len(shape) > 1 else 1 for shape in ends}
+    return max(1, first.pop()) if len(first) == 1 else 1

@@ -68,7 +68,7 @@ KNOWN: tuple[Explained, ...] = (
         name="partly-quantized",
         pattern=r"\bqat\b[^\n]*: \S+: [^\n]* of the weights [^\n]* are float",
         cause="quantization-aware training leaves float what TFMOT has no rule for: the dense layers within attention, embeddings, three-dimensional convolutions, recurrent cells, and what hands them a mask.",
-        remedy="Post-training `int8` (without `qat`) quantizes them where there are integer kernels.",
+        remedy="Post-training `int8` (without `qat`) quantizes them where there are integer kernels; a fused LSTM takes `int8[engine=converter]`, a loop none.",
         issue=f"{_TF}25563",
     ),
     Explained(

@@ -67,7 +67,7 @@ class Limits(Params):
     compressed: int | None = Field(None, gt=0, description="largest file when compressed (gzip), in bytes, or 100KB")
     drop: dict[str, _Least0] = Field(
         {},
-        description="largest loss against the float baseline (0.01 = 1 point) of the primary figure, or by name: iou=0.01,accuracy=0.02",
+        description="largest loss against the float baseline (0.01 = 1 point) of the primary figure, or by name: mean_iou=0.01,accuracy=0.02",
     )
     latency_ms: dict[str, _Above0] = Field(
         {}, description="largest median latency in milliseconds, or by runtime: xnnpack=1,reference=20"
@@ -82,7 +82,7 @@ class Limits(Params):
         {}, description="smallest share of operators that the runtime has to take (0.9 = 90 %)"
     )
     figures: dict[str, float] = Field(
-        {}, description="bounds on figures themselves, from the worse side: agreement=0.99,iou=0.8"
+        {}, description="bounds on figures themselves, from the worse side: agreement=0.99,mean_iou=0.8"
     )
     strict: bool = Field(
         False, description="hold the end of each 95 % interval within its limit, not the value in the middle"
@@ -176,7 +176,7 @@ def read_limits(data: Mapping[str, Any], where: str, keys: str | None = None) ->
 
 
 def parse_bounds(text: str) -> dict[str, float]:
-    """Return bounds by name from `0.01`, `iou=0.01` or `iou=0.01,accuracy=0.02`; sizes may have a unit.
+    """Return bounds by name from `0.01`, `mean_iou=0.01` or `mean_iou=0.01,accuracy=0.02`; sizes may have a unit.
 
     Raises WorkbenchError for anything else.
     """
@@ -186,7 +186,7 @@ def parse_bounds(text: str) -> dict[str, float]:
         name, equals, number = part.rpartition("=")
         name = name.strip()
         if equals and not name:
-            raise WorkbenchError(f"{shown(text)} names no figure before `=`. Write 0.01, or iou=0.01.")
+            raise WorkbenchError(f"{shown(text)} names no figure before `=`. Write 0.01, or mean_iou=0.01.")
         if _key(name) in found:
             raise WorkbenchError(f"{shown(text)} bounds {name or 'the same'!r} twice. Give one bound for each name.")
         found[_key(name)] = _number(number, text)
@@ -202,7 +202,7 @@ def _number(number: str, text: str) -> float:
         return float(parse_size(number))
     except WorkbenchError:
         raise WorkbenchError(
-            f"{shown(text)} is not a valid float, nor bounds by name. Write 0.01, or iou=0.01,accuracy=0.02."
+            f"{shown(text)} is not a valid float, nor bounds by name. Write 0.01, or mean_iou=0.01,accuracy=0.02."
         ) from None
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from workbench.values.base import Value
 
 WarningKind = Literal[
+    "keeps-state",
     "mostly-float-int8",
     "kernels-float",
     "not-quantized",
@@ -42,7 +43,8 @@ WarningKind = Literal[
 Level = Literal["warning", "note"]
 
 ADVICE: dict[str, str] = {
-    "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, replace those layers, or ask for `int8[engine=converter]`.",
+    "keeps-state": "Where each sample stands for itself, reset the interpreter before it (`reset_all_variables()`, in C++ `ResetVariableTensors()`), as `predict.py` of an export does; else it is judged after those before it.",
+    "mostly-float-int8": "Some operators have no integer kernel or were left float: see the census, and replace those layers. A fused LSTM is quantized by `int8[engine=converter]`, a loop (WHILE) only where it is unrolled (`unroll=True`).",
     "not-quantized": "The scheme covers only some operators (4-bit blocks: fully connected layers). Choose a scheme that covers this model's operators.",
     "rows-without-blocks": "Rows that are a multiple of 32 values take blocks, which round finer; these are as in `int4-dynamic`.",
     "not-float32": "Read this trial as what its census says: it is no float baseline, and what others lose against it comes on top of what the source had lost. Start from the float model where there is one.",
@@ -50,7 +52,7 @@ ADVICE: dict[str, str] = {
     "kernels-float": "These were left float: no integer kernel was found for them, or `qat` could not simulate them. Compare with the scheme without `qat`, or replace the layers named.",
     "sparsity-lost": "Put `prune` before `cluster` and `qat` in one recipe so that the chain keeps the zeros; a layer that a step did not reach is named in a warning of its own, and no longer training helps there.",
     "clusters-lost": "Use `quantize` with granularity `tensor` (or `auto`), or put `cluster` before `qat` in one recipe so that the chain keeps the clusters.",
-    "layers-left": "More training does not change this: replace the layers named by ones that are supported, or take a post-training scheme, which covers layers without training them.",
+    "layers-left": "More training does not change this: replace the layers named by ones that are supported, or compare with a post-training scheme, which trains nothing (a fused LSTM: `int8[engine=converter]`).",
     "output-collapsed": "Look at this output before using the file: try a scheme with float or 16-bit activations, fewer zeros, or labels for this output to train it with.",
     "slower-than-baseline": "Compare runtimes and schemes; `dynamic` and `weight-only` schemes pay in size, full `int8` in speed where the runtime has integer kernels.",
     "reference-kernels": "No optimized kernel took these operators; for speed choose a scheme that the runtime accelerates, such as `int8`.",
@@ -60,8 +62,8 @@ ADVICE: dict[str, str] = {
     "several-a-call": "Divide by the number of samples to compare with models that take one, or convert the model again with an open batch.",
     "open-size": "The time holds for this size alone; give data of the size that the device will see.",
     "noisy-measurement": "Give measuring more time (`--measure-budget`), or measure on an idle machine.",
-    "slow-conversion": "The fast path could not freeze this model; conversion works but takes longer. Check the reason if the model was expected to freeze.",
-    "accuracy-dropped": "Try `int8[granularity=channel]`, more calibration samples, `qat` before the scheme, a lower sparsity, or more epochs.",
+    "slow-conversion": "Nothing: the file is as good, it only took longer to make.",
+    "accuracy-dropped": "Try a scheme of more bits, or less of what was done before it.",
     "input-scale": "Preprocess the data as the model's was when it was trained.",
     "calibration-few-samples": "Give 100 to 500 varied samples of real input.",
     "calibration-duplicates": "Draw different samples: a loop that calls `next(iter(data))` yields the first one every time.",
