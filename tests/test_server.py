@@ -129,6 +129,7 @@ PATHS = [
     ("GET", "study/x"),
     ("DELETE", "study/x"),
     ("GET", "study/x/page"),
+    ("POST", "notebooks"),
     ("POST", "study/x/messages"),
     *(("POST", f"study/x/{what}") for what in ("tags", "note", "stop", "report", "export")),
     ("GET", "assets/dashboard.js"),
@@ -287,6 +288,15 @@ def test_a_trial_is_exported_and_a_report_written_below_the_root(server: Server,
     for out in ("../elsewhere", "/tmp/elsewhere", ".hidden/x", "linked/x"):
         refused = server.ask("POST", where.format("/export"), {"trial": trial.id, "out": out})
         assert (refused.status, "Allowed" in refused.json["message"]) == (404, True)
+
+
+def test_notebooks_are_copied_below_the_root(server: Server) -> None:
+    (server.root / "sub").mkdir(exist_ok=True)
+    for _ in range(2):
+        assert server.ask("POST", "notebooks", {"name": "quickstart", "folder": "sub"}).json["path"] == "sub/quickstart.ipynb"
+    assert json.loads((server.root / "sub/quickstart.ipynb").read_text())["cells"]
+    for name, folder in (("none", "sub"), ("../sub/quickstart", ""), ("quickstart", "../sub")):
+        assert server.ask("POST", "notebooks", {"name": name, "folder": folder}).status in (400, 404)
 
 
 # ---- dashboards without a kernel

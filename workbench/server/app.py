@@ -24,6 +24,7 @@ def add_handlers(web_app: Any, root: Path) -> None:
         (r"inspect", handlers.InspectHandler),
         (r"stores", handlers.StoresHandler),
         (r"studies", handlers.StudiesHandler),
+        (r"notebooks", handlers.NotebooksHandler),
         (study, handlers.StudyHandler),
         (rf"{study}/page", pages.DashboardPageHandler),
         (rf"{study}/messages", handlers.MessagesHandler),

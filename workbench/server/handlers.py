@@ -143,6 +143,18 @@ class StudyHandler(WorkbenchHandler):
         await self.answer_with(remove)
 
 
+class NotebooksHandler(WorkbenchHandler):
+    """`notebooks`: copies of the notebooks that come along."""
+
+    @web.authenticated
+    async def post(self) -> None:
+        """Copy the notebook `name` into `folder`, and answer with its path."""
+        asked = self.asked()
+        with _told():
+            path = await self.shared.work.notebook(str(asked.get("name") or ""), str(asked.get("folder") or ""))
+        self.finish(json.dumps({"path": path}))
+
+
 class MessagesHandler(WorkbenchHandler):
     """`study/NAME/messages`: what a page of its dashboard asks, and what it is told."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from workbench.store.use import alone
 # A report of a large study takes a minute or two.
 VERB_SECONDS = 900.0
 _MOST_SAID = 4_000
+_NOTEBOOK = re.compile(r"[a-z_]{1,40}")
 
 
 class Work:
@@ -56,6 +58,16 @@ class Work:
         """Export a trial as `workbench export` does, and return its folder's path from the server's root."""
         path = self.places.folder(out)
         await self._verb("export", "--out", str(path), "--store", str(self.places.store(store)), "--", study, trial)
+        return path.relative_to(self.places.root).as_posix()
+
+    async def notebook(self, name: str, folder: str) -> str:
+        """Copy one of the notebooks that come along, as `workbench notebook` does, and return its path from the server's root; one that is there is kept."""
+        where = self.places.folder(folder) if folder else self.places.root
+        if not _NOTEBOOK.fullmatch(name):
+            raise WorkbenchError(f"notebook {name!r} is none. `workbench notebook` lists those there are.")
+        path = where / f"{name}.ipynb"
+        if not path.exists():
+            await self._verb("notebook", "--out", str(where), "--", name)
         return path.relative_to(self.places.root).as_posix()
 
     def _opened(self, store: str, study: str) -> Store:
