@@ -258,7 +258,7 @@ def test_a_row_says_what_the_trials_say(server: Server, study: workbench.Study) 
     ok = [t for t in study.trials if t.state == "ok"]
     best = max(t.quality.accuracy for t in ok if t.quality and t.quality.accuracy is not None)
     smallest = min(t.size.file for t in ok if t.size)
-    assert row["best"].startswith(f"Accuracy {100 * best:.2f} % · from ")
+    assert row["best"].startswith(f"Accuracy {100 * best:.2f} % · smallest ")
     assert float(row["best"].split()[-2]) == pytest.approx(smallest / 1000, rel=0.01)
     assert (row["state"], row["done"], row["total"]) == ("done", 3, 3)
     whole = server.ask("GET", server.study(study.name).format("")).json
@@ -293,7 +293,10 @@ def test_a_trial_is_exported_and_a_report_written_below_the_root(server: Server,
 def test_notebooks_are_copied_below_the_root(server: Server) -> None:
     (server.root / "sub").mkdir(exist_ok=True)
     for _ in range(2):
-        assert server.ask("POST", "notebooks", {"name": "quickstart", "folder": "sub"}).json["path"] == "sub/quickstart.ipynb"
+        assert (
+            server.ask("POST", "notebooks", {"name": "quickstart", "folder": "sub"}).json["path"]
+            == "sub/quickstart.ipynb"
+        )
     assert json.loads((server.root / "sub/quickstart.ipynb").read_text())["cells"]
     for name, folder in (("none", "sub"), ("../sub/quickstart", ""), ("quickstart", "../sub")):
         assert server.ask("POST", "notebooks", {"name": name, "folder": folder}).status in (400, 404)

@@ -125,7 +125,7 @@ def best_text(best: BestFigure) -> str:
     """Return the best figure and the smallest file in words."""
     unit: Unit = best.unit if best.unit in get_args(Unit) else "number"  # type: ignore[assignment]
     figure = f"{best.title} {units.text(best.value, unit)}" if best.value is not None else ""
-    size = f"from {units.size_text(best.smallest)}" if best.smallest is not None else ""
+    size = f"smallest {units.size_text(best.smallest)}" if best.smallest is not None else ""
     return " · ".join(filter(None, (figure, size)))
 
 

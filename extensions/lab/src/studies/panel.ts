@@ -1,8 +1,8 @@
 /** The panel in the left bar: each study with state, progress, best figure and tags. */
 
-import { PanelWithToolbar, refreshIcon, ToolbarButton } from "@jupyterlab/ui-components";
+import { refreshIcon, Toolbar, ToolbarButton } from "@jupyterlab/ui-components";
 import type { CommandRegistry } from "@lumino/commands";
-import { Widget } from "@lumino/widgets";
+import { Panel, Widget } from "@lumino/widgets";
 import { h, leftText } from "../dom";
 import { studiesIcon } from "../icons";
 import type { StudyRow } from "../types";
@@ -11,7 +11,7 @@ import { keyOf, progressText, type StudiesModel } from "./model";
 const STATES = { empty: "nothing yet", running: "running", done: "done", stopped: "stopped", failed: "failed" };
 
 /** The studies of all stores below the server's root; a click or Enter opens one's dashboard. */
-export class StudiesPanel extends PanelWithToolbar {
+export class StudiesPanel extends Panel {
   constructor(model: StudiesModel, commands: CommandRegistry) {
     super();
     this.id = "workbench-studies";
@@ -20,11 +20,13 @@ export class StudiesPanel extends PanelWithToolbar {
     this.title.caption = "Workbench studies";
     this.node.setAttribute("role", "region");
     this.node.setAttribute("aria-label", "Workbench studies");
-    this.toolbar.addItem("title", new Widget({ node: h("h2", {}, "Studies") }));
-    this.toolbar.addItem(
+    const toolbar = new Toolbar();
+    toolbar.addItem("title", new Widget({ node: h("h2", {}, "Studies") }));
+    toolbar.addItem(
       "refresh",
       new ToolbarButton({ icon: refreshIcon, tooltip: "Look for studies now", onClick: () => void model.refresh() }),
     );
+    this.addWidget(toolbar);
     this.addWidget(new StudyList(model, commands));
   }
 }

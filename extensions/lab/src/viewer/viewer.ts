@@ -39,9 +39,12 @@ export class ModelView extends Widget {
     list.addEventListener("keydown", (event) => this.move(event));
     this.node.append(list, this.panel);
     this.draw();
-    void context.ready.then(() => this.load());
-    context.fileChanged.connect(() => void this.load());
-    context.pathChanged.connect(() => void this.load());
+    void context.ready
+      .then(() => this.load())
+      .then(() => {
+        context.fileChanged.connect(() => void this.load());
+        context.pathChanged.connect(() => void this.load());
+      });
   }
 
   /** Read the file again. */
