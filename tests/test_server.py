@@ -483,7 +483,9 @@ def test_a_sweep_says_how_far_it_is_and_stops_when_asked(
     )
 
     def stop() -> None:
-        _wait(lambda: [u for u in underway(tmp_path / "store") if u.study == "s" and u.phase == "build"])
+        _wait(lambda: [u for u in underway(tmp_path / "store") if u.study == "s" and u.phase == "build" and u.done])
+        (found,) = underway(tmp_path / "store")
+        assert 0 < found.done <= found.total
         seen.append("seen")
         ask_to_stop(tmp_path / "store", "s")
 

@@ -144,11 +144,11 @@ def test_every_verb_of_the_palette_is_written_and_runs(lab: Lab, window: Window)
     window.run("workbench:bench", {"path": "small.tflite"})
     for verb in VERBS:
         window.run("workbench:verb", {"verb": verb})
-    window.page.wait_for_function(
+    with_outputs = (
         "n => { const cells = jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code').slice(1);"
-        " return cells.length === n && cells.every(c => c.model.executionCount !== null && c.model.executionState !== 'running'); }",
-        arg=len(VERBS) + 1,
+        " return cells.length === n && cells.every(c => c.model.executionCount !== null && c.model.executionState !== 'running'); }"
     )
+    window.page.wait_for_function(with_outputs, arg=len(VERBS) + 1, timeout=240_000)
     written = window.cells()
     assert written[1] == "%load_ext workbench\n%wb bench small.tflite --runtime xnnpack"
     assert sorted(written[2:]) == sorted(f"%wb {verb}" for verb in VERBS)

@@ -36,14 +36,10 @@ def announced(
         listener(event)
         # What is only told, or damaged, says nothing of how far it is.
         if event.kind not in ("damaged", "told"):
-            news.update(
-                phase=event.phase,
-                label=event.label,
-                done=event.done,
-                total=event.total,
-                failed=event.failed,
-                eta_s=event.eta_s,
-            )
+            # Not every event counts; those between keep what the last one said of the phase.
+            if event.total or news.get("phase") != event.phase:
+                news.update(done=event.done, total=event.total, failed=event.failed, eta_s=event.eta_s)
+            news.update(phase=event.phase, label=event.label)
             changed.set()
 
     def named(name: str) -> None:

@@ -66,7 +66,13 @@ async function activate(
   const panel = new StudiesPanel(model, app.commands);
   restorer?.add(panel, panel.id);
   app.shell.add(panel, "left", { rank: 600 });
-  statusBar?.registerStatusItem(ID, { item: new SweepStatus(model, app.commands), align: "left", rank: 90 });
+  statusBar?.registerStatusItem(ID, {
+    item: new SweepStatus(model, app.commands),
+    align: "left",
+    rank: 90,
+    isActive: () => model.running.length > 0,
+    activeStateChanged: model.changed,
+  });
   if (running) {
     addRunning(running, model, app);
   }

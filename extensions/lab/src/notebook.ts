@@ -57,11 +57,13 @@ export class Notebooks {
     if (active?.model.type !== "code" || active.model.sharedModel.source.trim()) {
       NotebookActions.insertBelow(content);
     }
-    content.activeCell?.model.sharedModel.setSource(source);
-    if (run) {
+    const cell = content.activeCell;
+    cell?.model.sharedModel.setSource(source);
+    if (run && cell) {
+      // Another cell may be the active one by then.
       await panel.sessionContext.ready;
       // A form or a measurement takes its time; who asked for it sees it run.
-      void NotebookActions.run(content, panel.sessionContext);
+      void NotebookActions.runCells(content, [cell], panel.sessionContext);
     }
   }
 }

@@ -31,7 +31,6 @@ export class SweepStatus extends Widget {
 
   private draw(): void {
     const [row, ...others] = this.model.running;
-    this.setHidden(!row);
     if (row) {
       const left = row.progress ? leftText(row.progress.eta_s) : "";
       const more = others.length ? `${others.length} more` : "";
