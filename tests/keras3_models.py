@@ -82,6 +82,17 @@ def sequential(*parts: Any) -> Make:
     return lambda: keras.Sequential([part() for part in parts], name="sequential")
 
 
+def adapted() -> Any:
+    """Normalizations that have learned their mean and variance, of a table and of each step of a series."""
+    draw = np.random.default_rng(5)
+    table, steps, turned = layers.Normalization(), layers.Normalization(), layers.Normalization(invert=True)
+    for layer, shape in ((table, (50, 4)), (steps, (50, 3)), (turned, (50, 3))):
+        layer.adapt(draw.normal(7, 30, shape).astype(np.float32))
+    one, other = layers.Input((4,), name="table"), layers.Input((5, 3), name="series")
+    both = [table(one), layers.Flatten()(turned(layers.TimeDistributed(steps)(other)))]
+    return keras.Model([one, other], layers.Dense(3)(layers.Concatenate()(both)))
+
+
 def half() -> Any:
     """A model that computes in float16, its last layer in float32."""
     x = layers.Input((8, 8, 3), name="x")
@@ -114,6 +125,7 @@ KINDS: dict[str, Make] = {
     "operations": over((6, 4), arithmetic),
     "over time": over((3, 8, 8, 2), lambda x: L.LSTM(4)(L.TimeDistributed(keras.Sequential([L.Input((8, 8, 2)), L.Conv2D(3, 3), L.BatchNormalization(), L.Flatten()]))(x))),
     "augmented": sequential(lambda: L.Input((16, 16, 3)), lambda: L.RandomFlip("horizontal"), lambda: L.RandomRotation(0.1), lambda: L.RandomCrop(12, 12), lambda: L.RandomHue(0.2), lambda: L.Resizing(10, 10), lambda: L.CenterCrop(8, 8), lambda: L.Rescaling(1 / 255), lambda: L.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.2, 0.3, 0.4]), lambda: L.Conv2D(4, 3), lambda: L.Dropout(0.2), lambda: L.Flatten()),
+    "adapted to data": adapted,
     "normalizations": over((6, 4), lambda x: L.RMSNormalization()(L.UnitNormalization()(L.GroupNormalization(2)(x)))),
     "einsum": over((6, 4), lambda x: L.EinsumDense("abc,cd->abd", output_shape=(None, 3), bias_axes="d")(x)),
     "activations": over((4,), lambda x: L.Activation("hard_sigmoid")(L.Dense(3, activation=L.LeakyReLU(0.3))(L.Dense(3, activation="mish")(x)))),

@@ -71,9 +71,29 @@ def wheel(package: str, folder: Path) -> zipfile.ZipFile:
 
 
 def samples(path: Path, count: int) -> np.ndarray[Any, Any]:
-    """Return seeded samples in the shape of a `.tflite` file's input, without the batch axis."""
+    """Return samples in the shape of a `.tflite` file's input, without the batch axis, as `drawn` does."""
     from ai_edge_litert.interpreter import Interpreter
 
     (detail,) = Interpreter(model_path=str(path)).get_input_details()
-    shape = [count, *(int(d) for d in detail["shape"][1:])]
-    return np.random.default_rng(0).random(shape, dtype=np.float32)
+    return drawn(tuple(int(d) for d in detail["shape"][1:]), count)
+
+
+def drawn(shape: tuple[int, ...], count: int) -> np.ndarray[Any, Any]:
+    """Return seeded samples from 0 to 1: squares out of scikit-learn's two photos where the shape is a picture's, else noise.
+
+    Noise is nothing that a network for pictures has seen: all of it gets the same answer, and what rounding costs cannot be told.
+    """
+    draw = np.random.default_rng(0)
+    if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) < 32:
+        return draw.random((count, *shape), dtype=np.float32)
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photos, found = load_sample_images().images, []
+    for number in range(count):
+        photo = photos[number % 2]
+        side = int(draw.integers(min(photo.shape[:2]) // 4, min(photo.shape[:2])))
+        top, left = (int(draw.integers(0, size - side + 1)) for size in photo.shape[:2])
+        square = Image.fromarray(photo[top : top + side, left : left + side]).resize((shape[1], shape[0]))
+        found.append(np.asarray(square.convert("L" if shape[2] == 1 else "RGB"), np.float32).reshape(shape) / 255)
+    return np.stack(found)

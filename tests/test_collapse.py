@@ -41,7 +41,9 @@ def test_rounding_is_no_collapse_and_neither_is_an_output_that_never_varied(valu
     assert collapsed(constant, constant, set()) == []
 
 
-@pytest.mark.parametrize("shape", [(8, 300, 16), (8, 900, 1), (8, 6, 6, 12)], ids=["boxes", "anchors", "a map of boxes"])
+@pytest.mark.parametrize(
+    "shape", [(8, 300, 16), (8, 900, 1), (8, 6, 6, 12)], ids=["boxes", "anchors", "a map of boxes"]
+)
 def test_numbers_that_are_no_classes_flip_their_largest_without_a_collapse(shape: tuple[int, ...]) -> None:
     """The regressors of a detector: which of sixteen coordinates is the largest means nothing, and rounding changes it in half of the places."""
     place = DRAW.normal(size=(1, *shape[1:-1], 1))
@@ -57,8 +59,7 @@ def test_a_class_that_was_clear_and_is_another_is_told_though_the_noise_is_small
     """Of 40 classes two change their places in half of the samples: 9 dB of the spread, and half of the answers wrong."""
     values = np.tile(np.eye(40)[np.arange(20)], (10, 1)) + 0.01 * DRAW.random((200, 40))
     wrong = np.where(np.arange(200)[:, None] % 2, values, np.roll(values, 1, axis=1))
-    (found,) = collapsed({"kind": 0.6 * values + 0.4 * wrong}, {"kind": values}, set()) or [None]
-    assert found is None
+    assert collapsed({"kind": 0.6 * values + 0.4 * wrong}, {"kind": values}, set()) == []
     (found,) = collapsed({"kind": 0.45 * values + 0.55 * wrong}, {"kind": values}, set())
     assert "50% the same top class where that is clear" in found.seen
 

@@ -235,6 +235,20 @@ def test_the_only_layer_before() -> None:
     assert tf_keras.only_before(twice) is None
 
 
+def test_a_tensor_says_whether_it_carries_a_mask() -> None:
+    import tf_keras as keras
+
+    layers = keras.layers
+    given = layers.Input((4,), dtype="int32")
+    x = layers.Embedding(5, 3, mask_zero=True)(given)
+    assert [tf_keras.has_mask(t) for t in (given, x, layers.Dense(2)(x), layers.Reshape((4, 3))(x))] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
 # ---- TFMOT
 
 

@@ -16,6 +16,7 @@ from workbench.engine.failures import log_of, told
 from workbench.engine.flights import crash_text
 from workbench.engine.warn import explained
 from workbench.errors import StageFailed, WorkbenchError
+from workbench.evaluate.interpreter import open_interpreter
 from workbench.techniques import quantizer_engine
 from workbench.techniques.converter_engine import with_fallback
 from workbench.values.explained import KNOWN, explain
@@ -40,10 +41,10 @@ def converted(model: Any) -> bytes:
     return bytes(tf.lite.TFLiteConverter.from_concrete_functions([traced], model).convert())
 
 
-def quantized(path: Path) -> bytes:
-    """A float file in int8, calibrated on 20 samples by the name of its input."""
+def quantized(path: Path, scheme: str = "int8") -> bytes:
+    """A float file in a scheme, calibrated on 20 samples by the name of its input."""
     samples = [{"steps": np.random.default_rng(i).random((1, 6, 4), dtype=np.float32)} for i in range(20)]
-    return quantizer_engine.quantize(path, "int8", "channel", quantizer_engine.calibrate(path, samples, 1))
+    return quantizer_engine.quantize(path, scheme, "channel", quantizer_engine.calibrate(path, samples, 1))
 
 
 def name_of(error: BaseException) -> str | None:
@@ -61,6 +62,20 @@ def test_a_loop_has_no_int8_and_an_unrolled_one_has(tmp_path: Path, kind: str) -
     # As advised.
     assert quantized(to_tflite(recurrent(kind, batch_size=1, unroll=True), tmp_path / "flat.tflite"))
     assert quantizer_engine.quantize(looped, "dynamic", "channel", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["GRU", "SimpleRNN"])
+def test_a_loop_with_float_ends_is_known_though_the_quantizer_writes_a_file(tmp_path: Path, kind: str) -> None:
+    looped = to_tflite(recurrent(kind, batch_size=1), tmp_path / "loop.tflite")
+
+    def run() -> None:
+        (tmp_path / "made.tflite").write_bytes(quantized(looped, "int8-float-io"))
+        open_interpreter(tmp_path / "made.tflite")
+
+    with pytest.raises(WorkbenchError) as raised:
+        run()
+    assert name_of(raised.value) == "loop-in-int8"
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from workbench.engine.events import Event, Listener
 from workbench.engine.options import SweepOptions
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.handle import RunningSweep, Work
+from workbench.notebook.progress import Gauge
 from workbench.store.reader import Reader
 from workbench.study import Study
 
@@ -57,6 +58,7 @@ class Scene:
 
     def _run(self, cancel: threading.Event, found: Callable[[str], None], tell: Listener) -> None:
         self.named.wait(60)
+        tell(Event("told", "prepare", "task of output kind: classification"))
         found("digits-sweep")
         while not self.go.wait(0.01):
             if cancel.is_set():
@@ -75,6 +77,10 @@ def test_a_handle_is_its_study_while_the_sweep_runs(tmp_path: Path) -> None:
     assert not sweep.begun(0)
     scene.named.set()
     assert sweep.begun(60)
+    # Who comes later hears what stays to be read.
+    late: list[str] = []
+    sweep.subscribe(lambda event: late.append(event.label))
+    assert late == ["task of output kind: classification"]
     assert (sweep.name, sweep.running, sweep.done, sweep.error) == ("digits-sweep", True, False, None)
     study = sweep.study
     assert type(study) is Study
@@ -88,7 +94,7 @@ def test_a_handle_is_its_study_while_the_sweep_runs(tmp_path: Path) -> None:
     assert sweep.wait() is sweep
     assert sweep.result() is sweep
     assert (sweep.running, sweep.done, sweep.error) == (False, True, None)
-    assert heard == ["build", "done"]
+    assert heard == ["prepare", "build", "done"]
 
 
 def test_a_handle_cancels_its_sweep(tmp_path: Path) -> None:
@@ -146,3 +152,14 @@ def test_options_know_what_was_given() -> None:
     assert SweepOptions(allow_code=True, seed=0).given() == {"allow_code": True, "seed": 0}
     with pytest.raises(WorkbenchError, match="jobs 0 is too small"):
         SweepOptions(jobs=0)
+
+
+def test_what_is_told_before_a_gauge_looks_stands_beside_it(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.named.set()
+    assert scene.sweep.begun(60)
+    gauge = Gauge(scene.sweep, lambda: None)
+    gauge.follow()
+    assert gauge.said.value == "<div>task of output kind: classification</div>"
+    scene.go.set()
+    scene.sweep.wait()

@@ -241,7 +241,7 @@ def test_a_lambda_in_a_file_is_refused_and_so_is_the_wrong_source(tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0", "ResNet50"])
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "ResNet50"])
 def test_applications_are_rebuilt(name: str, tmp_path: Path) -> None:
     assert rebuilt(application(name), tmp_path) < 1e-4
 

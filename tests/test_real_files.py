@@ -199,7 +199,7 @@ def test_published_models_of_keras_are_swept(
     name: str, shape: tuple[int, ...], packages: Path, tmp_path: Path, warm_engine: workbench.Engine
 ) -> None:
     path = _fetched(lambda: published.model(name, packages))
-    x = np.random.default_rng(0).random((4, *shape), np.float32)
+    x = published.drawn(shape, 4)
     grid = {"quantize": ["float32", "int8"], "measure": {"skip": True}}
     study = workbench.sweep(path, {"x_train": x[2:], "x_test": x[:2]}, grid, store=tmp_path, engine=warm_engine)
     right = by_keras(path, x[:2])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from workbench.engine.events import Event, Listener
+from workbench.engine.events import STAYS, Event, Listener
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.store.reader import Reader
 from workbench.study import Study
@@ -90,6 +90,8 @@ class Work:
         self._ended = threading.Event()
         self._name: str | None = None
         self._listeners: list[Listener] = []
+        self._said: list[Event] = []
+        self._lock = threading.Lock()
         self._last = Event("phase", "done", "")
 
         def work() -> None:
@@ -107,8 +109,12 @@ class Work:
         self.thread.start()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have every further event passed on; returns what ends that. Where the sweep has ended, nothing comes any more."""
-        self._listeners.append(listener)
+        """Have every further event passed on, and first what stays to be read of those before; returns what ends that. Where the sweep has ended, nothing comes any more."""
+        with self._lock:
+            said = list(self._said)
+            self._listeners.append(listener)
+        for event in said:
+            listener(event)
 
         def leave() -> None:
             if listener in self._listeners:
@@ -152,7 +158,11 @@ class Work:
             self._pass_on(event)
 
     def _pass_on(self, event: Event) -> None:
-        for listener in list(self._listeners):
+        with self._lock:
+            if event.kind in STAYS:
+                self._said.append(event)
+            listeners = list(self._listeners)
+        for listener in listeners:
             try:
                 listener(event)
             except Exception:  # who looks on does not stop the work

@@ -148,7 +148,7 @@ def document(results: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Written by `{COMMAND}` from a real run, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, with {results['with']}."
     yield ""
-    yield f"Models are small and of Keras 3 unless it is said, data is made up, training takes {EPOCHS} epochs: what is shown is that a recipe gives a file that is read back, runs and is compared with the model, and what Workbench warns of, but a lower accuracy, which so little training costs. `ok (KIND)`: the warning of that kind; it names the layers. `failed (NAME)`: a known failure, explained below. `failed [N]`: the reason below. `-`: refused before anything runs. `not run`: not tried yet; the command does it."
+    yield f"Models are small and of Keras 3 unless it is said, data is made up, training takes {EPOCHS} epochs: what is shown is that a recipe gives a file that is read back, runs and is compared with the model, and what Workbench warns of, but a lower accuracy, which so little training costs. `ok (KIND)`: a warning of that kind, explained below; in a study it names the layers, and numbers. `failed (NAME)`: a known failure, explained below. `failed [N]`: the reason below. `-`: refused before anything runs. `not run`: not tried yet; the command does it."
     for chain in chains():
         yield from ("", f"## {f'`{chain}`, then' if chain else 'Schemes alone'}", "")
         yield from table("model", list(ENDS), found["families"], notes, before=chain)
@@ -160,6 +160,10 @@ def document(results: dict[str, Any]) -> Iterator[str]:
     yield "Files of pinned packages of the registry (`tests/published.py`): the source's kB, then kB and signal to noise in dB against the source by scheme; `tests/test_real_files.py` holds such figures against a plain interpreter."
     yield ""
     yield from table("file", ["source kB", *real_files.SCHEMES], found["published"], notes)
+    yield from ("", "## Warnings", "")
+    yield from warned(
+        [cell for rows in found.values() for row in rows.values() if row for cell in row["cells"].values()]
+    )
     yield from ("", "## Known failures", "")
     yield from known()
     if notes.texts:
@@ -180,6 +184,15 @@ def table(head: str, columns: list[str], rows: dict[str, Row | None], notes: Not
     for name, cells in filled.items():
         if any(c != "-" for c in cells):
             yield f"| {' | '.join([name, *(notes.short(cells[i]) for i in kept)])} |"
+
+
+def warned(cells: list[str]) -> Iterator[str]:
+    """Yield the table of the kinds of warnings that stand in cells."""
+    from workbench.values.warning import ADVICE
+
+    yield "| warning | what to do about it |"
+    yield "| --- | --- |"
+    yield from (f"| `{kind}` | {advice} |" for kind, advice in ADVICE.items() if any(kind in c for c in cells))
 
 
 def known() -> Iterator[str]:

@@ -34,15 +34,14 @@ def names() -> list[str]:
 
 def row(name: str, engine: Any) -> dict[str, str]:
     """Sweep a model, and return its cells."""
-    import numpy as np
-    from published import MODELS, download, model, samples
+    from published import MODELS, download, drawn, model, samples
 
     import workbench
 
     folder = Path(_FOLDER.name)
     if name in MODELS:
         path = model(name, folder)
-        x = np.random.default_rng(0).random((SAMPLES, *SHAPES[name]), dtype=np.float32)
+        x = drawn(SHAPES[name], SAMPLES)
         size = sum(f.stat().st_size for f in ([path] if path.is_file() else path.rglob("*")) if f.is_file())
     else:
         path = folder / f"{name}.tflite"

@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from workbench.engine.events import Event
+from workbench.engine.events import STAYS, Event
 from workbench.views.units import duration
 
 QUIET_SECONDS = 10.0
@@ -50,7 +50,7 @@ class TerminalProgress:
         self.failed = max(self.failed, event.failed)
         if event.kind == "trial":
             return
-        if event.kind in ("damaged", "told"):
+        if event.kind in STAYS:
             if self.live:
                 self.bar.console.print(f"workbench: {event.label}", markup=False)
             else:

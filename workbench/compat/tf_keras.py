@@ -125,3 +125,11 @@ def maker(tensor: Any) -> tuple[Any, int]:
     """Return the layer that a tensor of a graph comes from, and which of its outputs it is."""
     history = TF_KERAS.attribute(tensor, "_keras_history")
     return history.layer, history.tensor_index
+
+
+def has_mask(tensor: Any) -> bool:
+    """Whether a tensor of a graph carries a mask, which layers take from it without being told to.
+
+    Where it has none, it has no `_keras_mask` either. `Layer.get_output_mask_at` reads the same of whole calls.
+    """
+    return getattr(tensor, "_keras_mask", None) is not None

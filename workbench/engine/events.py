@@ -11,12 +11,13 @@ EventKind = Literal[
 ]
 
 
+# What stays to be read: what was damaged, and what is told of what was asked for.
+STAYS = ("damaged", "told")
+
+
 @dataclass(frozen=True)
 class Event:
-    """One step of a sweep; counts are of the current phase, `eta_s` is seconds left or None where unknown.
-
-    What is `damaged`, and what is `told` of what was asked for, stays to be read.
-    """
+    """One step of a sweep; counts are of the current phase, `eta_s` is seconds left or None where unknown."""
 
     kind: EventKind
     phase: Literal["prepare", "build", "measure", "done"]

@@ -115,7 +115,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     signature = choose(signature, options.signature, model.name, dataset.name, dataset.test.shapes)
     if several:
         model = model.model_copy(update={"signature": signature.key})
-        listener(Event("phase", "prepare", f"signature {printable(signature.key)} of {model.name}"))
+        listener(Event("told", "prepare", f"signature {printable(signature.key)} of {model.name}"))
     untrainable = _untrainable(dataset)
     trained = next((r for r in expansion.recipes if _trains(r)), None)
     if untrainable and trained:
@@ -132,7 +132,7 @@ def prepare(request: Request, pool: Callable[[bool], Pool], listener: Listener, 
     check_fit(info, signature)
     for output, spec in tasks.items():
         if spec.name != "none":
-            listener(Event("phase", "prepare", f"task of output {output}: {spec.name} ({spec.why})"))
+            listener(Event("told", "prepare", f"task of output {output}: {spec.name} ({spec.why})"))
     name = _study_name(request, model, info)
     return Prepared(model, info, signature, tasks, expansion, name, untrainable)
 

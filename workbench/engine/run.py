@@ -212,7 +212,7 @@ class Run:
             folder = self.store.data / info.sha256
             self.calibration = calibration_warnings(folder, info, grid.calibration.samples, grid.train.seed)
             for found in self.calibration:
-                self.listener(Event("phase", "build", f"{found.kind}: {found.seen}"))
+                self.listener(Event("told", "build", f"{found.kind}: {found.seen}"))
         return self.calibration
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from workbench.commands.result import Block
 from workbench.commands.tables import trials_table
 from workbench.compat.ipykernel import hear_beside_cells
 from workbench.dashboard.standing import Standing
-from workbench.engine.events import Event
+from workbench.engine.events import STAYS, Event
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.handle import RunningSweep
 from workbench.notebook.html import blocks_html, blocks_text
@@ -41,8 +42,10 @@ class Gauge:
         self.cancel.add_class("workbench-cancel")
         self.cancel.on_click(self._stop)
         hear_beside_cells(self.cancel)
+        self.said = widgets.HTML()
+        self._lines: list[str] = []
         self.widget = widgets.HBox(
-            [self.bar, self.cancel, self.text], layout={"align_items": "center", "flex_flow": "row wrap"}
+            [self.bar, self.cancel, self.text, self.said], layout={"align_items": "center", "flex_flow": "row wrap"}
         )
         self.widget.add_class("workbench-progress")
 
@@ -61,10 +64,14 @@ class Gauge:
         if event.phase == "done":
             self._finish()
             return
+        if event.kind in STAYS:
+            self._lines.append(f"<div>{html.escape(event.label)}</div>")
+            self.said.value = "".join(self._lines)
+            return
         if self.cancel.disabled or time.monotonic() - self._shown < QUIET_SECONDS:
             return
         self._shown = time.monotonic()
-        if event.kind not in ("trial", "stage-started", "waiting", "told"):
+        if event.kind not in ("trial", "stage-started", "waiting"):
             self.bar.max, self.bar.value = max(event.total, 1), event.done
         if event.kind != "trial":
             self.text.value = event_text(event)
@@ -127,8 +134,6 @@ def study_blocks(study: Study) -> Iterable[Block]:
 
 def event_text(event: Event) -> str:
     """Return what a sweep does at the moment, for people."""
-    import html
-
     parts = [f"<b>{event.phase}</b>"]
     if event.total:
         parts.append(f"{event.done} of {event.total}")

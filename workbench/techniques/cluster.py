@@ -39,7 +39,7 @@ class Cluster(KerasTechnique[ClusterParams]):
     name = "cluster"
     help = "let the weights of a kernel share a few values; pays in the compressed size"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
-    version = 3
+    version = 4
     order = 20
     params = ClusterParams
 

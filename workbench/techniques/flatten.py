@@ -21,7 +21,20 @@ CLOSE = 1e-5
 # Where an axis of the input is open, what the comparison takes.
 OPEN = 32
 
-After = Callable[[Any, str], Any]
+
+class Stand(NamedTuple):
+    """What stands for a layer: a copy, or a layer with the same weights in the same order, those of layers `before` it first, each in whatever shape.
+
+    What is in `before` is called on its inputs, the nth on the nth of them, and what is in `after` on its output, one after another.
+    """
+
+    layer: Any
+    before: tuple[tuple[Any, ...], ...] = ()
+    after: tuple[Any, ...] = ()
+
+
+# Takes a layer, its copy that nothing has called, and what makes a name that is free of a wish.
+Around = Callable[[Any, Any, Callable[[str], str]], Stand]
 
 
 class Flattened(NamedTuple):
@@ -35,16 +48,16 @@ class Flattened(NamedTuple):
         return self.paths.get(name, name)
 
 
-def flatten(model: Any, after: After | None = None) -> Any:
+def flatten(model: Any, around: Around | None = None, close: float = CLOSE) -> Any:
     """Return a tf_keras model without models within it, as `flattened` does."""
-    return flattened(model, after).model
+    return flattened(model, around, close).model
 
 
-def flattened(model: Any, after: After | None = None) -> Flattened:
+def flattened(model: Any, around: Around | None = None, close: float = CLOSE) -> Flattened:
     """Return a tf_keras model without models within it: new layers with the same weights; inputs and outputs keep their names.
 
-    What is called several times, a layer or a model, keeps its one set of weights. `after(layer, name)` may return a layer of that name to follow
-    one. A model that is no graph (subclassed) is returned as it is, and one within another stays. Raises StageFailed where the flat model gives other outputs.
+    What is called several times, a layer or a model, keeps its one set of weights. `around` says what stands for a layer, and has the outputs named
+    otherwise where that ends in another layer; `close` is how near outputs must be, of their scale. A model that is no graph (subclassed) is returned as it is, and one within another stays. Raises StageFailed where the flat model gives other outputs.
     """
     import tf_keras
 
@@ -54,22 +67,22 @@ def flattened(model: Any, after: After | None = None) -> Flattened:
         tf_keras.Input(batch_shape=tuple(t.shape), dtype=t.dtype, name=n)
         for t, n in zip(model.inputs, model.input_names, strict=True)
     ]
-    builder = _Builder(model, after)
+    builder = _Builder(model, around)
     outputs = builder.run(model, inputs, "", None)
     one = [values[0] if len(values) == 1 else values for values in (inputs, outputs)]
     flat = tf_keras.Model(*one, name=model.name)
     builder.fill()
-    _compare(model, flat)
+    _compare(model, flat, close)
     paths = layer_paths(model)
-    return Flattened(flat, {copy.name: paths[i] for i, (_, copy, _) in builder.copies.items() if i in paths})
+    return Flattened(flat, {stand.layer.name: paths[i] for i, (_, stand) in builder.copies.items() if i in paths})
 
 
 class _Builder:
     """Calls copies of layers in the order of a graph, each copy made once."""
 
-    def __init__(self, model: Any, after: After | None) -> None:
-        self.after = after
-        self.copies: dict[int, tuple[Any, Any, Any]] = {}
+    def __init__(self, model: Any, around: Around | None) -> None:
+        self.around = around
+        self.copies: dict[int, tuple[Any, Stand]] = {}
         self.wanted = {id(_innermost(t)): n for t, n in zip(model.outputs, model.output_names, strict=True)}
         self.taken = {*model.input_names, *model.output_names}
 
@@ -88,28 +101,24 @@ class _Builder:
                 )
                 found = self.run(call.layer, ordered, f"{prefix}{call.layer.name}_", mode)
             else:
-                copy, follower = self._copy(call.layer, prefix)
-                if mode is not None and "training" in inspect.signature(copy.call).parameters:
-                    kwargs["training"] = mode
-                found = tf.nest.flatten(copy(*args, **kwargs))
-                if follower is not None and len(found) == 1:
-                    found = [follower(found[0])]
+                found = _called(self._stand(call.layer, prefix), args, kwargs, mode)
             known.update({id(t): v for t, v in zip(tf.nest.flatten(call.outputs), found, strict=True)})
         return [known[id(t)] for t in graph.outputs]
 
     def fill(self) -> None:
         """Give the copies the weights of the layers that they stand for."""
-        for layer, copy, _ in self.copies.values():
-            if copy.weights:
-                copy.set_weights(layer.get_weights())
-            copy.trainable = layer.trainable
+        for layer, (copy, before, _) in self.copies.values():
+            given = iter(layer.get_weights())
+            for made in (*(m for place in before for m in place), copy):
+                if made.weights:
+                    made.set_weights([next(given).reshape(w.shape) for w in made.get_weights()])
+                made.trainable = layer.trainable
 
-    def _copy(self, layer: Any, prefix: str) -> tuple[Any, Any]:
+    def _stand(self, layer: Any, prefix: str) -> Stand:
         if id(layer) not in self.copies:
             copy = type(layer).from_config({**_config(layer), "name": self._name(layer, prefix)})
-            follower = self.after(copy, self._free(f"{copy.name}_range")) if self.after else None
-            self.copies[id(layer)] = (layer, copy, follower)
-        return self.copies[id(layer)][1:]
+            self.copies[id(layer)] = (layer, self.around(layer, copy, self._free) if self.around else Stand(copy))
+        return self.copies[id(layer)][1]
 
     def _name(self, layer: Any, prefix: str) -> str:
         if id(layer) in self.wanted:
@@ -123,6 +132,26 @@ class _Builder:
             free = f"{name}_{number}"
         self.taken.add(free)
         return free
+
+
+def _called(stand: Stand, args: tuple[Any, ...], kwargs: dict[str, Any], training: Any) -> list[Any]:
+    """Return the tensors that come out of what stands for a layer."""
+    import tensorflow as tf
+
+    if training is not None and "training" in inspect.signature(stand.layer.call).parameters:
+        kwargs["training"] = training
+    if stand.before:
+        given = tf.nest.flatten(args[0])
+        given = [_through(t, stand.before[n] if n < len(stand.before) else ()) for n, t in enumerate(given)]
+        args = (tf.nest.pack_sequence_as(args[0], given), *args[1:])
+    found = tf.nest.flatten(stand.layer(*args, **kwargs))
+    return [_through(found[0], stand.after)] if len(found) == 1 else found
+
+
+def _through(tensor: Any, layers: tuple[Any, ...]) -> Any:
+    for layer in layers:
+        tensor = layer(tensor)
+    return tensor
 
 
 def _nested(call: Call) -> bool:
@@ -150,7 +179,7 @@ def _config(layer: Any) -> dict[str, Any]:
     return config
 
 
-def _compare(model: Any, flat: Any) -> None:
+def _compare(model: Any, flat: Any, close: float) -> None:
     import tensorflow as tf
 
     if any(not (t.dtype.is_floating or t.dtype.is_integer) for t in model.inputs):
@@ -164,8 +193,8 @@ def _compare(model: Any, flat: Any) -> None:
     for name, value, other in pairs:
         value, other = np.asarray(value, np.float64), np.asarray(other, np.float64)
         off = float(np.abs(value - other).max(initial=0.0))
-        if not off <= CLOSE * max(1.0, float(np.abs(value).max(initial=0.0))):
+        if not off <= close * max(1.0, float(np.abs(value).max(initial=0.0))):
             raise StageFailed(
-                f"the layers of {model.name!r} and of the models within it, put into one graph, give output {name!r} other values (by up to {off:.3g}). "
+                f"the layers of {model.name!r} and of the models within it, put into one graph as the step needs them, give output {name!r} other values (by up to {off:.3g}). "
                 "Use post-training schemes, or build the model without models within it."
             )

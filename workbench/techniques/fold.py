@@ -15,6 +15,11 @@ import numpy as np
 from workbench.compat.tf_keras import is_graph, only_before
 
 Pair = tuple[Any, Any]
+# Layers of which a factor for each output channel can be part of the kernel.
+LINEAR = (
+    *("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
+    *("Conv1DTranspose", "Conv2DTranspose", "SeparableConv1D", "SeparableConv2D"),
+)
 
 
 def fold_batch_norms(model: Any) -> Any:
@@ -37,8 +42,9 @@ def fold_batch_norms(model: Any) -> Any:
 
 
 def fuse_relus(model: Any) -> Any:
-    """Return the tf_keras model with plain ReLU and ReLU6 layers as the activation of the layer before them."""
-    pairs = [(layer, relu) for layer, relu in _pairs(model, "ReLU") if _relu_name(relu)]
+    """Return the tf_keras model with plain ReLU and ReLU6, of layers and of `Activation`, as the activation of the layer before them."""
+    followers = [*_pairs(model, "ReLU"), *_pairs(model, "Activation")]
+    pairs = [(layer, relu) for layer, relu in followers if _relu_name(relu)]
     return _merged(model, pairs, {layer.name: {"activation": _relu_name(relu)} for layer, relu in pairs}, {})
 
 
@@ -66,7 +72,7 @@ def _pairs(model: Any, follower: str) -> list[Pair]:
     """Return (linear layer, layer of that class after it) where each is the other's only neighbour."""
     import tf_keras
 
-    kinds = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
+    kinds = tuple(getattr(tf_keras.layers, name) for name in LINEAR)
     if not (is_graph(model) or isinstance(model, tf_keras.Sequential)):
         return []
     # By identity: the names of tensors are not their own.
@@ -91,6 +97,9 @@ def _on_channels(layer: Any, bn: Any) -> bool:
 
 
 def _relu_name(relu: Any) -> str | None:
+    if hasattr(relu, "activation"):
+        name = getattr(relu.activation, "__name__", None)
+        return name if name in ("relu", "relu6") else None
     if relu.negative_slope or relu.threshold:
         return None
     if relu.max_value is None:
@@ -100,17 +109,21 @@ def _relu_name(relu: Any) -> str | None:
 
 
 def _fused(layer: Any, bn: Any) -> list[Any]:
-    import tf_keras
+    """Return the weights of a layer with those of the batch normalization after it in them.
 
-    kernel, *rest = layer.get_weights()
+    Output channels are a kernel's last axis, but the last two together where it is depthwise, and the last but one where it is transposed.
+    """
+    *first, kernel = layer.get_weights()[: -1 if layer.use_bias else None]
+    rest = layer.get_weights()[-1:] if layer.use_bias else []
+    kind = type(layer).__name__
     moving_mean, variance = bn.moving_mean.numpy(), bn.moving_variance.numpy()
-    factor = (bn.gamma.numpy() if bn.scale else 1.0) / np.sqrt(variance + bn.epsilon)
+    factor: Any = (bn.gamma.numpy() if bn.scale else 1.0) / np.sqrt(variance + bn.epsilon)
     bias = rest[0] if rest else np.zeros_like(moving_mean)
-    if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
-        kernel = kernel * factor.reshape(kernel.shape[2:])
+    if kind.startswith("Depthwise"):
+        kernel = kernel * factor.reshape(kernel.shape[-2:])
     else:
-        kernel = kernel * factor
-    return [kernel, (bias - moving_mean) * factor + (bn.beta.numpy() if bn.center else 0.0)]
+        kernel = kernel * (factor[:, None] if kind.endswith("Transpose") else factor)
+    return [*first, kernel, (bias - moving_mean) * factor + (bn.beta.numpy() if bn.center else 0.0)]
 
 
 def _rewired(entry: dict[str, Any], renamed: dict[str, str], updates: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
 
-from workbench.compat.tf_keras import is_graph
+from workbench.compat.tf_keras import is_graph, unlisted_layers
 from workbench.compat.tfmot import one_scale_scheme, simulate_relu6
 from workbench.errors import StageFailed
 from workbench.techniques.annotate import annotate, measure_ranges, ranges_scope, reasons_to_stay_float
+from workbench.techniques.as_images import as_images
 from workbench.techniques.base import KerasTechnique, Reach, TrainJob, Untouched
 from workbench.techniques.clusters import Shared, holding
 from workbench.techniques.flatten import flattened
@@ -22,8 +22,6 @@ from workbench.values.recipe import Step
 
 # What is said of a layer that is none of its own any more.
 FOLDED = "folded into the layer before it"
-# What the number in a layer's name is below where Keras could come to it by itself.
-MOST_NUMBER = 10_000
 
 
 class QatParams(Params):
@@ -38,6 +36,8 @@ class QatParams(Params):
 class Qat(KerasTechnique[QatParams]):
     """Fine-tune with 8-bit rounding simulated; the scheme after it is `int8` or `int8-float-io`.
 
+    Layers over one axis (`Conv1D`, `Dense` over a sequence, ...) are made layers over images of height 1 first, which TFMOT knows.
+
     Zeros of an earlier `prune` and clusters of an earlier `cluster` are kept (PQAT, CQAT, PCQAT), in all layers: TFMOT's
     collaborative schemes know convolutions and dense layers, and refuse a model with `Rescaling` in it.
     """
@@ -45,7 +45,7 @@ class Qat(KerasTechnique[QatParams]):
     name = "qat"
     help = "fine-tune with 8-bit rounding simulated; keeps earlier zeros and clusters"
     tools = ("tensorflow", "tf-keras", "tensorflow-model-optimization")
-    version = 3
+    version = 4
     order = 30
     params = QatParams
     quantization_aware = True
@@ -58,10 +58,9 @@ class Qat(KerasTechnique[QatParams]):
         reach.tell(job)
         earlier = {s.technique for s in job.before}
         annotated = annotate(reach.model)
-        _use_up_names(layer.name for layer in annotated.layers)
         try:
-            with quantize_scope(ranges_scope()):
-                aware = quantize_apply(annotated, _scheme(earlier))
+            with quantize_scope({**ranges_scope(), **unlisted_layers()}):
+                aware = quantize_apply(annotated, _scheme(earlier, annotated))
         except (ValueError, RuntimeError, TypeError, KeyError, IndexError) as error:
             raise StageFailed(
                 f"TFMOT cannot simulate this model in 8 bits: {' '.join(str(error).split())[:500]}. Use post-training schemes such as `int8`."
@@ -79,13 +78,16 @@ class Qat(KerasTechnique[QatParams]):
             raise StageFailed(
                 "qat works on functional and Sequential models, and this is neither. Use post-training schemes."
             )
-        made = fuse_relus(fold_batch_norms(flat.model)) if params.fold else flat.model
-        reasons = reasons_to_stay_float(made)
+        folded = fuse_relus(fold_batch_norms(flat.model)) if params.fold else flat.model
+        made, activations, shaping = as_images(folded)
+        reasons = {name: why for name, why in reasons_to_stay_float(made).items() if name not in shaping}
         left = tuple(
-            Untouched(flat.path(name), why, made.get_layer(name).count_params()) for name, why in reasons.items() if why
+            Untouched(flat.path(activations.get(name, name)), why, made.get_layer(name).count_params())
+            for name, why in reasons.items()
+            if why
         )
         within = {layer.name for layer in made.layers}
-        reached = {flat.path(name): "" for name, why in reasons.items() if why is None}
+        reached = {flat.path(name): "" for name, why in reasons.items() if why is None and name not in activations}
         reached |= {path: FOLDED for name, path in flat.paths.items() if name not in within}
         return Reach(made, left, reached)
 
@@ -97,31 +99,18 @@ class Qat(KerasTechnique[QatParams]):
         return scope
 
 
-def _use_up_names(names: Iterable[str]) -> None:
-    """Have Keras count on from a loaded model's names: TFMOT makes two layers of a separable one, and calls them by Keras's next name each.
-
-    Keras knows which names it has given in this process, not those that came from a file. A layer that nobody uses takes one.
-    """
-    import tf_keras
-
-    layers, taken = tf_keras.layers, [_numbered(name) for name in names]
-    for made, size in ((layers.Conv2D, (1, 1)), (layers.DepthwiseConv2D, (1,))):
-        kind, number = _numbered(made(*size).name)
-        last = max((n for k, n in taken if k == kind and n < MOST_NUMBER), default=0)
-        while number < last:
-            _, number = _numbered(made(*size).name)
-
-
-def _numbered(name: str) -> tuple[str, int]:
-    """Return a name as Keras makes it up: what kind of layer it is, and which one of them."""
-    kind, _, number = name.rpartition("_")
-    return (kind, int(number)) if kind and number.isdecimal() and len(number) <= len(str(MOST_NUMBER)) else (name, 0)
-
-
-def _scheme(before: set[str]) -> Any:
+def _scheme(before: set[str], annotated: Any) -> Any:
+    """Return TFMOT's scheme, which else gives the output of a float layer of a class that it knows a range where an annotated one takes it, without looking at its activation or masks."""
     from tensorflow_model_optimization.quantization.keras import default_8bit
 
-    return one_scale_scheme()() if "cluster" in before else default_8bit.Default8BitQuantizeScheme()
+    scheme = one_scale_scheme()() if "cluster" in before else default_8bit.Default8BitQuantizeScheme()
+    # An annotation has a name of its own, and hides that of its layer.
+    left = {layer.name for layer in annotated.layers}
+    known = scheme.get_quantize_registry()
+    supports = known.supports
+    known.supports = lambda layer: layer.name not in left and supports(layer)
+    scheme.get_quantize_registry = lambda: known
+    return scheme
 
 
 def _kept(aware: Any, before: tuple[Step, ...]) -> list[Any]:

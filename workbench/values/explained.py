@@ -36,7 +36,9 @@ KNOWN: tuple[Explained, ...] = (
     ),
     Explained(
         name="loop-in-int8",
-        pattern=r"Max and min for dynamic tensors should be recorded|Empty min/max for tensor|parameters for tensor: \S*while_",
+        pattern=r"Max and min for dynamic tensors should be recorded|Empty min/max for tensor|parameters for tensor: \S*while_"
+        # With float inputs and outputs the quantizer writes a file, whose loops are float within and integer around, or share a buffer.
+        r"|while\.cc:\d+ [^\n]*\(FLOAT32 != INT\d+\)|made \([\d,]+ bytes\) cannot be read[^\n]* needs \d+ bytes and its buffer holds \d+",
         cause="no tool records ranges within a loop (GRU, SimpleRNN, an LSTM that was not fused), so that what is in it has no integer form.",
         remedy="Use `unroll=True` in the recurrent layer, or `dynamic` or `float16`, which need no ranges.",
         issue=f"{_TF}55267",
@@ -65,7 +67,7 @@ KNOWN: tuple[Explained, ...] = (
     Explained(
         name="partly-quantized",
         pattern=r"\bqat\b[^\n]*: \S+: [^\n]* of the weights [^\n]* are float",
-        cause="quantization-aware training leaves float what TFMOT has no rule for: the dense layers within attention, three-dimensional convolutions, recurrent cells.",
+        cause="quantization-aware training leaves float what TFMOT has no rule for: the dense layers within attention, embeddings, three-dimensional convolutions, recurrent cells, and what hands them a mask.",
         remedy="Post-training `int8` (without `qat`) quantizes them where there are integer kernels.",
         issue=f"{_TF}25563",
     ),
