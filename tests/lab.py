@@ -34,6 +34,7 @@ from workbench.report.pdf import HEADLESS, chromium
 __all__ = ["Lab", "Notebook", "foreign", "watch"]
 
 HOST = "127.0.0.1"
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 BROWSER_FLAGS = (
     *(flag for flag in HEADLESS if not flag.startswith(("--headless", "--host-resolver-rules"))),
@@ -288,4 +289,9 @@ def _environment(folder: Path) -> dict[str, str]:
     for name in folders.values():
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return {**kept, **{name: str(folder / below) for name, below in folders.items()}, "PATH": path}
+    # As a wheel installs them: the server extension is on, the lab extension is there once it is built.
+    ours_too = {
+        "JUPYTER_CONFIG_PATH": str(REPOSITORY / "jupyter-config"),
+        "JUPYTER_PATH": str(REPOSITORY / "extensions" / "lab" / "dist"),
+    }
+    return {**kept, **ours_too, **{name: str(folder / below) for name, below in folders.items()}, "PATH": path}

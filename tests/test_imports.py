@@ -117,7 +117,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("batches",),
     ("api",),
     ("commands",),
-    ("cli", "notebook", "testing"),
+    ("cli", "notebook", "server", "testing"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -126,7 +126,8 @@ LEAVES = {
     "cli": {"__main__"},
     "notebook": {"workbench"},
     "report": {"study", "commands", "batches"},
-    "dashboard": {"study", "notebook"},
+    "dashboard": {"study", "notebook", "server"},
+    "server": set(),
     "testing": set(),
     "api": {"commands", "cli", "notebook", "testing"},
 }
@@ -258,6 +259,8 @@ def test_the_table_of_layers_is_complete() -> None:
         ("engine", "from workbench.cli.app import app"),
         ("commands", "from workbench.cli.output import print_table"),
         ("cli", "def f():\n    from workbench.notebook.session import Session"),
+        ("server", "from workbench.notebook.session import Session"),
+        ("commands", "from workbench.server.places import Places"),
         ("workbench", "from workbench.notebook import load"),
         ("views", "import workbench"),
         ("workbench", "from workbench.api import sweep"),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from workbench.engine.announcing import announced
 from workbench.engine.damage import DamageTeller
 from workbench.engine.engine import Engine
 from workbench.engine.events import Event, Listener
@@ -47,8 +48,13 @@ def run_sweep(
         listener(Event("phase", "prepare", "waiting for `workbench store` to end deleting in this store"))
 
     # Nothing is deleted in the store while the sweep works in it.
-    with engine.turn(cancel, wait), in_use(request.store.root, cancel.is_set, wait_for_gc):
-        return _run(request, engine, listener, cancel, found)
+    root = request.store.root
+    with (
+        announced(root, listener, found, cancel) as said,
+        engine.turn(cancel, wait),
+        in_use(root, cancel.is_set, wait_for_gc),
+    ):
+        return _run(request, engine, said.listener, cancel, said.found)
 
 
 def _run(

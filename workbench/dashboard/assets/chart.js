@@ -45,6 +45,8 @@ function makeChart(view) {
 
   // Messages come in groups, so what they change is drawn once, after the page has shown the words.
   let scheduled = 0, spare = 0;
+  // What came while a tab hid the chart is drawn when it is shown again.
+  let missed = false;
   function draw() {
     if (scheduled) return;
     const now = () => {
@@ -73,7 +75,8 @@ function makeChart(view) {
     legend.show(figure, hidden, Boolean(limits?.best));
     choices.show(data);
     const shown = () => (view.root.dataset.points = String([...placesOf(figure).values()].flat().filter((spot) => !hidden.has(spot.trace.legendgroup)).length));
-    if (frame.hidden || !plot.offsetWidth) {
+    missed = !plot.offsetWidth;
+    if (frame.hidden || missed) {
       if (empty) shown();
       return;
     }
@@ -185,7 +188,9 @@ function makeChart(view) {
 
   const resized = paced(100, () => {
     // A card that opens below changes the height of the page, which the chart does not follow.
-    if (!plot.offsetWidth || plot.offsetWidth === width) return;
+    if (!plot.offsetWidth) return;
+    if (missed) return draw();
+    if (plot.offsetWidth === width) return;
     width = plot.offsetWidth;
     if (drawn) Plotly.Plots.resize(plot);
     else draw();

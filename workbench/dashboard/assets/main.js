@@ -24,7 +24,9 @@ function makeView(model, el) {
   };
   let selected = [], header = null, alive = false, unhide = null;
 
-  const silent = h("p", { class: "wb-waiting", role: "status" }, "Connecting to the kernel …");
+  // A notebook's kernel, unless the page says who else answers.
+  const answering = model.get("answering") || "kernel";
+  const silent = h("p", { class: "wb-waiting", role: "status" }, `Connecting to the ${answering} …`);
   const top = makeHeader(view.send);
   const chart = makeChart(view), limits = makeLimits(view.send, (ids) => select(ids)), selection = makeSelection(view);
   const parts = { table: makeTable(view), parallel: makeParallel(view), failures: makeFailures(view), environment: makeEnvironment(view) };
@@ -123,7 +125,7 @@ function makeView(model, el) {
   let pause = REFRESH_MS, timer = 0, last = "";
   function poll() {
     timer = setTimeout(poll, pause);
-    const unfinished = header && !view.running() && header.counts.pending + header.counts.running > 0;
+    const unfinished = answering === "kernel" && header && !view.running() && header.counts.pending + header.counts.running > 0;
     if (!unfinished || document.hidden || !root.isConnected) return;
     // Less often where nothing happens: a stopped sweep stays stopped until somebody runs it.
     const now = JSON.stringify(header);
@@ -143,7 +145,7 @@ function makeView(model, el) {
   size.observe(root);
   model.on("msg:custom", hear);
   const silence = setTimeout(() => {
-    if (!alive) silent.textContent = "No answer from the kernel: it is busy in another cell or no longer running. What the notebook kept of this dashboard is below.";
+    if (!alive) silent.textContent = answering === "kernel" ? "No answer from the kernel: it is busy in another cell or no longer running. What the notebook kept of this dashboard is below." : `No answer from the ${answering} yet.`;
   }, SILENCE_MS);
   const ready = () => view.send({ do: "ready", plotly: hasPlotly() });
   ready();
