@@ -8,16 +8,16 @@ from typing import Any
 from jupyter_server.utils import url_path_join
 
 from workbench.server import handlers, pages
-from workbench.server.listing import Listing
+from workbench.server.listing import StudiesListing
 from workbench.server.places import Places
 from workbench.server.tabs import Tabs
-from workbench.server.work import Work
+from workbench.server.work import FileWork
 
 
 def add_handlers(web_app: Any, root: Path) -> None:
     """Answer below `/workbench/` about what lies below `root`."""
     places = Places(root)
-    shared = handlers.Shared(places, Listing(places), Tabs(places), Work(places))
+    shared = handlers.Services(places, StudiesListing(places), Tabs(places), FileWork(places))
     base = web_app.settings["base_url"]
     study = r"study/([^/]+)"
     routes: list[tuple[str, type[handlers.WorkbenchHandler]]] = [

@@ -14,10 +14,10 @@ from tornado import web
 
 from workbench.errors import MissingExtra, WorkbenchError
 from workbench.server.inspection import inspect_file
-from workbench.server.listing import Listing, study_rows, with_progress
+from workbench.server.listing import StudiesListing, study_rows, with_progress
 from workbench.server.places import NotThere, Places
 from workbench.server.tabs import Tabs
-from workbench.server.work import Work
+from workbench.server.work import FileWork
 from workbench.store.place import DEFAULT_STORE
 from workbench.store.reader import Reader
 
@@ -25,13 +25,13 @@ T = TypeVar("T")
 _MOST_MESSAGES = 200
 
 
-class Shared(NamedTuple):
+class Services(NamedTuple):
     """What all requests share."""
 
     places: Places
-    listing: Listing
+    listing: StudiesListing
     tabs: Tabs
-    work: Work
+    work: FileWork
 
 
 class WorkbenchHandler(APIHandler):
@@ -39,7 +39,7 @@ class WorkbenchHandler(APIHandler):
 
     _track_activity = False
 
-    def initialize(self, shared: Shared) -> None:
+    def initialize(self, shared: Services) -> None:
         """Take what all requests share."""
         self.shared = shared
 

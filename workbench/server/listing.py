@@ -21,13 +21,13 @@ Row = dict[str, Any]
 OVER = ("ok", "failed", "skipped")
 
 
-class Stamp(NamedTuple):
+class StoreStamp(NamedTuple):
     """How the files of a store's database look: another one where something was written."""
 
     parts: tuple[tuple[int, int], ...]
 
 
-def stamp_of(root: Path) -> Stamp:
+def stamp_of(root: Path) -> StoreStamp:
     """Return the stamp of a store's database and of its journal."""
     parts = []
     for name in (DATABASE, f"{DATABASE}-wal"):
@@ -36,16 +36,16 @@ def stamp_of(root: Path) -> Stamp:
             parts.append((found.st_mtime_ns, found.st_size))
         except OSError:
             parts.append((0, 0))
-    return Stamp(tuple(parts))
+    return StoreStamp(tuple(parts))
 
 
-class Listing:
+class StudiesListing:
     """Rows of studies by store; a store that was not written to is not read again."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[Stamp, list[Row]]] = {}
+        self._known: dict[str, tuple[StoreStamp, list[Row]]] = {}
 
     def stores(self) -> list[Row]:
         """Return a row for each store: its path from the root, its studies, and what is wrong with it where it cannot be read."""

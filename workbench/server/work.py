@@ -24,7 +24,7 @@ _MOST_SAID = 4_000
 _NOTEBOOK = re.compile(r"[a-z_]{1,40}")
 
 
-class Work:
+class FileWork:
     """Changes to the studies of the stores below the server's root."""
 
     def __init__(self, places: Places) -> None:
