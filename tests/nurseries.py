@@ -127,6 +127,8 @@ def _connect(name: str, run: str, environment: Environment) -> socket.socket:
                 env=plain,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # Who started it may be read to its end.
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd="/",
             )

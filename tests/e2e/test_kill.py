@@ -15,6 +15,7 @@ import psutil
 import pytest
 from interrupts import hear_interrupts
 from running import (
+    FORKING,
     Json,
     artifact_times,
     command,
@@ -111,6 +112,8 @@ def waiting(running: Running) -> bool:
     return "waiting for another measurement" in running.said()
 
 
+# In which workers' processes are started as they are for a user; elsewhere they are forked from one that has TensorFlow.
+AS_STARTED = ("when the first stage is done", "while a model is trained")
 # In the order in which a sweep meets them; each run goes on where the one before was killed.
 MOMENTS: dict[str, Callable[[Running], bool]] = {
     "while workers start": workers_begin,
@@ -118,6 +121,10 @@ MOMENTS: dict[str, Callable[[Running], bool]] = {
     "when the first trial is ok": trial_ok,
     "when measuring begins": measuring,
 }
+
+
+def paths(name: str) -> list[Path]:
+    return [] if name in AS_STARTED else [FORKING]
 
 
 def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> None:
@@ -210,7 +217,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(
     known: dict[str, tuple[Any, ...]] = {}
     ok: set[str] = set()
     for name, moment in MOMENTS.items():
-        with sweeping(sweep, store) as running:
+        with sweeping(sweep, store, *paths(name)) as running:
             wait_for(moment, running, name)
             processes = descendants(running.process)
             if name not in ("while workers start", "when measuring begins"):
@@ -258,11 +265,11 @@ def test_an_interrupt_ends_it_at_once_and_in_words(
 ) -> None:
     store = tmp_path / "store"
     for name, moment in INTERRUPTIONS.items():
-        with sweeping(sweep, store) as running:
+        with sweeping(sweep, store, *paths(name)) as running:
             wait_for(moment, running, name)
             interrupt(running, name)
     # Another process measures: this one waits for its turn, and is told to stop meanwhile.
-    with machine_lock(), sweeping(sweep, store) as running:
+    with machine_lock(), sweeping(sweep, store, FORKING) as running:
         wait_for(waiting, running, "while waiting for another one that measures")
         interrupt(running, "while waiting for another one that measures")
     known = stage_rows(store)
