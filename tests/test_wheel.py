@@ -33,7 +33,7 @@ def test_every_module_is_in_it(wheel: Path) -> None:
         f"workbench/testing/{kind}.py" for kind in ("techniques", "runtimes", "tasks", "targets", "common")
     } <= modules
     assert {"workbench/py.typed", "workbench/_bundled/digits_small.h5", "workbench/_bundled/digits.npz"} <= names
-    assert {f"workbench/_bundled/{name}" for name in ("fashion.npz", "fashion_LICENSE.txt")} <= names
+    assert {f"workbench/_bundled/{name}" for name in ("fashion.npz", "fashion_cnn.h5", "fashion_LICENSE.txt")} <= names
 
 
 def test_the_tests_of_plug_ins_are_imported_from_it(wheel: Path) -> None:
