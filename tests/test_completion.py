@@ -56,7 +56,7 @@ def known(shell: Shell) -> Shell:  # noqa: F811
         ("pareto kept --x ", "", {"size", "accuracy", "latency@xnnpack"}, set()),
         ("model ", "", {"net.h5", "net.tflite", "models/"}, {"notes.txt", ".hidden.h5", "arrays.npz"}),
         ("model models/", "models/", {"models/other.keras"}, {"net.h5"}),
-        ("data ", "", {"digits", "arrays.npz", "lists"}, {"net.h5"}),
+        ("data ", "", {"digits", "fashion", "arrays.npz", "lists"}, {"net.h5"}),
         ("sweep --grid ", "", {"lists", "grid.yaml"}, {"net.h5"}),
         ("bench --format ", "", {"table", "json", "csv"}, set()),
         ("nothing ", "", set(), {"sweep"}),

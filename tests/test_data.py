@@ -30,7 +30,7 @@ def labels_of(split: Any) -> Array:
     return split.y
 
 
-# ---- the bundled digits
+# ---- the bundled images
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,26 @@ def test_digits_calibrate_on_train(digits: Dataset) -> None:
     assert digits.calibration_from == "train"
     assert digits.calibration is digits.train
     assert list(digits.splits()) == ["train", "test"]
+
+
+def test_fashion_is_clothes_that_no_model_was_tested_on() -> None:
+    fashion = load_dataset("fashion")
+    assert fashion.train is not None
+    assert (len(fashion.train), len(fashion.test)) == (5000, 2000)
+    assert fashion.class_names[::9] == ("T-shirt/top", "Ankle boot")
+    for split, each in ((fashion.train, 500), (fashion.test, 200)):
+        images = split.inputs[""]
+        assert (images.shape, images.dtype) == ((len(split), 28, 28, 1), np.float32)
+        assert (images.min(), images.max()) == (0.0, 1.0)
+        assert np.bincount(labels_of(split)).tolist() == [each] * 10
+    train = {row.tobytes() for row in fashion.train.inputs[""]}
+    test = {row.tobytes() for row in fashion.test.inputs[""]}
+    assert len(test) == 2000
+    assert not train & test
+    # Upright and called by their names: trousers have two legs with nothing between, boots stand on the lower edge, higher at one side.
+    mean = {n: fashion.test.inputs[""][labels_of(fashion.test) == n, :, :, 0].mean(axis=0) for n in (1, 9)}
+    assert mean[1][20:, 13:15].mean() < 0.7 * mean[1][20:, 10:12].mean()
+    assert mean[9][20:24].mean() > 4 * mean[9][:3].mean()
 
 
 def test_the_public_name_loads_a_dataset() -> None:
@@ -275,6 +295,7 @@ def test_pickled_objects_are_refused_and_not_run(tmp_path: Path, monkeypatch: py
         (3, "cannot be made of int"),
         (None, "cannot be made of NoneType"),
         ("digits?size=32x32", "takes no options"),
+        ("fashio", "Did you mean 'fashion'"),
     ],
 )
 def test_names_that_are_no_dataset(name: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,7 +629,7 @@ def test_a_split_knows_its_length() -> None:
     assert len(Split(np.zeros((2, 5)))) == 2
 
 
-@pytest.mark.parametrize("text", ["", " ", "folder:", "digits:", "?size=8x8", "digits:x", "digits:/tmp"])
+@pytest.mark.parametrize("text", ["", " ", "folder:", "digits:", "?size=8x8", "digits:x", "digits:/tmp", "fashion:x"])
 def test_a_dataset_without_a_path_is_not_the_current_folder(text: str) -> None:
     with pytest.raises(WorkbenchError, match=r"names no file or folder|is a name with no path"):
         load_dataset(text)

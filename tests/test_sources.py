@@ -14,6 +14,7 @@ from models import shake_norms
 
 import workbench
 from workbench import registry
+from workbench.data.load import bundled
 from workbench.errors import StageFailed, WorkbenchError
 from workbench.evaluate.run import run_all
 from workbench.files import file_sha256, tree_sha256
@@ -22,7 +23,7 @@ from workbench.flatbuffer.signature import Names
 from workbench.recipes.grammar import parse_step
 from workbench.sources import freeze, load
 from workbench.sources.glance import glance
-from workbench.sources.identify import identify
+from workbench.sources.identify import BUNDLED, identify
 from workbench.techniques import converter_engine
 from workbench.techniques.base import FinishJob, KerasTechnique, TrainJob
 from workbench.techniques.fold import fold_batch_norms, fuse_relus
@@ -721,5 +722,8 @@ def test_a_model_without_a_path_is_not_the_current_folder(text: str, tmp_path: P
         identify(text, tmp_path)
 
 
-def test_a_bundled_model_may_be_named_with_its_source(tmp_path: Path) -> None:
-    assert identify("keras:digits_small", tmp_path).sha256 == identify("digits_small", tmp_path).sha256
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_model_may_be_named_with_its_source(name: str, tmp_path: Path) -> None:
+    found = identify(name, tmp_path)
+    assert (found.name, found.kind, found.sha256) == (name, "keras", file_sha256(bundled(f"{name}.h5")))
+    assert identify(f"keras:{name}", tmp_path).sha256 == found.sha256

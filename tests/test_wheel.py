@@ -42,6 +42,7 @@ def test_every_module_is_in_it(wheel: Path) -> None:
         f"workbench/testing/{kind}.py" for kind in ("techniques", "runtimes", "tasks", "targets", "common")
     } <= modules
     assert {"workbench/py.typed", "workbench/_bundled/digits_small.h5", "workbench/_bundled/digits.npz"} <= names
+    assert {f"workbench/_bundled/{name}" for name in ("fashion.npz", "fashion_cnn.h5", "fashion_LICENSE.txt")} <= names
 
 
 def test_the_lab_extension_is_in_it_and_on(wheel: Path, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ BUILTIN_SOURCES = {
 }
 # Annotated folders may have subfolders, so they are asked before folders of classes.
 BUILTIN_DATASETS = {
-    "digits": "workbench.data.digits:Digits",
+    "digits": "workbench.data.bundled_sets:Digits",
+    "fashion": "workbench.data.bundled_sets:Fashion",
     "npz": "workbench.data.npz:Npz",
     "csv": "workbench.data.table:CsvTable",
     "coco": "workbench.data.coco:Coco",

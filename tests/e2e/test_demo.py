@@ -117,19 +117,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.fixture(scope="session")
-def digits() -> tuple[Array, Array]:
+def pictures() -> tuple[Array, Array]:
     """The test split: images and classes."""
-    test = workbench.load_dataset("digits").test
+    test = workbench.load_dataset("fashion").test
     assert not isinstance(test.x, dict)
     assert isinstance(test.y, np.ndarray)
     return test.x, test.y
 
 
 @pytest.fixture(scope="session")
-def predicted(demo: Demo, digits: tuple[Array, Array]) -> dict[str, Array]:
+def predicted(demo: Demo, pictures: tuple[Array, Array]) -> dict[str, Array]:
     """The classes that every trial's file gives, by recipe: a plain interpreter, one sample at a time."""
     return {
-        t["recipe"]: flatfile.labels(Path(t["artifact"]["path"]), digits[0]) for t in demo.trials if t["state"] == "ok"
+        t["recipe"]: flatfile.labels(Path(t["artifact"]["path"]), pictures[0])
+        for t in demo.trials
+        if t["state"] == "ok"
     }
 
 
@@ -223,13 +225,24 @@ def test_the_report_loads_nothing_from_elsewhere(demo: Demo) -> None:
 
 
 def test_int8_is_a_third_of_float_and_as_accurate(
-    demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]
+    demo: Demo, predicted: dict[str, Array], pictures: tuple[Array, Array]
 ) -> None:
     assert demo.file("int8").stat().st_size <= 0.35 * demo.file("float32").stat().st_size
-    accuracy = {r: float((predicted[r] == digits[1]).mean()) for r in ("float32", "int8", "prune:0.5+float32")}
-    assert accuracy["float32"] > 0.95
+    accuracy = {r: float((predicted[r] == pictures[1]).mean()) for r in ("float32", "int8", "prune:0.5+float32")}
+    assert accuracy["float32"] > 0.88
     assert abs(accuracy["int8"] - accuracy["float32"]) <= 0.01
-    assert abs(accuracy["prune:0.5+float32"] - accuracy["float32"]) <= 0.01
+    # Fine-tuned on a fourteenth of the images that the model was trained on.
+    assert accuracy["float32"] - accuracy["prune:0.5+float32"] <= 0.04
+
+
+def test_the_variants_differ_by_points(demo: Demo) -> None:
+    """What is smaller when compressed costs more, so that there is something to choose."""
+    accuracy = {t["recipe"]: t["quality"]["accuracy"] for t in demo.trials}
+    assert max(accuracy.values()) - min(accuracy.values()) >= 0.05
+    assert accuracy["float32"] - accuracy["int4-dynamic"] >= 0.005
+    assert accuracy["float32"] - accuracy["prune:0.8+float32"] >= 0.03
+    front = demo.ask("pareto", "demo", "--x", "compressed", "--y", "accuracy")
+    assert len({round(t["quality"]["accuracy"], 2) for t in front}) >= 4
 
 
 def test_pruning_pays_when_compressed(demo: Demo) -> None:
@@ -270,19 +283,19 @@ def test_a_pruned_kernel_is_half_zeros(demo: Demo, recipe: str) -> None:
 
 
 def test_every_stored_accuracy_is_what_a_plain_interpreter_gives(
-    demo: Demo, predicted: dict[str, Array], digits: tuple[Array, Array]
+    demo: Demo, predicted: dict[str, Array], pictures: tuple[Array, Array]
 ) -> None:
     wrong = {}
     for trial in demo.trials:
         labels = predicted[trial["recipe"]]
         found = (
-            int((labels == digits[1]).sum()) / len(digits[1]),
+            int((labels == pictures[1]).sum()) / len(pictures[1]),
             int((labels == predicted["float32"]).sum()) / len(labels),
         )
         stored = (trial["quality"]["accuracy"], trial["quality"]["agreement"])
         if found != stored:
             wrong[trial["recipe"]] = (found, stored)
-        assert trial["quality"]["samples"] == len(digits[1])
+        assert trial["quality"]["samples"] == len(pictures[1])
     assert not wrong
 
 
@@ -561,13 +574,13 @@ sys.meta_path.insert(0, Only())
 
 
 def test_the_exported_script_predicts_without_workbench(
-    demo: Demo, digits: tuple[Array, Array], predicted: dict[str, Array], tmp_path: Path
+    demo: Demo, pictures: tuple[Array, Array], predicted: dict[str, Array], tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle"
     succeed(demo.folder, "export", "demo", demo.trial("int8")["id"][:8], "--out", bundle, "--store", demo.store)
     assert (bundle / "model.tflite").read_bytes() == demo.file("int8").read_bytes()
-    assert (bundle / "labels.txt").read_text().split() == [str(n) for n in range(10)]
-    np.save(tmp_path / "images.npy", digits[0][:100])
+    assert (bundle / "labels.txt").read_text().splitlines()[::9] == ["T-shirt/top", "Ankle boot"]
+    np.save(tmp_path / "images.npy", pictures[0][:100])
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "sitecustomize.py").write_text(ONLY)
     env = {**environment(), "PYTHONPATH": str(tmp_path / "only")}
@@ -592,7 +605,8 @@ def test_the_exported_script_predicts_without_workbench(
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert [r["top"][0]["class"] for r in results] == predicted["int8"][:100].tolist()
-    assert all(r["top"][0]["label"] == str(r["top"][0]["class"]) for r in results)
+    names = (bundle / "labels.txt").read_text().splitlines()
+    assert all(r["top"][0]["label"] == names[r["top"][0]["class"]] for r in results)
 
 
 def test_the_report_can_be_written_anywhere(demo: Demo, tmp_path: Path) -> None:

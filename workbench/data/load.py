@@ -18,6 +18,9 @@ from workbench.files import kind_of
 from workbench.values.base import build
 from workbench.values.params import Params
 
+# The names of the datasets that come with Workbench; workbench.data.bundled_sets reads them.
+SETS = ("digits", "fashion")
+
 
 class Named(NamedTuple):
     """What a user named: the text before the question mark without a reader's name, the options behind it, who reads it if anyone.
@@ -125,7 +128,8 @@ def _refusal(named: Named) -> WorkbenchError:
     broken = registry.datasets.broken()
     left_out = f" {', '.join(broken)} could not be loaded; `workbench doctor` says why." if broken else ""
     if kind == "nothing" and not path.suffix and "/" not in text:
-        return unknown("dataset", text, ["digits"], f"Or give one of: {allowed().removeprefix('digits, ')}.{left_out}")
+        ours = f"{', '.join(SETS)}, "
+        return unknown("dataset", text, SETS, f"Or give one of: {allowed().removeprefix(ours)}.{left_out}")
     found = "does not exist" if kind == "nothing" else f"ends in {shown(path.suffix)}"
     return WorkbenchError(f"dataset file {shown(text)} {found}. Allowed: {allowed()}.{left_out}")
 

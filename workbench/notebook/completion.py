@@ -99,6 +99,7 @@ def known_values(
 
     from workbench import registry
     from workbench.commands.flags import SpecOption
+    from workbench.data.load import SETS
     from workbench.values.recipe import SCHEMES
 
     name = str(parameter.name)
@@ -126,7 +127,7 @@ def known_values(
         return _of_study(study, name), ""
     if name in ("model", "data"):
         wanted = _is_model if name == "model" else _is_data
-        return [*(["digits"] if name == "data" else []), *_variables(session, wanted)], ""
+        return [*(SETS if name == "data" else ()), *_variables(session, wanted)], ""
     if name == "grid_file":
         return _variables(session, lambda v: isinstance(v, dict)), ""
     return [], ""

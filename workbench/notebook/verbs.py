@@ -72,7 +72,7 @@ def model(session: NotebookFrontEnd, model: str, allow_code: bool, store: str | 
 @click.argument("data")
 @click.pass_obj
 def data(session: NotebookFrontEnd, data: str) -> Facts:
-    """Name the DATA: digits, a .npz or .csv file, a folder of class subfolders of images, or a variable with arrays."""
+    """Name the DATA: digits, fashion, a .npz or .csv file, a folder of class subfolders of images, or a variable with arrays."""
     dataset: Dataset = api.load_dataset(session.named(data))
     facts = {}
     for name, split in dataset.splits().items():

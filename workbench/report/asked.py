@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.data.load import SETS
 from workbench.names import command, file_stem, shell
 from workbench.recipes.grid import Grid, grid_dict
 from workbench.store.place import DEFAULT_STORE
@@ -83,7 +84,7 @@ def again(record: StudyRecord, location: str) -> tuple[str, str]:
         return "", "The study was started from Python; run the same grid on the same model and dataset."
     where = "a notebook" if record.command.startswith("%") else "Python"
     words = f"The study was started from {where}; this line does the same, with the grid below as `{file}`; `workbench report` writes that file beside its page."
-    data = "digits" if record.dataset.name == "digits" else "DATA"
+    data = record.dataset.name if record.dataset.name in SETS else "DATA"
     if data == "DATA":
         words += (
             f" `DATA` stands for the dataset {record.dataset.name!r}, which was handed over as arrays or by a path."

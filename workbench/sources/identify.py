@@ -19,8 +19,8 @@ from workbench.sources.keras3.objects import keep_object
 from workbench.store.kept import keep_file
 from workbench.values.source import ModelInfo
 
-# The names of the models that come with Workbench, trained on `digits`.
-BUNDLED = ("digits_cnn", "digits_small")
+# The names of the models that come with Workbench, trained on `digits` and `fashion`.
+BUNDLED = ("digits_cnn", "digits_small", "fashion_cnn")
 
 
 def allowed() -> str:

@@ -113,7 +113,7 @@ def _group(name: str) -> Group:
 
 _HELP: Mapping[str, str] = {
     "model": "a .keras, .h5 or float .tflite file, a SavedModel folder, or a variable with a model of tf_keras or Keras 3",
-    "data": "digits, a .npz or .csv file, a folder of class subfolders of images, or a variable with arrays",
+    "data": "digits, fashion, a .npz or .csv file, a folder of class subfolders of images, or a variable with arrays",
     "file": "a .tflite file",
     "source": "a YAML file with the matrix of a batch, or a variable with one",
     "name": "name of a notebook that comes along",
