@@ -119,7 +119,7 @@ def assert_readable_without_a_kernel(path: Path) -> None:
     page, _ = HTMLExporter().from_filename(str(path))
     assert "data:image/png;base64," in page
     text = re.sub(r"<[^>]*>", " ", page)
-    assert "Study digits_cnn-digits" in text
+    assert "Study fashion_cnn-fashion" in text
     assert "16 trials: 16 ok" in text
     assert "prune:0.5+cluster:16+int8" in text
     assert "Pareto front" in text
