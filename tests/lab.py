@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import nbformat
+import nurseries
 import psutil
 from interrupts import hear_interrupts
 from lab_notebook import PATIENCE, SCRIPT, Notebook
@@ -35,6 +36,7 @@ __all__ = ["Lab", "Notebook", "foreign", "watch"]
 
 HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parents[1]
+FORKING = Path(__file__).parent / "forking"
 
 BROWSER_FLAGS = (
     *(flag for flag in HEADLESS if not flag.startswith(("--headless", "--host-resolver-rules"))),
@@ -270,7 +272,10 @@ class Lab:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The environment of a user who has just logged in, whose home and all of Jupyter's folders are in `folder`."""
+    """The environment of a user who has just logged in, whose home and all of Jupyter's folders are in `folder`.
+
+    Workers of a kernel's sweep are forked as those of the tests are.
+    """
     ours = ("JUPYTER", "IPYTHON", "XDG_", "WORKBENCH_", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     folders = {
@@ -294,4 +299,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "JUPYTER_CONFIG_PATH": str(REPOSITORY / "jupyter-config"),
         "JUPYTER_PATH": str(REPOSITORY / "extensions" / "lab" / "dist"),
     }
-    return {**kept, **ours_too, **{name: str(folder / below) for name, below in folders.items()}, "PATH": path}
+    imports = os.pathsep.join([str(FORKING), *filter(None, [kept.get("PYTHONPATH")])])
+    forked = {nurseries.RUN: os.environ[nurseries.RUN], "PATH": path, "PYTHONPATH": imports}
+    folders_set = {name: str(folder / below) for name, below in folders.items()}
+    return {**kept, **ours_too, **folders_set, **forked}
