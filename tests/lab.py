@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import nbformat
+import nurseries
 import psutil
 from interrupts import hear_interrupts
 from lab_notebook import PATIENCE, SCRIPT, Notebook
@@ -34,6 +35,7 @@ from workbench.report.pdf import HEADLESS, chromium
 __all__ = ["Lab", "Notebook", "foreign", "watch"]
 
 HOST = "127.0.0.1"
+FORKING = Path(__file__).parent / "forking"
 
 BROWSER_FLAGS = (
     *(flag for flag in HEADLESS if not flag.startswith(("--headless", "--host-resolver-rules"))),
@@ -269,7 +271,10 @@ class Lab:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The environment of a user who has just logged in, whose home and all of Jupyter's folders are in `folder`."""
+    """The environment of a user who has just logged in, whose home and all of Jupyter's folders are in `folder`.
+
+    Workers of a kernel's sweep are forked as those of the tests are.
+    """
     ours = ("JUPYTER", "IPYTHON", "XDG_", "WORKBENCH_", "PYTEST_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     folders = {
@@ -288,4 +293,6 @@ def _environment(folder: Path) -> dict[str, str]:
     for name in folders.values():
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return {**kept, **{name: str(folder / below) for name, below in folders.items()}, "PATH": path}
+    imports = os.pathsep.join([str(FORKING), *filter(None, [kept.get("PYTHONPATH")])])
+    ours_too = {nurseries.RUN: os.environ[nurseries.RUN], "PATH": path, "PYTHONPATH": imports}
+    return {**kept, **{name: str(folder / below) for name, below in folders.items()}, **ours_too}

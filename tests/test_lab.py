@@ -47,39 +47,31 @@ def test_a_click_on_a_widget_reaches_the_kernel(notebook: Notebook) -> None:
     assert notebook.console == []
 
 
-def test_errors_are_seen_and_what_came_after_is_left_out(lab: Lab) -> None:
-    inside = "import ipywidgets; output = ipywidgets.Output()\nwith output: {}['inside']\nipywidgets.VBox([output])"
-    notebook = lab.open(
-        ["import sys; print('only a line', file=sys.stderr)", inside, "1/0", "2+2"], name="failing.ipynb"
-    )
-    notebook.run(0)
-    assert notebook.output_text(0) == "only a line"
-    assert notebook.errors() == ""
-    notebook.run_all()
-    assert "KeyError: 'inside'" in notebook.errors()
-    assert "ZeroDivisionError: division by zero" in notebook.errors()
-    assert notebook.output_text(3) == ""
-    notebook.close()
-
-
-def test_a_cell_that_does_not_end_is_told_with_what_it_printed(lab: Lab) -> None:
-    notebook = lab.open(["print('so far'); import time; time.sleep(600)"], name="endless.ipynb")
-    notebook.start(0)
-    expect(notebook.output(0)).to_contain_text("so far")
-    with pytest.raises(AssertionError, match="cell 0 is through; output: so far"):
-        notebook.wait_cell(0, timeout=0.2)
-    notebook.close()
-
-
-def test_the_dark_theme_is_labs_own_and_goes_with_the_notebook(lab: Lab, notebook: Notebook) -> None:
+def test_errors_and_endless_cells_are_seen_and_the_dark_theme_goes_with_a_notebook(
+    lab: Lab, notebook: Notebook
+) -> None:
+    """In one more notebook, since opening it is most of what any of this takes."""
     body = notebook.page.locator("body")
     expect(body).to_have_attribute("data-jp-theme-light", "true")
     notebook.set_dark(True)
     expect(body).to_have_attribute("data-jp-theme-light", "false")
-    other = lab.open([], name="light.ipynb")
+    inside = "import ipywidgets; output = ipywidgets.Output()\nwith output: {}['inside']\nipywidgets.VBox([output])"
+    other = lab.open(["import sys; print('only a line', file=sys.stderr)", inside, "1/0", "2+2"], name="failing.ipynb")
     expect(other.page.locator("body")).to_have_attribute("data-jp-theme-name", "JupyterLab Light")
-    other.close()
     notebook.set_dark(False)
+    other.run(0)
+    assert other.output_text(0) == "only a line"
+    assert other.errors() == ""
+    other.run_all()
+    assert "KeyError: 'inside'" in other.errors()
+    assert "ZeroDivisionError: division by zero" in other.errors()
+    assert other.output_text(3) == ""
+    endless = other.add_cell("print('so far'); import time; time.sleep(600)")
+    other.start(endless)
+    expect(other.output(endless)).to_contain_text("so far")
+    with pytest.raises(AssertionError, match=f"cell {endless} is through; output: so far"):
+        other.wait_cell(endless, timeout=0.2)
+    other.close()
 
 
 def test_tab_completes(notebook: Notebook) -> None:
@@ -97,33 +89,26 @@ def test_saving_writes_outputs_that_a_reload_shows(notebook: Notebook) -> None:
     assert notebook.output_text(0) == "2"
 
 
-@pytest.mark.slow
-def test_a_closed_notebook_finds_its_kernel_or_a_fresh_one(lab: Lab) -> None:
-    notebook = lab.open(["kept = 7"], name="reopened.ipynb")
-    notebook.run_all()
-    notebook.close(shutdown=False)
-    notebook = lab.open(notebook.path)
-    notebook.run(notebook.add_cell("kept"))
-    assert notebook.output_text(1) == "7"
-    notebook.close()
-    notebook = lab.open(notebook.path)
-    notebook.run(notebook.add_cell("kept"))
-    assert "NameError" in notebook.errors()
-    notebook.close()
-    assert notebook.path.name not in {session["name"] for session in lab.api("GET", "api/sessions")}
-
-
-def test_a_screenshot_shows_the_window_or_the_whole_notebook(lab: Lab, tmp_path: Path) -> None:
+def test_a_closed_notebook_finds_its_kernel_or_a_fresh_one_and_is_photographed(lab: Lab, tmp_path: Path) -> None:
     from PIL import Image
 
-    notebook = lab.open(["for i in range(60): print(i)"] * 2, name="long.ipynb", width=800, height=600)
+    notebook = lab.open(["for kept in range(60): print(kept)"] * 2, name="long.ipynb", width=800, height=600)
     notebook.run_all()
     assert Image.open(notebook.screenshot(tmp_path / "window.png")).size == (800, 600)
     width, height = Image.open(notebook.screenshot(tmp_path / "full.png", full=True)).size
     assert width == 800
     assert height > 2 * 60 * 14
     assert notebook.page.viewport_size == {"width": 800, "height": 600}
+    notebook.close(shutdown=False)
+    notebook = lab.open(notebook.path)
+    notebook.run(notebook.add_cell("kept"))
+    assert notebook.output_text(2) == "59"
     notebook.close()
+    notebook = lab.open(notebook.path)
+    notebook.run(notebook.add_cell("kept"))
+    assert "NameError" in notebook.errors()
+    notebook.close()
+    assert notebook.path.name not in {session["name"] for session in lab.api("GET", "api/sessions")}
 
 
 def test_all_requests_stay_on_this_machine(lab: Lab, notebook: Notebook) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from forked import server
 
 import workbench
@@ -87,6 +88,18 @@ def query(store: Path, sql: str) -> list[tuple[Any, ...]]:
 def stage_rows(store: Path) -> dict[str, tuple[Any, ...]]:
     """Return every finished stage by key; a result carries its seconds and its process, so a stage done again differs."""
     return {row[0]: row[1:] for row in query(store, "SELECT key, kind, seconds, result FROM executions")}
+
+
+def logging_to(store: Path) -> list[int]:
+    """Return the processes whose output goes to a file below a folder, a store's or one around it: the workers."""
+    found = []
+    for pid in psutil.pids():
+        try:
+            if os.readlink(f"/proc/{pid}/fd/1").startswith(f"{store}{os.sep}"):
+                found.append(pid)
+        except OSError:
+            continue  # it ended meanwhile, or is another user's
+    return found
 
 
 def artifact_times(store: Path) -> dict[str, int]:
