@@ -118,25 +118,23 @@ def test_a_trials_file(swept: Swept, recipe: str, damage: Damage) -> None:
     assert swept.again()[1] == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "damage"),
-    [("h5", truncated), ("ranges.json", emptied), ("savedmodel", a_file_missing), ("savedmodel", a_file_cut)],
-    ids=lambda v: v if isinstance(v, str) else v.__name__,
-)
-def test_what_lies_between_is_made_only_where_it_is_needed(swept: Swept, kind: str, damage: Damage) -> None:
-    """Nothing is done again while all that was made from it is there; with a child gone, it is."""
-    for path in swept.of(kind):
+@pytest.mark.parametrize("folders", [a_file_missing, a_file_cut], ids=lambda d: d.__name__)
+def test_what_lies_between_is_made_only_where_it_is_needed(swept: Swept, folders: Damage) -> None:
+    """Nothing is done again while all that was made from it is there; with the children gone, it is."""
+    damages = {"h5": truncated, "ranges.json": emptied, "savedmodel": folders}
+    between = {path: damage for kind, damage in damages.items() for path in swept.of(kind)}
+    for path, damage in between.items():
         damage(path)
     rows = stage_rows(swept.store)
     study, _ = swept.again()
     assert outcome(study) == swept.outcome
     assert stage_rows(swept.store) == rows, "a stage was done again for nothing"
     for path in (swept.store / "artifacts").iterdir():
-        if path not in swept.of(kind):
+        if path not in between:
             removed(path)
     study, _ = swept.again()
     assert outcome(study) == swept.outcome
-    assert swept.of(kind)
+    assert all(swept.of(kind) for kind in damages)
     assert swept.again()[1] == []
 
 

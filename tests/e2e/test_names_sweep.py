@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import command, environment
+from running import succeed
 
 import workbench
 from workbench.evaluate.interpreter import describe_ends
@@ -66,10 +66,7 @@ def swept(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactor
 
 def run(study: Study, *words: str) -> str:
     """Run a verb about the study as a process; the name stands behind `--`."""
-    line = command(*words, "--store", study.store.root, "--", STUDY)
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment(), timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return succeed(Path.cwd(), *words, "--store", study.store.root, "--", STUDY)
 
 
 def test_every_recipe_gives_a_file_with_the_public_names(swept: Study) -> None:
