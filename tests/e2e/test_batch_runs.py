@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import html
 import json
@@ -17,7 +16,7 @@ import pytest
 import yaml
 from browser import open_page
 from interrupts import hear_interrupts
-from running import FORKING, command, environment, run
+from running import FORKING, command, environment, logging_to, run
 
 from workbench.report import templates
 
@@ -90,13 +89,9 @@ def test_a_run_that_fails_keeps_its_notebook_and_stops_no_other(tmp_path: Path) 
     assert {n for n in before if before[n] != after[n]} == {n for n in before if "odd" in n}
 
 
-def _at_work(pid: int) -> bool:
-    """Whether a process has workers among those below it."""
-    lines = []
-    for child in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile
-            lines.append(" ".join(child.cmdline()))
-    return any("workbench.engine.nursery" in line for line in lines)
+def workers(folder: Path) -> list[int]:
+    """The workers, and what forks them, of a batch whose store is below a folder."""
+    return [pid for place in folder.rglob("logs") for pid in logging_to(place)]
 
 
 def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> None:
@@ -109,7 +104,7 @@ def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> Non
         process = subprocess.Popen(
             command("batch", "b.yaml", "--jobs", "1"),
             cwd=tmp_path,
-            env=environment(),
+            env=forked(),
             stdout=stream,
             stderr=stream,
             preexec_fn=hear_interrupts,
@@ -118,7 +113,7 @@ def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> Non
         try:
             deadline = time.monotonic() + 300
             # The second run's own kernel, and the worker that trains in it.
-            while "-long-0 begins" not in log.read_text() or not _at_work(process.pid):
+            while "-long-0 begins" not in log.read_text() or not workers(tmp_path):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
@@ -130,6 +125,10 @@ def test_an_interrupt_leaves_finished_runs_and_no_process(tmp_path: Path) -> Non
             process.wait()
     _, alive = psutil.wait_procs(children, timeout=600)
     assert alive == []
+    deadline = time.monotonic() + 120
+    while workers(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers(tmp_path) == []
     assert "Traceback" not in log.read_text(), log.read_text()
     runs = json.loads((tmp_path / "b/results.json").read_text())["runs"]
     assert [r["state"] for r in runs] == ["ok", "cancelled"]

@@ -14,14 +14,15 @@ from typing import Any
 import dask
 import pytest
 from certificates import make_files
-from running import MODEL, environment, run
+from running import MODEL, environment, images, run
 
 import workbench
 from workbench.engine import cluster as cluster_module
 from workbench.errors import UnprotectedCluster, WorkbenchError
 
 pytestmark = pytest.mark.slow
-SWEEP = ("sweep", MODEL, "--data", "digits", "--quantize", "float32", "--measure-skip")
+WHAT = ("--quantize", "float32", "--measure-skip")
+SWEEP = ("sweep", MODEL, "--data", "digits", *WHAT)
 Files = dict[str, str]
 
 
@@ -118,9 +119,10 @@ def test_a_wrong_file_ends_a_command_before_it_begins(files: Files, tmp_path: Pa
     assert "workbench: certificates of a cluster are given, but not its address" in done.stderr
 
 
-def test_a_cluster_without_tls_works_and_is_said_to_be_unprotected(tmp_path: Path) -> None:
+def test_a_cluster_without_tls_works_and_is_said_to_be_unprotected(small_tflite: Path, tmp_path: Path) -> None:
+    sweep = ("sweep", small_tflite, "--data", images(tmp_path / "random.npz"), *WHAT)
     with dask_cluster(tmp_path, None) as address:
-        done = run(tmp_path, *SWEEP, "--cluster-address", address, "--store", tmp_path / "store")
+        done = run(tmp_path, *sweep, "--cluster-address", address, "--store", tmp_path / "store")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1 ok" in done.stdout
     said = [line for line in done.stderr.splitlines() if "not protected" in line]

@@ -94,7 +94,7 @@ def test_a_detector_from_the_command_line(made: tuple[Path, Path], tmp_path: Pat
     refused = command(*asked, *store, cwd=tmp_path)
     assert refused.returncode == 2, refused.stderr
     assert "detection[format=xyxy-score-class]" in refused.stderr
-    done = command(*asked, *store, "--task", f"detection[format={FORM}]", "--runtime", "xnnpack", cwd=tmp_path)
+    done = command(*asked, *store, "--task", f"detection[format={FORM}]", "--measure-budget", "0.2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "task of output found: detection" in done.stderr
     shown = json.loads(command("show", "s", *store, "--format", "json", cwd=tmp_path).stdout)
@@ -260,7 +260,7 @@ def test_a_task_of_ones_own_from_the_command_line(made: tuple[Path, Path], tmp_p
     (tmp_path / "tolerance.py").write_text("LIMIT = 0\n")
     store = ["--store", str(tmp_path / "store")]
     asked = ["sweep", str(made[0]), "--data", str(made[1]), "--quantize", "float32,int8", "--study", "s", "--jobs", "1"]
-    asked += [*store, "--task", "mine.py:score", "--runtime", "xnnpack"]
+    asked += [*store, "--task", "mine.py:score", "--measure-skip"]
     refused = command(*asked, cwd=tmp_path)
     assert refused.returncode == 2
     assert "--allow-code" in refused.stderr

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from judging import plain
-from running import Json, environment, install, run, show, succeed
+from running import FORKING, Json, environment, install, run, show, succeed
 
 import workbench
 from workbench.dashboard.state import DashboardState
@@ -188,7 +188,7 @@ def test_they_keep_the_common_rules(site: Path, store: Path, tmp_path: Path) -> 
     (tmp_path / "test_others.py").write_text(CONFORM.format(store=str(store)))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_others.py"],
-        cwd=tmp_path, env=environment(site), capture_output=True, text=True, timeout=600, check=False,
+        cwd=tmp_path, env=environment(site, FORKING), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"\b2\d passed", done.stdout), done.stdout

@@ -64,7 +64,7 @@ def swept(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     folder = tmp_path_factory.mktemp("swept")
     store = folder / "store"
     common = ("--store", store, "--study", "places", "--quantize", ",".join(SCHEMES))
-    measuring = ("--runtime", ",".join(RUNTIMES), "--measure-budget", "1", "--measure-profile")
+    measuring = ("--runtime", ",".join(RUNTIMES), "--measure-budget", "0.3", "--measure-profile")
     succeed(folder, "sweep", MODEL, "--data", data, *common, *measuring)
     return Swept(folder, store, show(folder, "places", store))
 
@@ -262,7 +262,7 @@ def theirs(site: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A sweep on the strangers' runtimes beside a built-in one."""
     folder = tmp_path_factory.mktemp("theirs")
     store = folder / "store"
-    quick = ("--quantize", "float32,int8", "--measure-budget", "1", "--store", store, "--study", "s")
+    quick = ("--quantize", "float32,int8", "--measure-budget", "0.3", "--store", store, "--study", "s")
     where = ("--runtime", "deadly,xnnpack,plain")
     done = run(folder, "sweep", MODEL, "--data", data, *quick, *where, env=environment(site))
     assert done.returncode in (0, 1), done.stderr[-3000:]
@@ -300,7 +300,7 @@ def test_a_strangers_runtime_goes_everywhere_a_built_in_goes(
     assert (plain["state"], plain["device"], plain["options"]) == ("ok", "somebody's board", {"threads": 2})
     assert plain["ops_delegated"] == plain["ops_total"] == xnnpack["ops_total"] > 2
 
-    compared = ("compare", small_tflite, "--runtimes", "xnnpack,plain", "--budget", "1", "--format", "json")
+    compared = ("compare", small_tflite, "--runtimes", "xnnpack,plain", "--budget", "0.3", "--format", "json")
     _, plain = json.loads(succeed(tmp_path, *compared, env=env))
     assert plain["reference"]["agreement"] == 1.0
     assert plain["ratio"]["median"] > 0

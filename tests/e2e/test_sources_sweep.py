@@ -211,7 +211,7 @@ def test_a_tflite_source_takes_all_schemes_and_no_tensorflow(
         "--quantize",
         schemes,
         "--measure-budget",
-        "1",
+        "0.1",
         "--study",
         "all",
         "--store",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import command, environment
+from running import FORKING, command, environment
 
 pytestmark = pytest.mark.slow
 SWEEP = (
@@ -47,8 +47,8 @@ def open_to_others(folder: Path, bits: int) -> Iterator[str]:
             yield from open_to_others(Path(entry.path), bits)
 
 
-def watched(folders: dict[Path, int], *commands: list[str]) -> set[str]:
-    """Run commands with a umask of zero, and return what was open to others at any moment."""
+def watched(folders: dict[Path, int], *commands: list[str], forking: bool = False) -> set[str]:
+    """Run commands with a umask of zero, and return what was open to others at any moment; `forking` has workers forked."""
     found: set[str] = set()
     over = threading.Event()
 
@@ -61,12 +61,13 @@ def watched(folders: dict[Path, int], *commands: list[str]) -> set[str]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     work, temporary = folders
+    paths = [FORKING] if forking else []
     try:
         for one in commands:
             done = subprocess.run(
                 one,
                 cwd=work,
-                env=environment(TMPDIR=str(temporary)),
+                env=environment(*paths, TMPDIR=str(temporary)),
                 umask=0,
                 capture_output=True,
                 text=True,
@@ -91,7 +92,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_nobody_else_reads_or_writes_what_a_sweep_and_a_report_make(folders: tuple[Path, Path]) -> None:
     work, temporary = folders
-    sweep = command(*SWEEP, "--measure-budget", 1, "--study", "s")
+    sweep = command(*SWEEP, "--measure-budget", 0.2, "--study", "s")
     report = command("report", "s", "--out", "asked/report.html")
     found = watched({work: 0o077, temporary: 0o077}, sweep, report)
     asked = {line for line in found if "/work/asked" in line}
@@ -105,7 +106,7 @@ def test_nobody_else_reads_or_writes_what_a_sweep_and_a_report_make(folders: tup
 def test_nobody_else_writes_into_a_store_that_all_may_read(folders: tuple[Path, Path]) -> None:
     work, temporary = folders
     (work / ".workbench").mkdir(mode=0o755)
-    found = watched({work: 0o022, temporary: 0o077}, command(*SWEEP, "--measure-skip"))
+    found = watched({work: 0o022, temporary: 0o077}, command(*SWEEP, "--measure-skip"), forking=True)
     assert found == set()
     assert (work / ".workbench" / "artifacts").stat().st_mode & 0o777 == 0o755
 
