@@ -22,6 +22,7 @@ from running import (
     environment,
     images,
     install,
+    logging_to,
     query,
     run,
     show,
@@ -141,18 +142,6 @@ def wait_for(moment: Callable[[Running], bool], running: Running, name: str) -> 
 
 def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
-
-
-def logging_to(store: Path) -> list[int]:
-    """Return the processes whose output goes to a file of the store: the workers."""
-    found = []
-    for pid in psutil.pids():
-        try:
-            if os.readlink(f"/proc/{pid}/fd/1").startswith(f"{store}{os.sep}"):
-                found.append(pid)
-        except OSError:
-            continue  # it ended meanwhile, or is another user's
-    return found
 
 
 def assert_gone(processes: list[psutil.Process], store: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_dashboard_fills_while_a_sweep_runs_and_cancel_stops_it(lab: Lab) ->
     nb = lab.open(
         [
             "%load_ext workbench\n%wb model digits_small\n%wb data digits",
-            "%wb -o study sweep --prune none,0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32 --epochs 2 --measure-skip --store live",
+            "%wb -o study sweep --prune none,0.1,0.2,0.3,0.4,0.5,0.6,0.7 --quantize float32,float16 --epochs 4 --store live",
             "%wb dashboard",
             "1+1",
             "print([t.state for t in study.trials])",
