@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from trials import broken, make_devices, make_many, make_record, make_study, make_trial, measured
 
+import workbench
+from workbench.cli.app import run
+from workbench.dashboard.state import DashboardState
+from workbench.names import split
 from workbench.recipes.grammar import parse_recipe
 from workbench.values.trial import Ratio, Trial
 from workbench.values.warning import warning
@@ -93,7 +99,31 @@ def test_code_can_be_pasted_whatever_the_recipe() -> None:
     trial = make_trial("int8").model_copy(update={"recipe": recipe, "steps": parse_recipe(recipe).steps})
     code = code_of(trial, "my study")
     assert code["cli"] == "workbench export 'my study' 'int8[granularity=channel]' --out exported"
-    compile(code["python"], "pasted", "eval")
+    compile(code["python"], "pasted", "exec")
+
+
+@pytest.mark.slow
+def test_code_to_copy_runs_as_it_stands_elsewhere(
+    small_keras_model: Any, tmp_path: Path, warm_engine: workbench.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line in a folder of its own, where there is no store."""
+    x = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+    store, grid = tmp_path / "a store", {"quantize": ["float32"], "measure": {"skip": True}}
+    study = workbench.sweep(small_keras_model, {"x_test": x}, grid, study="my study", store=store, engine=warm_engine)
+    state = DashboardState(study)
+    state.selected = [study.trials[0].id]
+    code = state.selection()["card"]["code"]
+    for kind, line in code.items():
+        (tmp_path / kind).mkdir()
+        monkeypatch.chdir(tmp_path / kind)
+        if kind == "python":
+            exec(line, {})
+        else:
+            assert run(split(line.replace("%wb ", "workbench "))[1:]) == 0
+        made = study.trials[0].artifact
+        assert made is not None
+        assert (tmp_path / kind / "exported" / "model.tflite").read_bytes() == Path(made.path).read_bytes()
+    assert list(code) == ["magic", "cli", "python"]
 
 
 # ---- side by side

@@ -115,7 +115,7 @@ def test_written_commands_name_the_study(name: str) -> None:
     found = parsed(code["cli"])
     assert (found["study"], found["trial"], found["out"]) == (name, "prune:0.5+int8", "exported")
     assert (
-        eval(code["python"].partition(".export(")[0].removeprefix("workbench.open_study")) == name
+        eval(code["python"].partition(".export(")[0].removeprefix("import workbench; workbench.open_study")) == name
     )  # it is a literal in brackets
     line, _ = again(record, "/some where/store")
     sweep, _, report = line.partition(" \\\n  && ")

@@ -41,6 +41,8 @@ class DashboardState:
         self._info: TradeoffInfo | None = None
         self.refresh()
         self.limited = Sliders(self.record.grid.get("constraints"))
+        # Where the study can be found again; what is no stored study has none.
+        self._store: str = getattr(getattr(source, "store", None), "location", "")
 
     def refresh(self) -> bool:
         """Read the trials and the record again; returns whether anything that is shown is another than before."""
@@ -114,7 +116,7 @@ class DashboardState:
             return {"kind": "none"}
         chosen = [self.trial(i) for i in self.selected]
         if len(chosen) == 1:
-            return {"kind": "card", "card": trial_card(chosen[0], self.columns, self.record).to_json()}
+            return {"kind": "card", "card": trial_card(chosen[0], self.columns, self.record, self._store).to_json()}
         return {"kind": "comparison", **compare(chosen, self.columns).to_json()}
 
     def table(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def cards_html(tried: Tried) -> str:
 
     trials, record = tried.study.trials, tried.study.record
     chosen = [t for t in trials if t.recipe in tried.recipes]
-    cards = [card_html(trial_card(t, trials, record).to_json()) for t in chosen]
+    cards = [card_html(trial_card(t, trials, record, tried.study.store.location).to_json()) for t in chosen]
     missing = [r for r in tried.recipes if r not in {t.recipe for t in chosen}]
     return str(parts().cards([*cards, *(parts().paragraph(f"{r} was not tried") for r in missing)]))
 

@@ -123,7 +123,7 @@ class Report:
         trial, why, missed = self.choice()
         if trial is None:
             return nothing(why)
-        card = trial_card(trial, self._columns, self.record)
+        card = trial_card(trial, self._columns, self.record, self._store)
         taken = card.code.get("cli", "")
         return Section(rendered("best", card=card, why=why, taken=taken, missed=missed, picks=self.picks()))
 

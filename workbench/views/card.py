@@ -125,7 +125,7 @@ class Comparison(NamedTuple):
         return {"ids": list(self.ids), "recipes": list(self.recipes), "rows": rows, "note": self.note}
 
 
-def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRecord) -> Card:
+def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRecord, store: str = "") -> Card:
     """Return the card of a trial among all of its study; figures that it has not are left out."""
     columns = Columns.of(trials)
     baseline = columns.baseline
@@ -164,7 +164,7 @@ def trial_card(trial: Trial, trials: Sequence[Trial] | Columns, record: StudyRec
         tuple(_most(census.operators)) if census else (),
         artifact.path if artifact else None,
         artifact.sha256 if artifact else None,
-        code_of(trial, record.name) if artifact else {},
+        code_of(trial, record.name, store) if artifact else {},
     )
 
 
@@ -217,13 +217,18 @@ def interval_text(interval: Interval | None, metric: Metric) -> str:
     return f"{digits(interval[0])} to {digits(interval[1])}" if interval and not metric.estimated else ""
 
 
-def code_of(trial: Trial, study: str) -> dict[str, str]:
-    """Return how to export the trial from a shell, from a notebook and from Python."""
-    words = command("export", [study, trial.recipe], ["--out", "exported"])
+def code_of(trial: Trial, study: str, store: str = "") -> dict[str, str]:
+    """Return how to export the trial from a shell, from a notebook and from Python, each as it runs anywhere.
+
+    Of a store on a server the URL here has no password; `WORKBENCH_STORE` names such a store.
+    """
+    named = [] if "://" in store or not store else ["--store", store]
+    words = command("export", [study, trial.recipe], ["--out", "exported", *named])
+    opened = ", ".join(repr(part) for part in (study, *named[1:]))
     return {
         "magic": f"%wb {notebook(words)}",
         "cli": f"workbench {shell(words)}",
-        "python": f"workbench.open_study({study!r}).export({trial.recipe!r}, 'exported')",
+        "python": f"import workbench; workbench.open_study({opened}).export({trial.recipe!r}, 'exported')",
     }
 
 

@@ -100,7 +100,7 @@ function actions(data, view) {
     event.preventDefault();
     view.send({ do: "export", id: data.id, folder: folder.value.trim() });
   } }, h("label", { for: id }, "Folder on the kernel's machine"), h("div", {}, folder, h("button", { type: "submit", class: "wb-button" }, "Export")));
-  const opener = h("button", { type: "button", class: "wb-button", "aria-expanded": "false", "aria-label": "Export the bundle", onclick: () => {
+  const opener = h("button", { type: "button", class: "wb-button", "aria-expanded": "false", "aria-label": "Export bundle: to a folder on the kernel's machine", onclick: () => {
     form.hidden = !form.hidden;
     opener.setAttribute("aria-expanded", String(!form.hidden));
     if (!form.hidden) folder.focus();
@@ -110,7 +110,7 @@ function actions(data, view) {
     code.hidden = !code.hidden;
     writer.setAttribute("aria-expanded", String(!code.hidden));
   } }, "Copy code …");
-  const save = h("button", { type: "button", class: "wb-button wb-primary", "aria-label": "Save the .tflite", onclick: () => view.send({ do: "save", id: data.id }) }, "Save .tflite");
+  const save = h("button", { type: "button", class: "wb-button wb-primary", "aria-label": "Save .tflite", onclick: () => view.send({ do: "save", id: data.id }) }, "Save .tflite");
   return h("div", { class: "wb-actions" }, h("div", { class: "wb-row" }, save, opener, writer), form, code);
 }
 
