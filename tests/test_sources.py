@@ -613,7 +613,7 @@ def other_axis(layers: Any, image: Any) -> Any:
 
 def not_linear_before(layers: Any, image: Any) -> Any:
     x = layers.ReLU()(layers.BatchNormalization()(layers.MaxPooling2D()(image)))
-    return layers.Flatten()(layers.ReLU()(layers.Conv2DTranspose(2, 3)(x)))
+    return layers.Flatten()(layers.ReLU()(layers.UpSampling2D()(x)))
 
 
 def odd_relus(layers: Any, image: Any) -> Any:

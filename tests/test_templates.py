@@ -20,12 +20,6 @@ from workbench.report import templates
 from workbench.report.run import Ran, run_notebook
 
 MOST_BYTES = 8_000_000
-# What the tour sweeps, measured for less long than it would.
-TOUR = {
-    "recipes": ["float32", "float16", "dynamic", "int8", "prune:0.5+float32", "cluster:16+float32", "qat+int8", "prune:0.5+cluster:16+int8"],
-    "train": {"epochs": 1},
-    "measure": {"budget": 0.1},
-}  # fmt: skip
 GRID = {"quantize": ["float32", "int8"], "measure": {"budget": 0.1}}
 # Has the kernels' workers forked.
 FORKING = Path(__file__).parent / "forking"
@@ -47,11 +41,10 @@ HEADINGS = {
 
 @pytest.fixture(scope="module")
 def store(warm_engine: workbench.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the study `small` on two runtimes, and with what the tour makes; that a notebook sweeps is seen of the comparison."""
+    """A store with the study `small` on two runtimes."""
     folder = tmp_path_factory.mktemp("templates") / "store"
     runtimes = ["xnnpack", "builtin"]
-    for study, grid, where in (("small", GRID, runtimes), ("technique-tour", TOUR, None)):
-        workbench.sweep("digits_small", "digits", grid, runtimes=where, study=study, store=folder, engine=warm_engine)
+    workbench.sweep("digits_small", "digits", GRID, runtimes=runtimes, study="small", store=folder, engine=warm_engine)
     return folder
 
 

@@ -50,7 +50,10 @@ def folder(
 def refused(done: Done, *said: str) -> None:
     """Hold that a command ended as a mistake ends: status 2, one message on stderr with these words, no traceback."""
     assert done.returncode == 2, f"exit status {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
-    messages = [line for line in done.stderr.splitlines() if line.startswith(("workbench: ", "Error: "))]
+    # What a task was taken for is told before it is known that the rest does not go together.
+    told = "workbench: task of output "
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
+    messages = [line for line in lines if line.startswith(("workbench: ", "Error: "))]
     assert len(messages) == 1, done.stderr
     assert "Traceback" not in done.stderr
     for words in said:
