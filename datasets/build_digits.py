@@ -109,17 +109,21 @@ def encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     return archive.getvalue()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Build the data set and print what was written."""
-    parser = argparse.ArgumentParser(description="Build the digits data set.")
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="file to write")
-    output: Path = parser.parse_args(argv).output
-    arrays = build_arrays()
+def write_npz(arrays: Mapping[str, npt.NDArray[np.generic]], output: Path) -> None:
+    """Write arrays into a file, and print what was written."""
     data = encode_npz(arrays)
     output.write_bytes(data)
     for name, array in arrays.items():
         print(f"{name}: {array.dtype} {array.shape}")
     print(f"{output.name}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Build the data set and print what was written."""
+    parser = argparse.ArgumentParser(description="Build the digits data set.")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="file to write")
+    output: Path = parser.parse_args(argv).output
+    write_npz(build_arrays(), output)
     return 0
 
 

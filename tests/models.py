@@ -41,3 +41,16 @@ def to_tflite(model: Any, path: Path) -> Path:
     tf.saved_model.save(module, str(folder), signatures={"serving_default": served})
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
     return path
+
+
+def share_weights(model: Any, chain: tuple[str, ...]) -> None:
+    """Give each kernel of a model what earlier steps leave there: half of it zeros after `prune`, six values after `cluster`."""
+    from workbench.techniques.clusters import Shared
+    from workbench.techniques.layers import kernels
+
+    for kernel in kernels(model):
+        values = kernel.numpy()
+        if "prune" in chain:
+            kernel.assign(np.where(np.abs(values) > np.median(np.abs(values)), values, 0))
+        if "cluster" in chain:
+            Shared.few(kernel, 6, "LINEAR", "prune" in chain).share()

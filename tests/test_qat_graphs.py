@@ -44,9 +44,11 @@ def added(layers: Any, x: Any) -> Any:
 
 def scaled(layers: Any, x: Any) -> Any:
     """ConvNeXt's, with a layer that tf_keras knows by a private name only."""
-    from tf_keras.src.applications.convnext import LayerScale
+    from workbench.compat.tf_keras import unlisted_layers
 
-    return layers.Add()([x, LayerScale(0.5, 8, name="scale")(layers.Conv2D(8, 3, padding="same")(x))])
+    return layers.Add()(
+        [x, unlisted_layers()["LayerScale"](0.5, 8, name="scale")(layers.Conv2D(8, 3, padding="same")(x))]
+    )
 
 
 def xception(layers: Any, x: Any) -> Any:

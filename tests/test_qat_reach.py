@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from models import share_weights
 
 from workbench.techniques.base import TrainJob
 from workbench.values.recipe import Step
@@ -138,18 +139,11 @@ def test_the_outputs_and_the_names_of_kernels_stay(make: Any) -> None:
 def test_the_file_is_8_bit_and_keeps_zeros_and_clusters(make: Any, chain: tuple[str, ...]) -> None:
     import tensorflow as tf
 
-    from workbench.techniques.clusters import Shared
     from workbench.techniques.fold import fold_batch_norms
-    from workbench.techniques.layers import kernels
     from workbench.techniques.qat import Qat, QatParams
 
     model = fold_batch_norms(settled(make()))
-    for kernel in kernels(model):
-        values = kernel.numpy()
-        if "prune" in chain:
-            kernel.assign(np.where(np.abs(values) > np.median(np.abs(values)), values, 0))
-        if "cluster" in chain:
-            Shared.few(kernel, 6, "LINEAR", "prune" in chain).share()
+    share_weights(model, chain)
     x = given(model)
     expected = model.predict(x, verbose=0)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from models import share_weights
 
 from workbench.techniques.base import TrainJob
 from workbench.values.recipe import Step
@@ -164,17 +165,10 @@ def test_qat_takes_what_is_supported_and_keeps_zeros_and_clusters(
     import tensorflow as tf
 
     from workbench.sources.freeze import keras_inference
-    from workbench.techniques.clusters import Shared
-    from workbench.techniques.layers import kernels
     from workbench.techniques.qat import Qat, QatParams
 
     model = make()
-    for kernel in kernels(model):
-        values = kernel.numpy()
-        if "prune" in chain:
-            kernel.assign(np.where(np.abs(values) > np.median(np.abs(values)), values, 0))
-        if "cluster" in chain:
-            Shared.few(kernel, 6, "LINEAR", "prune" in chain).share()
+    share_weights(model, chain)
     x = data(model) * (50 if make is normalized else 1)
     expected = model.predict(x, verbose=0)
     before = tuple(Step(technique=c, params={}) for c in chain)

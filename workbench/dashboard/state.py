@@ -180,14 +180,21 @@ class DashboardState:
         return self.columns.trials[self.places[trial_id]]
 
     def _state(self, counts: Mapping[str, int], running: bool) -> str:
-        error = self.source.error
+        error, state = self.source.error, state_of(counts)
         if running:
             return "running"
-        if (error and error != "cancelled") or (counts["failed"] and not counts["ok"]):
+        if error and error != "cancelled":
             return "failed"
-        if not any(counts.values()):
-            return "stopped" if error else "empty"
-        return "stopped" if error or counts["pending"] or counts["running"] else "done"
+        return "stopped" if error and state != "failed" else state
+
+
+def state_of(counts: Mapping[str, int]) -> str:
+    """Return the state of a study that no sweep works on, by how many of its trials are in each state."""
+    if not any(counts.values()):
+        return "empty"
+    if counts.get("failed") and not counts.get("ok"):
+        return "failed"
+    return "stopped" if counts.get("pending") or counts.get("running") else "done"
 
 
 def eta_text(seconds: float | None) -> str:

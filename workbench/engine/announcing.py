@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.engine.events import Event, Listener
+from workbench.engine.events import STAYS, Event, Listener
 from workbench.store.underway import Announcement, clear_dead
 
 BEAT_S = 0.5
@@ -35,7 +35,7 @@ def announced(
     def hear(event: Event) -> None:
         listener(event)
         # What is only told, or damaged, says nothing of how far it is.
-        if event.kind not in ("damaged", "told"):
+        if event.kind not in STAYS:
             # Not every event counts; those between keep what the last one said of the phase.
             if event.total or news.get("phase") != event.phase:
                 news.update(done=event.done, total=event.total, failed=event.failed, eta_s=event.eta_s)

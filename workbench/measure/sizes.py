@@ -10,6 +10,7 @@ from workbench.data.feeding import feeding
 from workbench.errors import WorkbenchError
 from workbench.flatbuffer.opening import read_file
 from workbench.flatbuffer.reader import read_model
+from workbench.flatbuffer.records import Graph
 
 
 class Sizes(NamedTuple):
@@ -45,9 +46,7 @@ def input_shapes(path: Path, begins: bool = False) -> dict[str, tuple[int | None
 
     Raises WorkbenchError for a damaged file.
     """
-    model = read_model(read_file(path), path.name)
-    named = model.signatures[0] if model.signatures else None
-    graph, names = model.graphs[named.graph if named else 0], named.inputs if named else {}
+    graph, names = _served(path)
     tensors = [(names.get(i, graph.tensors[i].name), graph.tensors[i]) for i in graph.inputs if i >= 0]
     ends = {name: t.shape if begins else t.signature for name, t in tensors}
     return {name: tuple(None if d < 0 else d for d in shape) for name, shape in ends.items()}
@@ -72,9 +71,14 @@ def _sizes(path: Path, samples: Mapping[str, tuple[int, ...]] | None) -> Sizes:
 
 def _common(path: Path) -> int:
     """Return the fixed size above 1 with which all inputs and outputs of a file begin, 1 where they do not."""
-    model = read_model(read_file(path), path.name)
-    named = model.signatures[0] if model.signatures else None
-    graph = model.graphs[named.graph if named else 0]
+    graph, _ = _served(path)
     ends = [graph.tensors[i].signature for i in (*graph.inputs, *graph.outputs) if i >= 0]
     first = {shape[0] if len(shape) > 1 else 1 for shape in ends}
     return max(1, first.pop()) if len(first) == 1 else 1
+
+
+def _served(path: Path) -> tuple[Graph, Mapping[int, str]]:
+    """Return the graph of a file's first signature, or its first one, and the public names of its inputs by their tensors."""
+    model = read_model(read_file(path), path.name)
+    named = model.signatures[0] if model.signatures else None
+    return model.graphs[named.graph if named else 0], named.inputs if named else {}

@@ -126,9 +126,9 @@ class StudyHandler(WorkbenchHandler):
         """Answer with its row, model, dataset, grid, environment, command."""
 
         def told() -> Any:
-            reader, store = self.read_study(name), self.store()
-            (row,) = (r for r in study_rows(reader, store) if r["study"] == name)
-            return {**with_progress([row], reader.root)[0], "record": reader.study(name).to_json()}
+            with contextlib.closing(self.read_study(name)) as reader:
+                (row,) = (r for r in study_rows(reader, self.store()) if r["study"] == name)
+                return {**with_progress([row], reader.root)[0], "record": reader.study(name).to_json()}
 
         await self.answer_with(told)
 
@@ -137,7 +137,7 @@ class StudyHandler(WorkbenchHandler):
         """Remove it, as `workbench store rm` does."""
 
         def remove() -> Any:
-            self.read_study(name)
+            self.read_study(name).close()
             return {"removed": self.shared.work.delete(self.store(), name)}
 
         await self.answer_with(remove)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from workbench.dashboard.state import state_of
 from workbench.errors import WorkbenchError
 from workbench.server.places import Places
 from workbench.store.figures import BestFigure, best_figures
@@ -110,15 +111,6 @@ def _row(record: StudyRecord, store: str, counts: dict[str, int], written: Writt
         "started": record.started,
         "progress": None,
     }
-
-
-def state_of(counts: dict[str, int]) -> str:
-    """Return the state of a study that no sweep works on, by its trials' states."""
-    if not sum(counts.values()):
-        return "empty"
-    if counts.get("failed") and not counts.get("ok"):
-        return "failed"
-    return "stopped" if counts.get("pending") or counts.get("running") else "done"
 
 
 def best_text(best: BestFigure) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -72,7 +73,8 @@ class FileWork:
 
     def _opened(self, store: str, study: str) -> Store:
         root: Path = self.places.store(store)
-        Reader(root).study(study)
+        with contextlib.closing(Reader(root)) as reader:
+            reader.study(study)
         return Store(root)
 
     async def _verb(self, verb: str, *words: str) -> None:
